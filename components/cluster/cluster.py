@@ -1,0 +1,265 @@
+"""An EKS cluster in Auto Mode.
+
+Makes a KMS key with alias for the cluster's Secrets, the log group of the control plane, the cluster with its roles and
+access entries (`pulumi_eks.Cluster`), and a policy that lets Auto Mode put our tags on what it launches.
+Assumes private subnets in at least two Availability Zones that EKS supports, tagged for internal load balancers, with a
+way to the internet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pulumi
+import pulumi_aws as aws
+import pulumi_eks as eks
+
+from components.cluster.access import CLUSTER_ADMIN, admin_entries
+from components.cluster.iam import auto_mode_tags_policy, role_name
+from components.cluster.kubeconfig import kubeconfig
+
+NODE_POOLS = ("general-purpose", "system")
+"""Auto Mode's built-in pools. They carry everything without a GPU, and EKS makes the `default` NodeClass only with them."""
+
+KEY_DELETION_DAYS = 30
+"""Longest waiting time KMS offers before a deleted key is gone, and every Secret encrypted with it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoModeClusterArgs:
+    """What an Auto Mode cluster needs to know."""
+
+    cluster_name: str
+    """Name in EKS, unique in account and region, at most 100 characters. Changing it replaces the cluster."""
+    region: str
+    """Region of the cluster; the kubeconfig names it. Changing it replaces the cluster."""
+    version: str
+    """Kubernetes minor version, `1.35`. Raising it upgrades in place, one minor version at a time; EKS never goes back."""
+    support_type: Literal["STANDARD", "EXTENDED"]
+    """What happens at the end of standard support: STANDARD lets EKS upgrade the control plane, EXTENDED bills for more time."""
+    admins: Sequence[str] = ()
+    """IAM role ARNs with cluster-admin rights. Not the identity that creates the cluster, to which EKS gives an access
+    entry of its own: a second one is refused."""
+    endpoint_public_access: bool
+    """Whether the API endpoint is reachable from the internet, for `public_access_cidrs`."""
+    endpoint_private_access: bool
+    """Whether nodes and the VPC reach the API endpoint inside the VPC. Without it they come through NAT."""
+    public_access_cidrs: Sequence[str] = ()
+    """Who may reach the public endpoint. EKS's own default is everybody, hence required with public access."""
+    log_types: Sequence[str] = ()
+    """Control-plane logs sent to CloudWatch: api, audit, authenticator, controllerManager, scheduler."""
+    log_retention_days: int
+    """Days that CloudWatch keeps them."""
+    deletion_protection: bool
+    """EKS itself refuses to delete the cluster until an update has switched this off."""
+    protect: bool
+    """Pulumi refuses to delete or replace the cluster and its key."""
+    vpc_id: pulumi.Input[str]
+    """VPC of the cluster. Changing it replaces the cluster."""
+    private_subnet_ids: Sequence[pulumi.Input[str]]
+    """Subnets for the control plane's network interfaces, in at least two zones. Private ones only: public subnets would
+    hold interfaces of the control plane too."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Tags of the cluster itself, beyond the AWS provider's default tags."""
+    egress: Sequence[pulumi.Resource] = ()
+    """Routes and NAT gateways that nodes need to join and to drain."""
+    profile: str | None = None
+    """AWS profile that the kubeconfig's token command uses; by default the environment's own identity."""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", self.cluster_name):
+            raise ValueError(
+                f"cluster_name: {self.cluster_name!r} is no EKS name; begin with a letter or digit, then up to 99 letters, "
+                "digits, dashes and underscores"
+            )
+        if not (self.endpoint_public_access or self.endpoint_private_access):
+            raise ValueError("endpoint_private_access: both endpoints are off and nothing could reach the API; set one")
+        if self.endpoint_public_access and not self.public_access_cidrs:
+            raise ValueError(
+                "public_access_cidrs: none given, and EKS would open the endpoint to 0.0.0.0/0; name the ranges that may "
+                "reach it, or set endpoint_public_access to false"
+            )
+        if self.public_access_cidrs and not self.endpoint_public_access:
+            raise ValueError(
+                f"public_access_cidrs: {list(self.public_access_cidrs)} given, but the public endpoint is off; "
+                "set endpoint_public_access to true or give none"
+            )
+        for cidr in self.public_access_cidrs:
+            ipaddress.ip_network(cidr)
+        if len(self.private_subnet_ids) < 2:
+            raise ValueError(
+                f"private_subnet_ids: {len(self.private_subnet_ids)} given; EKS needs subnets in at least two zones"
+            )
+        admin_entries(self.admins)
+
+
+class AutoModeCluster(pulumi.ComponentResource):
+    """EKS cluster in Auto Mode with encrypted Secrets, expiring logs and named administrators."""
+
+    cluster_name: pulumi.Output[str]
+    """Name in EKS, known in a preview; whatever takes it is made after the whole cluster and deleted before it."""
+    arn: pulumi.Output[str]
+    """ARN of the cluster."""
+    endpoint: pulumi.Output[str]
+    """URL of the API server."""
+    certificate_authority: pulumi.Output[str]
+    """Certificate of the API server's authority, base64."""
+    cluster_security_group_id: pulumi.Output[str]
+    """Security group that EKS makes for control plane and nodes; every NodeClass needs it."""
+    kubeconfig: pulumi.Output[str]
+    """Kubeconfig as JSON, without secrets."""
+    node_role_name: pulumi.Output[str]
+    """IAM role of the nodes of the built-in pools. EKS makes its access entry itself."""
+    key_arn: pulumi.Output[str]
+    """KMS key that encrypts the cluster's Secrets."""
+    ready: list[pulumi.Resource]
+    """What must stand before anything in the cluster is made, and must go after it."""
+
+    def __init__(self, name: str, args: AutoModeClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        inputs = {"clusterName": args.cluster_name, "version": args.version}
+        super().__init__("dynamo-eks:index:AutoModeCluster", name, inputs, opts)
+        key = self._key(name, args)
+        log_group = self._log_group(name, args)
+        cluster = self._cluster(name, args, key, log_group)
+        tags_policy = self._tags_policy(name, cluster)
+
+        self.cluster_name = _known(args.cluster_name, cluster)
+        self.arn = cluster.eks_cluster.arn
+        self.endpoint = cluster.eks_cluster.endpoint
+        self.certificate_authority = cluster.eks_cluster.certificate_authority.data
+        self.cluster_security_group_id = cluster.eks_cluster.vpc_config.cluster_security_group_id
+        self.node_role_name = cluster.auto_mode_node_role_name
+        self.key_arn = key.arn
+        self.kubeconfig = pulumi.Output.all(self.endpoint, self.certificate_authority).apply(
+            lambda known: json.dumps(
+                kubeconfig(args.cluster_name, known[0], known[1], args.region, profile=args.profile)
+            )
+        )
+        self.ready = [cluster, tags_policy]
+        self.register_outputs(
+            {
+                "cluster_name": self.cluster_name,
+                "arn": self.arn,
+                "endpoint": self.endpoint,
+                "certificate_authority": self.certificate_authority,
+                "cluster_security_group_id": self.cluster_security_group_id,
+                "kubeconfig": self.kubeconfig,
+                "node_role_name": self.node_role_name,
+                "key_arn": self.key_arn,
+            }
+        )
+
+    def _key(self, name: str, args: AutoModeClusterArgs) -> aws.kms.Key:
+        key = aws.kms.Key(
+            f"{name}-secrets",
+            description=f"Secrets of the EKS cluster {args.cluster_name}",
+            enable_key_rotation=True,
+            deletion_window_in_days=KEY_DELETION_DAYS,
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # EKS cannot change a cluster's key: with the key gone every Secret, and so the cluster, is lost.
+                protect=args.protect,
+            ),
+        )
+        aws.kms.Alias(
+            f"{name}-secrets",
+            name=f"alias/eks/{args.cluster_name}",
+            target_key_id=key.key_id,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        return key
+
+    def _log_group(self, name: str, args: AutoModeClusterArgs) -> aws.cloudwatch.LogGroup | None:
+        if not args.log_types:
+            return None
+        return aws.cloudwatch.LogGroup(
+            f"{name}-logs",
+            # EKS writes to a group of this name only (EKS User Guide, "Send control plane logs to CloudWatch Logs").
+            name=f"/aws/eks/{args.cluster_name}/cluster",
+            retention_in_days=args.log_retention_days,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+    def _cluster(
+        self,
+        name: str,
+        args: AutoModeClusterArgs,
+        key: aws.kms.Key,
+        log_group: aws.cloudwatch.LogGroup | None,
+    ) -> eks.Cluster:
+        return eks.Cluster(
+            name,
+            name=args.cluster_name,
+            version=args.version,
+            upgrade_policy=aws.eks.ClusterUpgradePolicyArgs(support_type=args.support_type),
+            # Literals, not outputs: EKS takes the three Auto Mode switches only together, and unknown ones fail in a
+            # preview (pulumi/pulumi-eks#1597).
+            auto_mode=eks.AutoModeOptionsArgs(
+                enabled=True,
+                create_node_role=True,
+                compute_config=eks.ClusterComputeConfigArgs(node_pools=list(NODE_POOLS)),
+            ),
+            # Auto Mode has no default node group; without this come a role, a profile and an access entry for one.
+            skip_default_node_group=True,
+            # Auto Mode nodes answer DNS themselves, and the add-on holds up everything that uses an output of the
+            # cluster until a node has booted.
+            coredns_addon_options=eks.CoreDnsAddonOptionsArgs(enabled=False),
+            authentication_mode=eks.AuthenticationMode.API,
+            access_entries={
+                entry.key: eks.AccessEntryArgs(
+                    principal_arn=entry.principal_arn,
+                    access_policies={
+                        "admin": eks.AccessPolicyAssociationArgs(
+                            policy_arn=CLUSTER_ADMIN,
+                            access_scope=aws.eks.AccessPolicyAssociationAccessScopeArgs(type="cluster"),
+                        )
+                    },
+                )
+                for entry in admin_entries(args.admins)
+            },
+            # Without it the component reads the account's default VPC.
+            vpc_id=args.vpc_id,
+            private_subnet_ids=list(args.private_subnet_ids),
+            # Both, always: what is left out is EKS's default, and that is public and open to everybody.
+            endpoint_public_access=args.endpoint_public_access,
+            endpoint_private_access=args.endpoint_private_access,
+            public_access_cidrs=list(args.public_access_cidrs) or None,
+            encryption_config_key_arn=key.arn,
+            enabled_cluster_log_types=list(args.log_types),
+            deletion_protection=args.deletion_protection,
+            cluster_tags=dict(args.tags),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # Everything served runs in it, and a replacement takes all of it along.
+                protect=args.protect,
+                # Nodes need egress to join and, in a destroy, to drain: without it volumes, interfaces and security
+                # groups stay behind and the VPC cannot go. The log group comes first, because EKS otherwise makes one
+                # itself, which never expires and is in the way of ours.
+                depends_on=[*args.egress, *([log_group] if log_group else [])],
+            ),
+        )
+
+    def _tags_policy(self, name: str, cluster: eks.Cluster) -> aws.iam.RolePolicy:
+        return aws.iam.RolePolicy(
+            f"{name}-tags",
+            role=cluster.eks_cluster.role_arn.apply(role_name),
+            policy=json.dumps(auto_mode_tags_policy()),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+
+def _known(value: str, after: pulumi.Resource) -> pulumi.Output[str]:
+    """A value that a preview shows, and that nevertheless orders whatever uses it after the resource."""
+
+    def done(result: object) -> asyncio.Future:
+        future: asyncio.Future = asyncio.get_event_loop().create_future()
+        future.set_result(result)
+        return future
+
+    return pulumi.Output({after}, done(value), done(True))

@@ -1,0 +1,1 @@
+"""Shared files for models and caches, and the storage classes of the cluster."""

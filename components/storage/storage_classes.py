@@ -1,0 +1,136 @@
+"""Storage classes: EBS for one pod at a time, the cluster's default, and EFS for files that many pods share.
+
+Auto Mode makes no storage class of its own, so that without these every claim stays pending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+EBS_CLASS = "auto-ebs-sc"
+"""Name of the EBS class (EKS User Guide, "Create a storage class")."""
+
+EFS_CLASS = "efs-sc-dynamic"
+"""Name of the EFS class, as in Dynamo's guide for EKS."""
+
+FILES_OWNER = "1000"
+"""User and group of every file on EFS: Dynamo's images run as it, and the access point makes everybody it."""
+
+
+def ebs_class() -> dict[str, Any]:
+    """Fields of the EBS class that Auto Mode's own driver serves.
+
+    Volumes are made once the pod has a node, in that node's zone; made earlier they may be in a zone where the pool
+    cannot launch. Bound to Auto Mode nodes, since no other node can attach them (awsdocs/amazon-eks-user-guide#1099).
+    """
+    return {
+        "provisioner": "ebs.csi.eks.amazonaws.com",
+        "parameters": {"type": "gp3", "encrypted": "true"},
+        "volume_binding_mode": "WaitForFirstConsumer",
+        "allow_volume_expansion": True,
+        "reclaim_policy": "Delete",
+        "allowed_topologies": [
+            {"match_label_expressions": [{"key": "eks.amazonaws.com/compute-type", "values": ["auto"]}]}
+        ],
+    }
+
+
+def efs_parameters(file_system_id: Any) -> dict[str, Any]:
+    """Parameters of the EFS class: an access point for each claim, in a directory named after the claim.
+
+    The access point answers every request as user and group 1000, since a pod's fsGroup has no effect on EFS
+    (kubernetes-sigs/aws-efs-csi-driver#1202). Mode 777 lets programs that look at the mode bits themselves, under
+    another user, believe that they may write.
+    A claim made again, in a namespace made again, finds its files: by default the driver would add a random part to the
+    directory's name, leave the old one behind and bill for both.
+    """
+    return {
+        "provisioningMode": "efs-ap",
+        "fileSystemId": file_system_id,
+        "directoryPerms": "777",
+        "uid": FILES_OWNER,
+        "gid": FILES_OWNER,
+        "subPathPattern": "${.PVC.namespace}/${.PVC.name}",
+        "ensureUniqueDirectory": "false",
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class StorageClassesArgs:
+    """Which classes to make."""
+
+    ebs: bool = True
+    """Make the EBS class and the cluster's default."""
+    efs_file_system_id: pulumi.Input[str] | None = None
+    """File system of the EFS class; none, no class. Changing it replaces the class, and claims that exist stay where
+    they are."""
+    efs_ready: Sequence[pulumi.Resource] = ()
+    """The EFS driver and the mount targets: what claims of the EFS class need to be served and to be deleted."""
+
+    def __post_init__(self) -> None:
+        if self.efs_file_system_id is not None and not self.efs_ready:
+            raise ValueError(
+                "efs_ready: empty, and a destroy could take the driver or the mount targets before the claims, which then "
+                "never end; give the EFS driver and the mount targets"
+            )
+
+
+class StorageClasses(pulumi.ComponentResource):
+    """The storage classes of the cluster."""
+
+    ebs_class_name: str | None
+    """Name of the EBS class, the cluster's default."""
+    efs_class_name: str | None
+    """Name of the EFS class."""
+    ready: list[pulumi.Resource]
+    """The classes; a claim must depend on them, and through them on the driver that serves and removes its volume."""
+
+    def __init__(self, name: str, args: StorageClassesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("dynamo-eks:index:StorageClasses", name, {"ebs": args.ebs}, opts)
+        self.ready = []
+        self.ebs_class_name = self.efs_class_name = None
+        if args.ebs:
+            self.ebs_class_name = EBS_CLASS
+            self.ready.append(self._ebs(name))
+        if args.efs_file_system_id is not None:
+            self.efs_class_name = EFS_CLASS
+            self.ready.append(self._efs(name, args))
+        self.register_outputs({"ebs_class_name": self.ebs_class_name, "efs_class_name": self.efs_class_name})
+
+    def _ebs(self, name: str) -> kubernetes.storage.v1.StorageClass:
+        return kubernetes.storage.v1.StorageClass(
+            f"{name}-ebs",
+            metadata={
+                "name": EBS_CLASS,
+                "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+            },
+            **ebs_class(),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # Classes cannot be changed, only made again, and the name is taken until the old one is gone.
+                delete_before_replace=True,
+            ),
+        )
+
+    def _efs(self, name: str, args: StorageClassesArgs) -> kubernetes.storage.v1.StorageClass:
+        return kubernetes.storage.v1.StorageClass(
+            f"{name}-efs",
+            metadata={"name": EFS_CLASS},
+            provisioner="efs.csi.aws.com",
+            parameters=efs_parameters(args.efs_file_system_id),
+            # The access point goes with the claim; the files stay on the file system, for the claim made again.
+            reclaim_policy="Delete",
+            volume_binding_mode="Immediate",
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # Classes cannot be changed, only made again, and the name is taken until the old one is gone.
+                delete_before_replace=True,
+                # The driver removes a claim's access point, and mounts need a mount target in their zone.
+                depends_on=list(args.efs_ready),
+            ),
+        )

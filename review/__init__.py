@@ -1,0 +1,1 @@
+"""The offline plan: what a reviewer reads before `pulumi up`."""

@@ -1,0 +1,1 @@
+"""Stack files and the one reader of them."""

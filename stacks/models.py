@@ -1,0 +1,447 @@
+"""Every configuration key of a stack, typed and strict.
+
+Keys are camelCase in YAML and snake_case here. A field's docstring is its description in `stack.schema.json`: meaning,
+unit, and what changing it does. Rules that need more than one key live in `cross.py`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+
+class Model(BaseModel):
+    """Unknown keys fail (the only defence against misspelt nested keys), types are strict, values are frozen."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        alias_generator=to_camel,
+        use_attribute_docstrings=True,
+        # Models are built when first used, each once, as part of the section that holds them: half the import time.
+        defer_build=True,
+    )
+
+
+def _quoted(value: Any) -> Any:
+    # YAML reads 1.30 as the number 1.3, and the digit is gone before the program sees it.
+    if isinstance(value, float):
+        raise ValueError('a version in quotes, such as "1.35" (without quotes YAML reads 1.30 as 1.3)')
+    return value
+
+
+def _cidr(value: str) -> str:
+    try:
+        network = ipaddress.ip_network(value)
+    except ValueError as error:
+        raise ValueError(f"an IPv4 range in CIDR notation without host bits, such as 10.64.0.0/16 ({error})") from None
+    if network.version != 4:
+        raise ValueError("an IPv4 range; IPv6 clusters are not supported")
+    return value
+
+
+def _vpc_cidr(value: str) -> str:
+    network = ipaddress.ip_network(_cidr(value))
+    if not 16 <= network.prefixlen <= 20:
+        raise ValueError("a range between /16 and /20, so that every zone gets room for nodes and pods")
+    if not any(network.subnet_of(ipaddress.ip_network(private)) for private in _PRIVATE):  # type: ignore[arg-type]
+        raise ValueError("a private range inside 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 or 100.64.0.0/10")
+    return value
+
+
+_PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
+
+Cidr = Annotated[str, AfterValidator(_cidr)]
+VpcCidr = Annotated[str, AfterValidator(_vpc_cidr)]
+ZoneId = Annotated[str, StringConstraints(pattern=r"^[a-z]+[0-9]-(az[0-9]+|[a-z]+[0-9]+-az[0-9]+)$")]
+DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+GraphName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=37)]
+"""37: graph and component name together may have 45 characters under Grove (Dynamo docs), and `frontend` takes 8."""
+RoleArn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/.+$")]
+InstanceType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$")]
+Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
+KubernetesVersion = Annotated[str, BeforeValidator(_quoted), StringConstraints(pattern=r"^1\.[0-9]{2}$")]
+Release = Annotated[str, BeforeValidator(_quoted), StringConstraints(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$")]
+EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Environment = dict[EnvironmentName, str]
+Duration = Annotated[str, StringConstraints(pattern=r"^([0-9]+(s|m|h))+$")]
+
+
+def _moment(value: datetime) -> datetime:
+    if value.utcoffset() != timedelta(0):
+        raise ValueError("a moment in UTC with a Z at the end, such as 2026-12-08T11:30:00Z")
+    return value
+
+
+Moment = Annotated[datetime, AfterValidator(_moment)]
+
+
+# --- network -------------------------------------------------------------------------------------------------------
+
+
+class FlowLogs(Model):
+    retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 180, 365] = 30
+    """Days that CloudWatch keeps the VPC's flow logs."""
+
+
+class ExistingSubnets(Model):
+    private: Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]{8,17}$")]
+    """Subnet for nodes and pods; its route table must reach the internet through something that is not an internet gateway."""
+    public: Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]{8,17}$")] | None = None
+    """Subnet for public load balancers; needed only when a graph is exposed publicly."""
+
+
+class ExistingNetwork(Model):
+    vpc_id: Annotated[str, StringConstraints(pattern=r"^vpc-[0-9a-f]{8,17}$")]
+    """VPC to use. It is read and checked, never changed, except for one security group made in it."""
+    subnets: dict[ZoneId, ExistingSubnets]
+    """Subnets by zone id, at least two zones. Read and checked: zone, free addresses, role tags, routes."""
+
+
+class Network(Model):
+    """The VPC, or the one that is there already."""
+
+    cidr: VpcCidr = "10.64.0.0/16"
+    """Address range of the VPC, /16 to /20. Changing it replaces the VPC and everything in it."""
+    zones: Annotated[int, Field(ge=2, le=6)] | tuple[ZoneId, ...] = 3
+    """How many Availability Zones, or their zone ids (`use1-az1`). Zones added later move nothing."""
+    nat: Literal["single", "perZone"] = "perZone"
+    """One NAT gateway in all (cheaper; its zone's outage takes egress from every zone) or one in each zone."""
+    interface_endpoints: tuple[str, ...] = ()
+    """AWS services reached without NAT, such as `ecr.api`; each costs by the hour and zone."""
+    flow_logs: FlowLogs | None = None
+    """Record the VPC's accepted and rejected connections in CloudWatch."""
+    existing: ExistingNetwork | None = None
+    """Use a VPC that is there already; then `cidr`, `zones`, `nat`, `interfaceEndpoints` and `flowLogs` must be absent."""
+
+
+# --- cluster -------------------------------------------------------------------------------------------------------
+
+
+class ExistingCluster(Model):
+    kubeconfig: str
+    """Path of a kubeconfig file."""
+    context: str
+    """Context in it. Also the identity of the Kubernetes provider: changing it replaces everything in the cluster."""
+
+
+LogType = Literal["api", "audit", "authenticator", "controllerManager", "scheduler"]
+
+
+class Cluster(Model):
+    """The EKS cluster in Auto Mode, or the one that is there already."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z][a-zA-Z0-9-]{0,99}$")] | None = None
+    """Physical name; by default `dynamo-<stack>`. Changing it replaces the cluster."""
+    version: KubernetesVersion = "1.35"
+    """Kubernetes version, in quotes. Raising it upgrades the control plane in place, one minor at a time; it cannot go back."""
+    support: Literal["STANDARD", "EXTENDED"] = "STANDARD"
+    """What happens at the end of standard support: STANDARD upgrades the control plane by itself, EXTENDED costs $0.60/h instead of $0.10/h."""
+    admins: tuple[RoleArn, ...] = ()
+    """IAM roles that get cluster-admin by an access entry, besides whoever creates the cluster."""
+    public_access_cidrs: tuple[Cidr, ...] | None = None
+    """Who may reach the API endpoint from outside the VPC. An empty list makes the endpoint private only."""
+    allow_open_endpoint: bool = False
+    """Named override that lets `publicAccessCidrs` contain 0.0.0.0/0."""
+    logs: tuple[LogType, ...] = ("api", "audit", "authenticator", "controllerManager", "scheduler")
+    """Control-plane logs sent to CloudWatch."""
+    log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 180, 365] = 90
+    """Days that CloudWatch keeps the control-plane logs."""
+    deletion_protection: bool = False
+    """EKS itself refuses to delete the cluster until an update has switched this off."""
+    protect: bool = True
+    """Pulumi refuses to delete or replace the cluster and its KMS key. Set to false and run `make up` before `make destroy`."""
+    existing: ExistingCluster | None = None
+    """Use a cluster that is there already; then no AWS resource is made and `network` and `capacity` must be absent."""
+
+
+# --- capacity ------------------------------------------------------------------------------------------------------
+
+CapacityType = Literal["spot", "on-demand", "reserved"]
+
+
+class Reservation(Model):
+    """Capacity paid for by the reservation: one that exists (`id` or `tags`), or one to make (`create: true`)."""
+
+    id: Annotated[str, StringConstraints(pattern=r"^cr-[0-9a-f]{17}$")] | None = None
+    """Reservation id, `cr-` and 17 hexadecimal digits."""
+    tags: dict[str, str] | None = None
+    """Tags that select reservations which exist."""
+    create: bool = False
+    """Make an On-Demand Capacity Reservation. It bills from creation, used or not."""
+    kind: Literal["onDemand", "capacityBlock"]
+    """On-Demand Capacity Reservation, or a prepaid Capacity Block for ML. A block is never bought by this program."""
+    instance_type: InstanceType
+    """Instance type reserved; compared with what EC2 says of the reservation."""
+    zone: ZoneId
+    """Zone id of the reservation; compared with what EC2 says, and the pool launches only there."""
+    count: Annotated[int, Field(ge=1, le=256)]
+    """Instances reserved."""
+    start: Moment | None = None
+    """Start of a Capacity Block, UTC. Before it nothing launches."""
+    end: Moment | None = None
+    """End of a Capacity Block, UTC. EC2 takes the instances 30 minutes before, Karpenter drains 10 minutes before that."""
+    protect: bool = True
+    """For `create`: Pulumi refuses to delete the reservation, since capacity given back may not come again."""
+
+
+class EphemeralStorage(Model):
+    size_gib: Annotated[int, Field(ge=1, le=59000)] = 80
+    """Size of the node's data volume in GiB; NVMe disks are used instead where the instance has more of it."""
+    iops: Annotated[int, Field(ge=3000, le=16000)] = 3000
+    throughput_mibps: Annotated[int, Field(ge=125, le=1000)] = 125
+
+
+class Pool(Model):
+    """One Auto Mode NodePool and its NodeClass."""
+
+    families: tuple[str, ...] = ()
+    """Instance families it may launch, such as `g6e`."""
+    instance_types: tuple[InstanceType, ...] = ()
+    """Instance types it may launch, when a family is too wide."""
+    capacity: Annotated[tuple[CapacityType, ...], Field(min_length=1)]
+    """Purchase options it may use. With `reserved` the reservation comes first and the others named are the fallback."""
+    reservations: tuple[Reservation, ...] = ()
+    """Reservations that `reserved` draws from. Naming any switches implicit use of open reservations off for every pool."""
+    uses_open_reservations: bool = False
+    """States that this pool counts on open reservations being matched implicitly, so that the plan can refuse what breaks it."""
+    zones: tuple[ZoneId, ...] = ()
+    """Zone ids it may launch in; by default all of the network's, and only the reservation's zone for a reserved pool."""
+    gpu_limit: Annotated[int, Field(ge=1)] | None = None
+    """Most GPUs the pool may hold at once; by default what the graphs placed on it need, plus one node to roll over."""
+    consolidate_after: Duration = "300s"
+    """How long a node is empty or underused before Karpenter removes it. Not used by pools on Capacity Blocks."""
+    expire_after: Duration = "336h"
+    """Node lifetime; Auto Mode allows at most 504h. Expired nodes are drained and replaced."""
+    disruption_budget: Annotated[str, StringConstraints(pattern=r"^([0-9]|[1-9][0-9]|100)%$|^[0-9]+$")] = "10%"
+    """Nodes that may be disrupted at once, as a count or a percentage."""
+    ephemeral_storage: EphemeralStorage = Field(default_factory=EphemeralStorage)
+    weight: Annotated[int, Field(ge=1, le=100)] | None = None
+    """Preference among pools that fit a pod; higher first."""
+
+
+class Capacity(Model):
+    """GPU capacity. The built-in `system` and `general-purpose` pools carry everything without a GPU."""
+
+    pools: dict[DnsLabel, Pool] = Field(default_factory=dict)
+    """NodePools by name."""
+
+
+# --- storage -------------------------------------------------------------------------------------------------------
+
+
+class Efs(Model):
+    throughput: Literal["elastic", "bursting", "provisioned"] = "elastic"
+    """Throughput mode; can be changed in place, once in 24 hours when lowering."""
+    provisioned_mibps: Annotated[int, Field(ge=1, le=3414)] | None = None
+    """MiB/s for `provisioned`."""
+    backup: bool = False
+    """Daily AWS Backup. Caches can be downloaded again, so it is off by default."""
+    protect: bool = True
+    """Pulumi refuses to delete the file system. Set to false and run `make up` before `make destroy`."""
+
+
+CacheName = Literal["model-cache", "compilation-cache", "perf-cache"]
+
+
+class Storage(Model):
+    """Shared files for models and compiled kernels."""
+
+    efs: Efs = Field(default_factory=Efs)
+    caches: tuple[CacheName, ...] = ("model-cache", "compilation-cache", "perf-cache")
+    """Claims made in every namespace that holds a graph."""
+    cache_size_gib: Annotated[int, Field(ge=1)] = 5
+    """Size asked for by each claim. EFS ignores it; other storage classes do not."""
+    storage_class: DnsLabel | None = None
+    """Storage class of the claims in an existing cluster; elsewhere the program makes one on EFS."""
+    access_mode: Literal["ReadWriteMany", "ReadWriteOnce"] = "ReadWriteMany"
+    """ReadWriteOnce only for a single-node cluster such as kind."""
+
+
+# --- Dynamo --------------------------------------------------------------------------------------------------------
+
+
+class ImagePullSecret(Model):
+    existing: DnsLabel | None = None
+    """Name of a Secret that is there already in every graph namespace and in the platform's."""
+    server: str | None = None
+    """Registry host; with it the Secret is made, its password from `dynamo-eks:imagePullPassword`."""
+    username: str = "$oauthtoken"
+    """Registry user; NGC's API keys go with `$oauthtoken`."""
+
+
+class Dynamo(Model):
+    """The Dynamo platform."""
+
+    version: Release = "1.5.0"
+    """Platform release, in quotes; images follow it. See components/catalog.py for what is supported with what."""
+    namespace: DnsLabel = "dynamo-system"
+    """Namespace of the operator. Changing it replaces the platform."""
+    hugging_face_secret: DnsLabel | None = None
+    """Name of an existing Secret with the key HF_TOKEN in every graph namespace, instead of `dynamo-eks:huggingFaceToken`."""
+    image_pull_secret: ImagePullSecret | None = None
+    pod_monitors: bool = False
+    """Make PodMonitors for the platform's metrics; needs the prometheus-operator CRDs in the cluster."""
+    prometheus_endpoint: str = ""
+    """Address of Prometheus, for the planner."""
+    check: bool = True
+    """Run a Job that proves the platform's CRDs are served before any graph is made."""
+
+
+class Download(Model):
+    """How the cache Job fetches a model."""
+
+    xet_buffer: Literal["full", "capped"] = "capped"
+    """`full` lets the Xet downloader buffer up to 64 GB (fastest, needs 64 GiB of memory); `capped` keeps it near 8 GB."""
+    memory_gib: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Memory request and limit of the Job, the same number; by default what the buffer needs."""
+    timeout_minutes: Annotated[int, Field(ge=5, le=1440)] = 120
+    """How long `pulumi up` waits for the download."""
+    retries: Annotated[int, Field(ge=0, le=10)] = 3
+    """Restarts of the download; each resumes from what is already in the cache."""
+
+
+class ModelSource(Model):
+    """A model on Hugging Face, pinned to a commit."""
+
+    repository: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")]
+    """`organisation/name` on Hugging Face. Changing it downloads another model; graphs restart."""
+    revision: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+    """Commit of the repository, 40 hexadecimal digits; a branch name would move under the graphs."""
+    gated: bool = False
+    """Whether the repository needs an accepted licence and so a token."""
+    download: Download = Field(default_factory=Download)
+
+
+# --- graphs --------------------------------------------------------------------------------------------------------
+
+Router = Literal[
+    "round-robin", "random", "power-of-two", "kv", "direct", "least-loaded", "device-aware-weighted"
+]
+
+
+class Frontend(Model):
+    """The OpenAI-compatible entrance of a graph."""
+
+    replicas: Annotated[int, Field(ge=1)] = 1
+    router: Router = "round-robin"
+    """How requests are spread over workers. `kv` follows cached prefixes and needs KV events, which the program switches on."""
+    cpu: Quantity = "4"
+    memory: Quantity = "8Gi"
+    extra_args: tuple[str, ...] = ()
+    env: Environment = Field(default_factory=dict)
+
+
+class Worker(Model):
+    """Workers of one role. GPUs are counted per pod."""
+
+    replicas: Annotated[int, Field(ge=0)] = 1
+    gpus: Annotated[int, Field(ge=0, le=16)] = 1
+    """GPUs per pod: tensor x pipeline x data parallel."""
+    tensor_parallel: Annotated[int, Field(ge=1)] = 1
+    pipeline_parallel: Annotated[int, Field(ge=1)] = 1
+    data_parallel: Annotated[int, Field(ge=1)] = 1
+    efa: Annotated[int, Field(ge=0)] | None = None
+    """EFA interfaces per pod; by default all of the instance's with `transport: efa`. Part of a node can break the KV transfer."""
+    kv_buffer_device: Literal["cuda", "cpu"] | None = None
+    """Where KV blocks are staged; by default `cuda` over EFA and `cpu` over TCP, which cannot read GPU memory."""
+    cpu: Quantity | None = None
+    """CPU request; by default the worker's share of the node, with room for the node's daemons."""
+    memory: Quantity | None = None
+    """Memory request and limit; by default the worker's share of the node, with room for the node's daemons."""
+    shared_memory: Quantity = "16Gi"
+    """Size of /dev/shm, counted against the pod's memory."""
+    extra_args: tuple[str, ...] = ()
+    """Arguments appended to the backend's command line."""
+    env: Environment = Field(default_factory=dict)
+
+
+class Placement(Model):
+    """Where a graph's workers run."""
+
+    pool: DnsLabel | None = None
+    """NodePool they run on; not given for graphs without GPUs."""
+    instance_type: InstanceType | None = None
+    """Instance type they ask for; by default any that the pool may launch and that fits."""
+    zone: ZoneId | None = None
+    """Zone they are pinned to; by default any one zone (`sameZone`)."""
+    same_zone: bool = True
+    """Keep all pods of the graph in one zone. EFA does not cross zones, and other traffic between zones is billed."""
+    anti_affinity: Literal["required", "preferred", "none"] = "none"
+    """Keep prefill and decode workers on different nodes."""
+    reserved_only: bool = False
+    """Run only on reserved nodes, never on the pool's fallback."""
+
+
+class Exposure(Model):
+    """How clients reach the frontend."""
+
+    type: Literal["clusterIP", "nlb"] = "clusterIP"
+    """`clusterIP` keeps it inside the cluster; `nlb` adds a Network Load Balancer."""
+    scheme: Literal["internal", "public"] = "internal"
+    """Reachable from the VPC and what is connected to it, or from the internet."""
+    allowed_cidrs: tuple[Cidr, ...] = ()
+    """Who may connect through the load balancer; required with `nlb`."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 80
+    """Port of the load balancer."""
+
+
+class SmokeTest(Model):
+    """A Job that waits for the graph and posts one completion; `pulumi up` fails with its reason."""
+
+    timeout_minutes: Annotated[int, Field(ge=1, le=240)] = 60
+
+
+class Image(Model):
+    """A runtime image other than the platform's own."""
+
+    repository: str
+    tag: str
+    runtime_version: Release | None = None
+    """MAJOR.MINOR.PATCH of the Dynamo runtime inside; needed where the tag does not begin with it."""
+
+
+class Graph(Model):
+    """One DynamoGraphDeployment: a model, served."""
+
+    model: DnsLabel
+    """Key of the model under `models`."""
+    backend: Literal["vllm", "sglang", "trtllm", "mocker"]
+    """Inference engine. Changing it replaces the graph."""
+    transport: Literal["efa", "tcp", "none"]
+    """How KV blocks travel from prefill to decode: always stated. `none` for aggregated graphs, which transfer nothing."""
+    namespace: DnsLabel = "dynamo"
+    """Namespace of the graph. Changing it replaces the graph."""
+    served_model_name: str | None = None
+    """Name clients ask for; by default the model's repository."""
+    frontend: Frontend = Field(default_factory=Frontend)
+    worker: Worker | None = None
+    """Workers of an aggregated graph; excludes `prefill` and `decode`. Switching between the two replaces the graph."""
+    prefill: Worker | None = None
+    decode: Worker | None = None
+    placement: Placement = Field(default_factory=Placement)
+    exposure: Exposure = Field(default_factory=Exposure)
+    image: Image | None = None
+    efa_security: Literal["ipcLock", "privileged"] = "ipcLock"
+    """What lets workers pin memory for EFA. Sources disagree whether IPC_LOCK is enough everywhere; `privileged` surely is."""
+    compilation_cache: bool = True
+    """Keep compiled kernels on the shared `compilation-cache` claim, so that a restarted worker is ready minutes earlier."""
+    pod_monitor: bool = True
+    """Let Prometheus scrape the graph's pods; where `dynamo.podMonitors` is off it has no effect."""
+    speedup_ratio: Annotated[float, Field(gt=0)] = 1.0
+    """For `mocker`: how much faster than a real engine it pretends to be."""
+    termination_grace_seconds: Annotated[int, Field(ge=30, le=3600)] = 120
+    """How long a worker may finish running requests when its pod is deleted."""
+    smoke_test: SmokeTest | None = None
+
+
+Tags = dict[Annotated[str, StringConstraints(min_length=1, max_length=128)], Annotated[str, StringConstraints(max_length=256)]]
+
+RESERVED_TAG = re.compile(r"^(aws:|eks:|kubernetes\.io/|karpenter\.sh/)", re.IGNORECASE)
+"""Tag prefixes that AWS, EKS and Karpenter keep for themselves."""

@@ -1,0 +1,19 @@
+"""The small cluster, recorded."""
+
+from __future__ import annotations
+
+import pytest
+
+from review.graph import Graph
+from review.recorder import record
+from tests.cluster.small_cluster import CONFIG, small_stack
+
+
+@pytest.fixture(scope="session", params=[False, True], ids=["update", "preview"])
+def graph(request: pytest.FixtureRequest) -> Graph:
+    return record("test", CONFIG, program=small_stack(), preview=request.param)
+
+
+@pytest.fixture(scope="session")
+def updated() -> Graph:
+    return record("test", CONFIG, program=small_stack())
