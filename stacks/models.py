@@ -115,6 +115,8 @@ class Network(Model):
     """One NAT gateway in all (cheaper; its zone's outage takes egress from every zone) or one in each zone."""
     interface_endpoints: tuple[str, ...] = ()
     """AWS services reached without NAT, such as `ecr.api`; each costs by the hour and zone."""
+    avoid: tuple[Cidr, ...] = ()
+    """Ranges of the networks this VPC is or will be connected to (peering, transit gateway, VPN); an overlap is refused."""
     flow_logs: FlowLogs | None = None
     """Record the VPC's accepted and rejected connections in CloudWatch."""
     existing: ExistingNetwork | None = None
@@ -388,6 +390,8 @@ class Exposure(Model):
     """Reachable from the VPC and what is connected to it, or from the internet."""
     allowed_cidrs: tuple[Cidr, ...] = ()
     """Who may connect through the load balancer; required with `nlb`."""
+    allow_open_access: bool = False
+    """Named override that lets `allowedCidrs` contain 0.0.0.0/0. The frontend asks nobody for a password."""
     port: Annotated[int, Field(ge=1, le=65535)] = 80
     """Port of the load balancer."""
 

@@ -1,0 +1,662 @@
+"""Rules of a stack file that need more than one key.
+
+Each function looks at one subject and yields faults; sections that are broken by themselves are skipped, so that one
+fault does not cause ten. Facts (families, EFA counts, releases) come from the tables in components/.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from components import catalog
+from components.capacity import instances
+from components.network import endpoints
+from components.network.zones import REGION_ZONES, UNSUPPORTED_ZONE_IDS
+from stacks.faults import Fault, one_of
+from stacks.models import (
+    RESERVED_TAG,
+    Capacity,
+    Cluster,
+    Dynamo,
+    Graph,
+    ModelSource,
+    Network,
+    Pool,
+    Storage,
+    Worker,
+)
+
+ANYWHERE = "0.0.0.0/0"
+
+SERVICE_RANGES = ("172.20.0.0/16", "10.100.0.0/16")
+"""EKS takes the first of these that the VPC does not overlap as the range of Services (EKS User Guide, CreateCluster)."""
+
+TOKEN = re.compile(r"\b(hf_[A-Za-z0-9]{20,}|nvapi-[A-Za-z0-9_-]{20,}|AKIA[0-9A-Z]{16}|ghp_[A-Za-z0-9]{30,})")
+"""Shapes of tokens of Hugging Face, NGC, AWS and GitHub."""
+
+OWNED_ENVIRONMENT = frozenset(
+    {
+        "HF_TOKEN",
+        "HF_HOME",
+        "HF_HUB_OFFLINE",
+        "DYN_NAMESPACE",
+        "DYN_COMPONENT",
+        "DYN_DISCOVERY_BACKEND",
+        "DYN_SYSTEM_PORT",
+        "FI_PROVIDER",
+        "SGLANG_DISAGGREGATION_NIXL_BACKEND",
+        "TRTLLM_NIXL_KVCACHE_BACKEND",
+    }
+)
+"""Environment set by the program or the operator from other keys."""
+
+OWNED_ARGUMENTS: Mapping[str, str] = {
+    "--model": "model",
+    "--model-path": "model",
+    "--served-model-name": "servedModelName",
+    "--tensor-parallel-size": "tensorParallel",
+    "--tp": "tensorParallel",
+    "--tp-size": "tensorParallel",
+    "--pipeline-parallel-size": "pipelineParallel",
+    "--data-parallel-size": "dataParallel",
+    "--disaggregation-mode": "prefill and decode",
+    "--kv-transfer-config": "transport",
+    "--disaggregation-transfer-backend": "transport",
+    "--router-mode": "frontend.router",
+}
+"""Arguments written from other keys; given twice, the backend would take one of the two without a word."""
+
+XET_MEMORY_GIB = {"full": 64, "capped": 16}
+"""The Xet downloader buffers up to 64 GB, or about 8 GB when capped (huggingface_hub; Dynamo's download recipes)."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A stack file whose sections are valid by themselves; a broken one is None (or empty) and listed in `broken`."""
+
+    stack: str
+    region: str | None
+    given: Mapping[str, Any]
+    """Sections as written, to tell an absent key from a default."""
+    broken: frozenset[str]
+    secrets: frozenset[str]
+    tags: Mapping[str, str] | None
+    network: Network | None
+    cluster: Cluster | None
+    capacity: Capacity | None
+    storage: Storage | None
+    dynamo: Dynamo | None
+    models: Mapping[str, ModelSource]
+    graphs: Mapping[str, Graph]
+
+    @property
+    def existing_cluster(self) -> bool:
+        return bool(self.cluster and self.cluster.existing)
+
+    @property
+    def pools(self) -> Mapping[str, Pool]:
+        return self.capacity.pools if self.capacity else {}
+
+    @property
+    def zone_ids(self) -> frozenset[str] | None:
+        """Zones the stack has subnets in; None when they cannot be told."""
+        if self.network is None or self.existing_cluster:
+            return None
+        if self.network.existing:
+            return frozenset(self.network.existing.subnets)
+        if isinstance(self.network.zones, tuple):
+            return frozenset(self.network.zones)
+        known = REGION_ZONES.get(self.region or "")
+        if known is None:
+            return None
+        usable = sorted(
+            zone.zone_id
+            for zone in known
+            if zone.zone_type == "availability-zone" and zone.zone_id not in UNSUPPORTED_ZONE_IDS
+        )
+        return frozenset(usable[: self.network.zones])
+
+
+def cross_faults(draft: Draft) -> list[Fault]:
+    """Every fault that takes more than one key to see."""
+    return [fault for check in _CHECKS for fault in check(draft)]
+
+
+_Check = Callable[[Draft], Iterator[Fault]]
+
+
+def _place(draft: Draft) -> Iterator[Fault]:
+    if draft.cluster is None:
+        return
+    if draft.cluster.existing:
+        for name in ("network", "capacity"):
+            if draft.given.get(name):
+                yield Fault(
+                    name,
+                    "no such section together with cluster.existing, which makes no AWS resource",
+                    draft.given[name],
+                    fix=f"remove {name}, or remove cluster.existing to have a cluster made",
+                )
+        extra = sorted(set(draft.given.get("cluster") or {}) - {"existing", "version"})
+        for key in extra:
+            yield Fault(
+                f"cluster.{key}",
+                "only existing and version here: an existing cluster is used as it is",
+                draft.given["cluster"][key],
+            )
+        return
+    if draft.region is None:
+        yield Fault(
+            "aws:region", "a region; the key is required", present=False, add="config:\n  aws:region: us-east-1"
+        )
+    elif draft.region not in REGION_ZONES:
+        yield Fault("aws:region", one_of(draft.region, REGION_ZONES), draft.region)
+    if draft.cluster.public_access_cidrs is None:
+        yield Fault(
+            "cluster.publicAccessCidrs",
+            "the ranges that may reach the API endpoint, or [] for a private endpoint; the key is required",
+            present=False,
+            add="dynamo-eks:cluster:\n  publicAccessCidrs: [198.51.100.0/24]",
+        )
+    elif ANYWHERE in draft.cluster.public_access_cidrs and not draft.cluster.allow_open_endpoint:
+        yield Fault(
+            "cluster.publicAccessCidrs",
+            "ranges you know; 0.0.0.0/0 lets the whole internet reach the API endpoint",
+            list(draft.cluster.public_access_cidrs),
+            fix="name your ranges, or set allowOpenEndpoint: true if it is meant",
+        )
+
+
+def _versions(draft: Draft) -> Iterator[Fault]:
+    if draft.cluster and draft.cluster.version not in catalog.KUBERNETES:
+        yield Fault("cluster.version", one_of(draft.cluster.version, catalog.KUBERNETES), draft.cluster.version)
+        return
+    if draft.dynamo is None:
+        return
+    if draft.dynamo.version not in catalog.DYNAMO:
+        yield Fault("dynamo.version", one_of(draft.dynamo.version, catalog.DYNAMO), draft.dynamo.version)
+    elif draft.cluster and (why := catalog.check_pair(draft.dynamo.version, draft.cluster.version)):
+        yield Fault("dynamo.version", why, draft.dynamo.version)
+
+
+def _tags(draft: Draft) -> Iterator[Fault]:
+    for key, value in (draft.tags or {}).items():
+        if RESERVED_TAG.match(key):
+            yield Fault(f"tags.{key}", "a key that does not begin with aws:, eks:, kubernetes.io/ or karpenter.sh/", value)
+        if key.lower() in ("project", "stack"):
+            yield Fault(f"tags.{key}", "another key; project and stack are set by the program", value)
+    if draft.tags and len(draft.tags) > 40:
+        yield Fault("tags", "at most 40 tags, since EC2 allows 50 in all", len(draft.tags))
+
+
+def _network(draft: Draft) -> Iterator[Fault]:
+    network, given = draft.network, draft.given.get("network") or {}
+    if network is None or draft.existing_cluster:
+        return
+    if network.existing:
+        for key in sorted(set(given) - {"existing"}):
+            yield Fault(f"network.{key}", "no such key together with network.existing, which is used as it is", given[key])
+        if len(network.existing.subnets) < 2:
+            yield Fault(
+                "network.existing.subnets",
+                "at least two zones, since EKS wants the control plane in two",
+                sorted(network.existing.subnets),
+            )
+        zone_lists = {"network.existing.subnets": tuple(network.existing.subnets)}
+    else:
+        zone_lists = {"network.zones": network.zones} if isinstance(network.zones, tuple) else {}
+        if isinstance(network.zones, int) and draft.region in REGION_ZONES:
+            usable = draft.zone_ids or frozenset()
+            if len(usable) < network.zones:
+                yield Fault(
+                    "network.zones",
+                    f"at most {len(usable)}: {draft.region} has no more zones that EKS supports ({', '.join(sorted(usable))})",
+                    network.zones,
+                )
+    for key, zones in zone_lists.items():
+        if key == "network.zones" and len(zones) < 2:
+            yield Fault(key, "at least two zones, since EKS wants the control plane in two", list(zones))
+        for zone in sorted({zone for zone in zones if list(zones).count(zone) > 1}):
+            yield Fault(key, f"each zone once; {zone} is there twice", list(zones))
+        for zone in zones:
+            yield from _zone(draft, key, zone)
+    own = ipaddress.ip_network(network.cidr)
+    for position, item in enumerate(network.avoid):
+        if own.overlaps(ipaddress.ip_network(item)):
+            yield Fault(
+                f"network.avoid[{position}]",
+                f"a range apart from network.cidr ({network.cidr}); two connected networks must not overlap",
+                item,
+                fix="choose another network.cidr before the VPC exists; afterwards it cannot change",
+            )
+    for position, name in enumerate(network.interface_endpoints):
+        if name not in endpoints.INTERFACE_ENDPOINTS:
+            yield Fault(f"network.interfaceEndpoints[{position}]", one_of(name, endpoints.INTERFACE_ENDPOINTS), name)
+
+
+def _zone(draft: Draft, key: str, zone: str) -> Iterator[Fault]:
+    if zone in UNSUPPORTED_ZONE_IDS:
+        yield Fault(key, f"zones that can hold an EKS control plane; {zone} cannot (EKS User Guide)", zone)
+        return
+    known = {item.zone_id: item for item in REGION_ZONES.get(draft.region or "", ())}
+    if not known:
+        return
+    if zone not in known:
+        yield Fault(key, one_of(zone, known, f"a zone of {draft.region}:"), zone)
+    elif known[zone].zone_type != "availability-zone":
+        yield Fault(key, f"Availability Zones; {zone} is a {known[zone].zone_type}, where the control plane cannot be", zone)
+
+
+def _capacity(draft: Draft) -> Iterator[Fault]:
+    open_pools = [name for name, pool in draft.pools.items() if pool.uses_open_reservations]
+    reserving = [name for name, pool in draft.pools.items() if pool.reservations]
+    for name in open_pools:
+        if reserving:
+            yield Fault(
+                f"capacity.pools.{name}.usesOpenReservations",
+                f"false: pool {reserving[0]} names its reservations, and once one NodeClass does, "
+                "Auto Mode uses open reservations for none",
+                True,
+                fix=f"name {name}'s reservations too, or keep the two in different clusters",
+            )
+    seen: dict[str, str] = {}
+    for name, pool in draft.pools.items():
+        yield from _pool(draft, name, pool)
+        for position, item in enumerate(pool.reservations):
+            if item.id and item.id in seen:
+                yield Fault(
+                    f"capacity.pools.{name}.reservations[{position}].id", f"another id; pool {seen[item.id]} has it", item.id
+                )
+            elif item.id:
+                seen[item.id] = name
+
+
+def _pool(draft: Draft, name: str, pool: Pool) -> Iterator[Fault]:
+    key = f"capacity.pools.{name}"
+    if name in ("default", "system", "general-purpose"):
+        yield Fault(key, "another name; EKS keeps default, system and general-purpose for its own", name)
+    if not pool.families and not pool.instance_types:
+        yield Fault(f"{key}.families", "families or instanceTypes; the key is required", present=False,
+                    add=f"dynamo-eks:capacity:\n  pools:\n    {name}:\n      families: [g6e]")
+    for position, family in enumerate(pool.families):
+        yield from _family(f"{key}.families[{position}]", family)
+    for position, type_ in enumerate(pool.instance_types):
+        if not instances.known(type_):
+            yield Fault(f"{key}.instanceTypes[{position}]", _unknown_type(type_), type_)
+        else:
+            yield from _family(f"{key}.instanceTypes[{position}]", instances.instance(type_).family, type_)
+    if "reserved" in pool.capacity and not pool.reservations:
+        yield Fault(
+            f"{key}.reservations",
+            "the reservations that `reserved` draws from; without them Karpenter launches nothing reserved",
+            present=False,
+            add=f"dynamo-eks:capacity:\n  pools:\n    {name}:\n      reservations:\n"
+            "        - {id: cr-0123456789abcdef0, kind: onDemand, instanceType: p5.48xlarge, zone: use1-az1, count: 1}",
+        )
+    if pool.reservations and "reserved" not in pool.capacity:
+        yield Fault(f"{key}.capacity", "`reserved` first, since the pool names reservations", list(pool.capacity))
+    if "reserved" in pool.capacity and pool.capacity[0] != "reserved":
+        yield Fault(f"{key}.capacity", "`reserved` first and its fallback after it", list(pool.capacity))
+    hours = sum(int(number) * {"s": 1 / 3600, "m": 1 / 60, "h": 1}[unit] for number, unit in re.findall(r"(\d+)([smh])", pool.expire_after))
+    if hours > 504:
+        yield Fault(f"{key}.expireAfter", "at most 504h, the 21 days that Auto Mode lets a node live", pool.expire_after)
+    zones = draft.zone_ids
+    for position, zone in enumerate(pool.zones):
+        if zones is not None and zone not in zones:
+            yield Fault(f"{key}.zones[{position}]", one_of(zone, zones, "a zone the network has:"), zone)
+    for position, item in enumerate(pool.reservations):
+        yield from _reservation(draft, f"{key}.reservations[{position}]", pool, item)
+    used = any(graph.placement.pool == name for graph in draft.graphs.values())
+    if not used and pool.gpu_limit is None and not {"graphs", "capacity"} & draft.broken:
+        yield Fault(
+            f"{key}.gpuLimit",
+            "a limit, since no graph is placed on the pool to size it from; the key is required",
+            present=False,
+            add=f"dynamo-eks:capacity:\n  pools:\n    {name}:\n      gpuLimit: 8",
+        )
+
+
+def _family(key: str, family: str, type_: str | None = None) -> Iterator[Fault]:
+    given = type_ or family
+    if family.startswith("p6e-"):
+        yield Fault(
+            key,
+            "a family that EKS Auto Mode supports; P6e-GB200 needs a managed node group on an UltraServer block",
+            given,
+            fix=one_of(family, instances.GPU_POOL_FAMILIES, "choose one of"),
+        )
+    elif family not in instances.GPU_POOL_FAMILIES:
+        what = "a GPU family that EKS Auto Mode supports:"
+        if type_:
+            what = f"a type of {what[2:]}"
+        yield Fault(key, one_of(family, instances.GPU_POOL_FAMILIES, what), given)
+
+
+def _unknown_type(type_: str) -> str:
+    family = type_.split(".")[0]
+    choices = [item.type for item in instances.in_family(family)]
+    if not choices:
+        return one_of(family, instances.GPU_POOL_FAMILIES, "a type of a GPU family that EKS Auto Mode supports:")
+    return one_of(type_, choices)
+
+
+def _reservation(draft: Draft, key: str, pool: Pool, item: Any) -> Iterator[Fault]:
+    chosen = [name for name, value in (("id", item.id), ("tags", item.tags), ("create", item.create)) if value]
+    if len(chosen) != 1:
+        yield Fault(key, "exactly one of id, tags and create: true", chosen)
+    if item.kind == "capacityBlock":
+        if item.create:
+            yield Fault(
+                f"{key}.create",
+                "id or tags: a Capacity Block is prepaid and irrevocable, so this program never buys one",
+                True,
+            )
+        if item.end is None:
+            yield Fault(f"{key}.end", "the block's end, so that its draining can be planned; the key is required",
+                        present=False, add="end: 2026-12-08T11:30:00Z")
+        elif (item.end.hour, item.end.minute) != (11, 30):
+            yield Fault(f"{key}.end", "a moment at 11:30 UTC, when every Capacity Block ends (EC2 User Guide)", item.end)
+        if item.start and item.end and item.start >= item.end:
+            yield Fault(f"{key}.start", "a moment before end", item.start)
+    elif item.start or item.end:
+        yield Fault(f"{key}.{'start' if item.start else 'end'}", "no window on an On-Demand Capacity Reservation",
+                    item.start or item.end)
+    if not instances.known(item.instance_type):
+        yield Fault(f"{key}.instanceType", _unknown_type(item.instance_type), item.instance_type)
+    else:
+        family = instances.instance(item.instance_type).family
+        if family not in pool.families and item.instance_type not in pool.instance_types:
+            may = sorted({*pool.families, *pool.instance_types})
+            yield Fault(
+                f"{key}.instanceType",
+                f"a type the pool may launch ({', '.join(may)}); a reservation of another type is never used",
+                item.instance_type,
+            )
+    zones = draft.zone_ids
+    if zones is not None and item.zone not in zones:
+        yield Fault(
+            f"{key}.zone",
+            one_of(item.zone, zones, "a zone the network has:"),
+            item.zone,
+            fix=f"add {item.zone} to network.zones, since a reservation cannot be used from another zone",
+        )
+    elif pool.zones and item.zone not in pool.zones:
+        yield Fault(f"{key}.zone", f"a zone of the pool ({', '.join(pool.zones)})", item.zone)
+
+
+def _storage(draft: Draft) -> Iterator[Fault]:
+    storage = draft.storage
+    if storage is None or draft.cluster is None:
+        return
+    efs = storage.efs
+    if efs.throughput == "provisioned" and efs.provisioned_mibps is None:
+        yield Fault("storage.efs.provisionedMibps", "MiB/s, since throughput is provisioned; the key is required",
+                    present=False, add="dynamo-eks:storage:\n  efs:\n    provisionedMibps: 256")
+    if efs.throughput != "provisioned" and efs.provisioned_mibps is not None:
+        yield Fault("storage.efs.provisionedMibps", f"no such key with throughput: {efs.throughput}", efs.provisioned_mibps)
+    if draft.existing_cluster:
+        if storage.caches and storage.storage_class is None:
+            yield Fault(
+                "storage.storageClass",
+                "a storage class of the existing cluster, for the caches; the key is required",
+                present=False,
+                add="dynamo-eks:storage:\n  storageClass: standard",
+            )
+        if "efs" in (draft.given.get("storage") or {}):
+            yield Fault("storage.efs", "no such key with cluster.existing, which makes no AWS resource",
+                        draft.given["storage"]["efs"])
+    else:
+        if storage.storage_class is not None:
+            yield Fault("storage.storageClass", "no such key here: the program makes a class on EFS", storage.storage_class)
+        if storage.access_mode == "ReadWriteOnce":
+            yield Fault("storage.accessMode", "ReadWriteMany, since workers on several nodes share the caches", "ReadWriteOnce")
+    if draft.models and "model-cache" not in storage.caches:
+        yield Fault("storage.caches", "model-cache among them, since the stack has models to keep", list(storage.caches))
+    if "compilation-cache" not in storage.caches:
+        for name, graph in draft.graphs.items():
+            if graph.compilation_cache and graph.backend == "vllm":
+                yield Fault(f"graphs.{name}.compilationCache", "false, since storage.caches has no compilation-cache", True)
+
+
+def _dynamo(draft: Draft) -> Iterator[Fault]:
+    dynamo = draft.dynamo
+    if dynamo is None:
+        return
+    pull = dynamo.image_pull_secret
+    if pull is not None:
+        if bool(pull.existing) == bool(pull.server):
+            yield Fault("dynamo.imagePullSecret", "exactly one of existing and server",
+                        (draft.given.get("dynamo") or {}).get("imagePullSecret"))
+        elif pull.server and "imagePullPassword" not in draft.secrets:
+            yield Fault("imagePullPassword", f"the password for {pull.server}; the key is required", present=False,
+                        add="pulumi config set --secret dynamo-eks:imagePullPassword")
+    if dynamo.hugging_face_secret and "huggingFaceToken" in draft.secrets:
+        yield Fault("dynamo.huggingFaceSecret", "either an existing Secret or huggingFaceToken, not both",
+                    dynamo.hugging_face_secret)
+
+
+def _models(draft: Draft) -> Iterator[Fault]:
+    token = "huggingFaceToken" in draft.secrets or bool(draft.dynamo and draft.dynamo.hugging_face_secret)
+    for name, model in draft.models.items():
+        if model.gated and not token and draft.dynamo is not None:
+            yield Fault(
+                f"models.{name}.gated",
+                f"a token, since {model.repository} is gated: neither huggingFaceToken nor dynamo.huggingFaceSecret is set",
+                True,
+                fix="pulumi config set --secret dynamo-eks:huggingFaceToken",
+            )
+        floor = XET_MEMORY_GIB[model.download.xet_buffer]
+        if model.download.memory_gib is not None and model.download.memory_gib < floor:
+            yield Fault(
+                f"models.{name}.download.memoryGib",
+                f"at least {floor} with xetBuffer: {model.download.xet_buffer}; less is killed halfway",
+                model.download.memory_gib,
+                fix="leave the key out, or cap the buffer" if model.download.xet_buffer == "full" else "leave the key out",
+            )
+
+
+def _graphs(draft: Draft) -> Iterator[Fault]:
+    for name, graph in draft.graphs.items():
+        yield from _graph(draft, f"graphs.{name}", name, graph)
+
+
+def roles(graph: Graph) -> dict[str, Worker]:
+    """Worker roles of a graph that are given."""
+    return {role: worker for role in ("worker", "prefill", "decode") if (worker := getattr(graph, role)) is not None}
+
+
+def _graph(draft: Draft, key: str, name: str, graph: Graph) -> Iterator[Fault]:
+    if graph.model not in draft.models and "models" not in draft.broken:
+        yield Fault(f"{key}.model", one_of(graph.model, draft.models, "a key of models:"), graph.model)
+    given = set(roles(graph))
+    if given not in ({"worker"}, {"prefill", "decode"}):
+        yield Fault(key, "either worker (aggregated) or both prefill and decode (disaggregated)", sorted(given))
+        return
+    aggregated = given == {"worker"}
+    if aggregated and graph.transport != "none":
+        yield Fault(f"{key}.transport", "none, since an aggregated graph transfers no KV blocks", graph.transport)
+    if not aggregated and graph.transport == "none":
+        yield Fault(f"{key}.transport", "efa or tcp, since prefill hands KV blocks to decode", "none")
+    if draft.dynamo and graph.namespace == draft.dynamo.namespace:
+        yield Fault(f"{key}.namespace", "a namespace apart from the operator's (dynamo.namespace)", graph.namespace)
+    if len(graph.namespace) + 1 + len(name) > 63:
+        yield Fault(
+            f"{key}.namespace",
+            f"at most {62 - len(name)} characters: namespace and graph name make one label of at most 63 (dynamo #11709)",
+            graph.namespace,
+        )
+    yield from _image(key, graph)
+    yield from _exposure(draft, key, graph)
+    for role, worker in roles(graph).items():
+        yield from _worker(draft, f"{key}.{role}", graph, worker)
+    yield from _environment(f"{key}.frontend", graph.frontend)
+    yield from _placement(draft, key, graph)
+
+
+def _image(key: str, graph: Graph) -> Iterator[Fault]:
+    image = graph.image
+    if image and image.runtime_version is None and not re.match(r"^v?\d+\.\d+\.\d+", image.tag):
+        yield Fault(
+            f"{key}.image.runtimeVersion",
+            f"the runtime's version, since tag {image.tag!r} does not begin with one and the operator refuses it; required",
+            present=False,
+            add='runtimeVersion: "1.5.0"',
+        )
+
+
+def _exposure(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
+    exposure = graph.exposure
+    if exposure.type == "clusterIP":
+        if exposure.scheme == "public" or exposure.allowed_cidrs:
+            yield Fault(f"{key}.exposure.type", "nlb, since scheme or allowedCidrs are given", "clusterIP")
+        return
+    if draft.existing_cluster:
+        yield Fault(f"{key}.exposure.type", "clusterIP: an NLB is made by EKS Auto Mode only", "nlb")
+    if not exposure.allowed_cidrs:
+        yield Fault(f"{key}.exposure.allowedCidrs", "who may connect through the load balancer; the key is required",
+                    present=False, add="allowedCidrs: [10.0.0.0/8]")
+    elif ANYWHERE in exposure.allowed_cidrs and not exposure.allow_open_access:
+        yield Fault(
+            f"{key}.exposure.allowedCidrs",
+            "ranges you know; 0.0.0.0/0 lets anyone use the model, and the frontend asks for no password",
+            list(exposure.allowed_cidrs),
+            fix="name your ranges, or set allowOpenAccess: true if it is meant",
+        )
+    network = draft.network
+    if exposure.scheme == "public" and network and network.existing:
+        without = sorted(zone for zone, pair in network.existing.subnets.items() if pair.public is None)
+        if without:
+            yield Fault(f"{key}.exposure.scheme", f"internal, or a public subnet in {', '.join(without)}", "public")
+
+
+def _environment(key: str, part: Any) -> Iterator[Fault]:
+    for name, value in part.env.items():
+        if TOKEN.search(value):
+            yield Fault(f"{key}.env.{name}", "no token in clear; it must be revoked and given as a secret", "[hidden]",
+                        fix="pulumi config set --secret dynamo-eks:huggingFaceToken")
+        elif name in OWNED_ENVIRONMENT:
+            yield Fault(f"{key}.env.{name}", "another variable; the program sets this one from other keys", value)
+    for position, argument in enumerate(part.extra_args):
+        flag = argument.split("=")[0]
+        if TOKEN.search(argument):
+            yield Fault(f"{key}.extraArgs[{position}]", "no token in clear; it must be revoked", "[hidden]")
+        elif flag in OWNED_ARGUMENTS:
+            yield Fault(f"{key}.extraArgs[{position}]", f"the key {OWNED_ARGUMENTS[flag]} instead of {flag}", argument)
+
+
+def _worker(draft: Draft, key: str, graph: Graph, worker: Worker) -> Iterator[Fault]:
+    yield from _environment(key, worker)
+    product = worker.tensor_parallel * worker.pipeline_parallel * worker.data_parallel
+    if graph.backend == "mocker":
+        if worker.gpus:
+            yield Fault(f"{key}.gpus", "0, since the mocker computes nothing", worker.gpus)
+        return
+    if worker.gpus == 0:
+        yield Fault(f"{key}.gpus", f"at least 1 for {graph.backend}; only the mocker runs without", 0)
+        return
+    if product != worker.gpus:
+        yield Fault(
+            f"{key}.gpus",
+            f"{product}: tensorParallel {worker.tensor_parallel} x pipelineParallel {worker.pipeline_parallel} "
+            f"x dataParallel {worker.data_parallel}",
+            worker.gpus,
+        )
+    if graph.transport == "tcp" and worker.kv_buffer_device == "cuda":
+        yield Fault(f"{key}.kvBufferDevice", "cpu with transport: tcp, which cannot read GPU memory", "cuda")
+    if worker.efa and graph.transport != "efa":
+        yield Fault(f"{key}.efa", f"no EFA with transport: {graph.transport}", worker.efa)
+    type_ = graph.placement.instance_type
+    if type_ is None or not instances.known(type_):
+        return
+    machine = instances.instance(type_)
+    if worker.gpus > machine.gpus:
+        yield Fault(f"{key}.gpus", f"at most {machine.gpus}, what a {type_} has", worker.gpus)
+    if worker.efa is not None and worker.efa > machine.efa:
+        yield Fault(f"{key}.efa", f"at most {machine.efa}, what a {type_} has", worker.efa)
+    if graph.transport == "efa" and worker.efa == 0:
+        yield Fault(f"{key}.efa", "at least 1 with transport: efa", 0)
+
+
+def _placement(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
+    placement = graph.placement
+    where = f"{key}.placement"
+    if graph.transport == "efa" and not placement.same_zone:
+        yield Fault(f"{where}.sameZone", "true with transport: efa, since EFA does not cross zones", False)
+    if graph.backend == "mocker":
+        for field in ("pool", "instance_type"):
+            if getattr(placement, field):
+                alias = "instanceType" if field == "instance_type" else field
+                yield Fault(f"{where}.{alias}", "nothing: the mocker runs on ordinary CPU nodes", getattr(placement, field))
+        if graph.transport == "efa":
+            yield Fault(f"{key}.transport", "tcp or none, since the mocker transfers nothing", "efa")
+        return
+    if draft.existing_cluster:
+        yield Fault(f"{key}.backend", "mocker with cluster.existing, where the program makes no GPU capacity", graph.backend)
+        return
+    if placement.pool is None:
+        yield Fault(f"{where}.pool", "the pool its workers run on; the key is required", present=False,
+                    add=f"dynamo-eks:graphs:\n  {key.split('.')[1]}:\n    placement: {{pool: gpu}}")
+        return
+    pool = draft.pools.get(placement.pool)
+    if pool is None:
+        if "capacity" not in draft.broken and "capacity.pools" not in draft.broken:
+            yield Fault(f"{where}.pool", one_of(placement.pool, draft.pools, "a pool of capacity:"), placement.pool)
+        return
+    if placement.zone and (pool.zones or draft.zone_ids) and placement.zone not in (pool.zones or draft.zone_ids or ()):
+        yield Fault(f"{where}.zone", one_of(placement.zone, pool.zones or draft.zone_ids or (), "a zone of its pool:"),
+                    placement.zone)
+    if placement.reserved_only and "reserved" not in pool.capacity:
+        yield Fault(f"{where}.reservedOnly", f"false, or a pool with reserved capacity; {placement.pool} has none", True)
+    type_ = placement.instance_type
+    if type_ is None:
+        if graph.transport == "efa":
+            yield Fault(f"{where}.instanceType", "a type with EFA, so that whole nodes can be asked for; the key is required",
+                        present=False, add="placement: {instanceType: g6e.24xlarge}")
+        largest = [item.gpus for family in pool.families for item in instances.in_family(family)]
+        largest += [instances.instance(item).gpus for item in pool.instance_types if instances.known(item)]
+        for role, worker in roles(graph).items():
+            if largest and worker.gpus > max(largest):
+                yield Fault(f"{key}.{role}.gpus", f"at most {max(largest)}, the most a node of pool {placement.pool} has",
+                            worker.gpus)
+        return
+    if not instances.known(type_):
+        yield Fault(f"{where}.instanceType", _unknown_type(type_), type_)
+        return
+    machine = instances.instance(type_)
+    if machine.family not in pool.families and type_ not in pool.instance_types:
+        may = ", ".join(sorted({*pool.families, *pool.instance_types}))
+        yield Fault(f"{where}.instanceType", f"a type that pool {placement.pool} may launch ({may})", type_)
+    if graph.transport == "efa" and machine.efa == 0:
+        with_efa = [item.type for item in instances.in_family(machine.family) if item.efa]
+        yield Fault(
+            f"{where}.instanceType",
+            f"a type with EFA, which {type_} has not" + (f": {', '.join(with_efa)}" if with_efa else ""),
+            type_,
+        )
+    if placement.reserved_only:
+        yield from _reserved_room(draft, key, graph, pool, machine)
+
+
+def _reserved_room(draft: Draft, key: str, graph: Graph, pool: Pool, machine: Any) -> Iterator[Fault]:
+    reserved = sum(item.count for item in pool.reservations if item.instance_type == machine.type)
+    whole = graph.transport == "efa"
+    needed = sum(
+        worker.replicas if whole and worker.efa is None else -(-worker.replicas * worker.gpus // max(machine.gpus, 1))
+        for worker in roles(graph).values()
+    )
+    if needed > reserved:
+        yield Fault(
+            f"{key}.placement.reservedOnly",
+            f"workers that fit {reserved} reserved {machine.type}; these need {needed} nodes",
+            True,
+            fix="lower replicas, reserve more, or allow the pool's fallback with reservedOnly: false",
+        )
+
+
+_CHECKS: tuple[_Check, ...] = (
+    _place, _versions, _tags, _network, _capacity, _storage, _dynamo, _models, _graphs,
+)  # fmt: skip

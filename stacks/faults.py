@@ -1,0 +1,217 @@
+"""Faults of a stack file and how they are told: file, key, value given, what is expected, how to fix it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+PREFIX = "dynamo-eks:"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong in a stack file."""
+
+    key: str
+    """Dotted path in the file, from the section: `network.zones[0]`."""
+    expected: str
+    """What would be right, as the end of the sentence `expected …`."""
+    given: Any = None
+    """The value found; absent for a missing key."""
+    present: bool = True
+    """False for a missing key, whose value cannot be shown."""
+    fix: str | None = None
+    """What to do, when the expectation does not say it."""
+    add: str | None = None
+    """YAML lines to add, for a missing key."""
+
+    def lines(self) -> list[str]:
+        key = self.key if ":" in self.key else f"{PREFIX}{self.key}"
+        out = [f"  {key}"]
+        if self.present:
+            out.append(f"    given     {_shown(self.given)}")
+        out.append(f"    expected  {self.expected}")
+        if self.fix:
+            out.append(f"    fix       {self.fix}")
+        if self.add:
+            out.append("    add")
+            out += [f"      {line}" for line in self.add.splitlines()]
+        return out
+
+
+def report(stack: str, faults: Sequence[Fault]) -> str:
+    """All faults of a stack file as one text."""
+    count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+    lines = [f"stacks/Pulumi.{stack}.yaml has {count}; nothing was registered:"]
+    for fault in sorted(faults, key=lambda fault: fault.key):
+        lines += ["", *fault.lines()]
+    return "\n".join(lines)
+
+
+def nearest(word: str, choices: Iterable[str]) -> str | None:
+    """The choice most like a word, if any is near."""
+    import difflib  # late: only a faulty file needs it
+
+    choices = list(choices)
+    # Compared without case, so that `Zones` finds `zones`.
+    lowered = {choice.lower(): choice for choice in choices}
+    found = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
+    return lowered[found[0]] if found else None
+
+
+def one_of(word: Any, choices: Iterable[str], what: str = "one of") -> str:
+    """`one of a, b, c; did you mean b?`"""
+    choices = sorted(choices)
+    text = f"{what} {', '.join(choices)}" if choices else f"{what} (none is defined)"
+    close = nearest(word, choices) if isinstance(word, str) else None
+    return f"{text}; did you mean {close}?" if close else text
+
+
+def _shown(value: Any) -> str:
+    import json
+    from datetime import datetime
+
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except TypeError:
+        text = str(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+EXAMPLES: Mapping[str, str] = {
+    "publicAccessCidrs": "publicAccessCidrs: [198.51.100.0/24]",
+    "model": "model: qwen3-32b",
+    "backend": "backend: vllm",
+    "transport": "transport: tcp",
+    "repository": "repository: Qwen/Qwen3-32B",
+    "revision": 'revision: "9216db5781bf21249d130ec9da846c4624c16137"',
+    "capacity": "capacity: [spot, on-demand]",
+    "kind": "kind: onDemand",
+    "instanceType": "instanceType: p5.48xlarge",
+    "zone": "zone: use1-az1",
+    "count": "count: 1",
+    "vpcId": "vpcId: vpc-0123456789abcdef0",
+    "subnets": "subnets: {use1-az1: {private: subnet-0123456789abcdef0}}",
+    "private": "private: subnet-0123456789abcdef0",
+    "kubeconfig": "kubeconfig: ~/.kube/config",
+    "context": "context: kind-kind",
+    "tag": 'tag: "1.5.0-efa"',
+}
+"""An example line for every required key, shown when it is missing."""
+
+PATTERNS: Mapping[str, str] = {
+    r"^[a-z]+[0-9]-(az[0-9]+|[a-z]+[0-9]+-az[0-9]+)$": "a zone id, such as use1-az1 (ids are the same in every account, names like us-east-1a are not)",
+    r"^[a-z]([-a-z0-9]*[a-z0-9])?$": "lower-case letters, digits and dashes, beginning with a letter",
+    r"^arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/.+$": "the ARN of an IAM role or user, such as arn:aws:iam::123456789012:role/platform",
+    r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$": "an EC2 instance type, such as g6e.2xlarge",
+    r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$": "a Kubernetes quantity in quotes, such as \"4\", 500m or 16Gi",
+    r"^1\.[0-9]{2}$": 'a Kubernetes version in quotes, such as "1.35"',
+    r"^[0-9]+\.[0-9]+\.[0-9]+$": 'a release in quotes, such as "1.5.0"',
+    r"^[A-Za-z_][A-Za-z0-9_]*$": "the name of an environment variable",
+    r"^([0-9]+(s|m|h))+$": "a duration, such as 300s or 336h",
+    r"^subnet-[0-9a-f]{8,17}$": "a subnet id, such as subnet-0123456789abcdef0",
+    r"^vpc-[0-9a-f]{8,17}$": "a VPC id, such as vpc-0123456789abcdef0",
+    r"^[a-zA-Z][a-zA-Z0-9-]{0,99}$": "an EKS cluster name: letters, digits and dashes, at most 100",
+    r"^cr-[0-9a-f]{17}$": "a reservation id: cr- and 17 hexadecimal digits",
+    r"^([0-9]|[1-9][0-9]|100)%$|^[0-9]+$": 'a count or a percentage in quotes, such as "1" or 10%',
+    r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$": "a Hugging Face repository, such as Qwen/Qwen3-32B",
+    r"^[0-9a-f]{40}$": "a commit of the repository: 40 hexadecimal digits in quotes",
+}
+"""What a pattern means in words; every pattern of models.py has an entry (a test says so)."""
+
+_TYPES = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false, without quotes",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "keys and values",
+    "model_type": "keys and values",
+    "model_attributes_type": "keys and values",
+    "none_required": "nothing",
+    "datetime_type": "a moment in UTC in quotes, such as 2026-12-08T11:30:00Z",
+    "datetime_parsing": "a moment in UTC, such as 2026-12-08T11:30:00Z",
+    "datetime_from_date_parsing": "a moment in UTC, such as 2026-12-08T11:30:00Z",
+}
+
+_BRANCHES = frozenset({"int", "constrained-int", "tuple[constrained-str, ...]", "tuple[str, ...]", "str"})
+_UNION = "how many zones (2 to 6), or a list of zone ids such as [use1-az1, use1-az2]"
+
+
+def from_pydantic(errors: Iterable[Mapping[str, Any]], section: str, keys_at: Any) -> list[Fault]:
+    """Faults for pydantic's error records. `keys_at(path)` gives the keys allowed where an unknown one was found."""
+    faults: dict[str, Fault] = {}
+    for error in errors:
+        path = [*section.split("."), *error["loc"]]
+        in_key = path[-1] == "[key]"
+        if in_key:
+            path = path[:-1]
+        union = path[:2] == ["network", "zones"]
+        if union:
+            path = [part for part in path if not (isinstance(part, str) and _is_branch(part))]
+        key = dotted(path)
+        if union and len(path) == 2:
+            faults[key] = Fault(key, _UNION, error["input"])
+            continue
+        kind, context = error["type"], error.get("ctx") or {}
+        given = error.get("input")
+        if kind == "missing":
+            name = str(path[-1])
+            example = EXAMPLES.get(name, f"{name}: …")
+            faults[key] = Fault(key, "a value; the key is required", present=False, add=_nested(path[:-1], example))
+            continue
+        if kind == "extra_forbidden":
+            allowed = keys_at(path[:-1])
+            faults[key] = Fault(key, one_of(str(path[-1]), allowed, "no such key here, but"), given)
+            continue
+        if kind == "string_pattern_mismatch":
+            expected = PATTERNS.get(context["pattern"], f"text that matches {context['pattern']}")
+        elif kind == "literal_error":
+            choices = [part.strip().strip("'") for part in context["expected"].replace(" or ", ", ").split(",")]
+            expected = one_of(given, choices)
+        elif kind == "value_error":
+            expected = str(context["error"])
+        elif kind == "greater_than_equal":
+            expected = f"a number of at least {context['ge']}"
+        elif kind == "greater_than":
+            expected = f"a number greater than {context['gt']}"
+        elif kind == "less_than_equal":
+            expected = f"a number of at most {context['le']}"
+        elif kind == "string_too_long":
+            expected = f"at most {context['max_length']} characters (these are {len(given)})"
+            if context["max_length"] == 37:
+                expected += "; graph and component name together may have 45, and `frontend` takes 8"
+        elif kind == "too_short":
+            expected = f"at least {context['min_length']} item"
+        else:
+            expected = _TYPES.get(kind, error["msg"])
+        faults.setdefault(key, Fault(key, expected, path[-1] if in_key else given))
+    return list(faults.values())
+
+
+def _is_branch(part: str) -> bool:
+    return part in _BRANCHES or part.startswith(("tuple[", "constrained", "function-"))
+
+
+def dotted(path: Sequence[Any]) -> str:
+    """`network.zones[0]` for ["network", "zones", 0]."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else str(part))
+    return text
+
+
+def _nested(path: Sequence[Any], line: str) -> str:
+    lines, indent = [], ""
+    for position, part in enumerate(path):
+        if isinstance(part, int):
+            lines[-1] += f"  # item {part}"
+            continue
+        lines.append(f"{indent}{PREFIX if position == 0 else ''}{part}:")
+        indent += "  "
+    return "\n".join([*lines, f"{indent}{line}"])

@@ -1,0 +1,267 @@
+"""The one reader of a stack's configuration.
+
+`Settings.load()` reads what the engine hands over, `Settings.parse()` the same values from a file. Both report every
+fault of the file at once and raise before anything registers. Components never read configuration; they take values.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from stacks.cross import Draft, cross_faults
+from stacks.faults import PREFIX, Fault, from_pydantic, one_of, report
+from stacks.models import (
+    Capacity,
+    Cluster,
+    DnsLabel,
+    Dynamo,
+    Graph,
+    GraphName,
+    ModelSource,
+    Network,
+    Pool,
+    Storage,
+    Tags,
+)
+
+SECTIONS: Mapping[str, Any] = {
+    "tags": Tags,
+    "network": Network,
+    "cluster": Cluster,
+    "capacity": Capacity,
+    "storage": Storage,
+    "dynamo": Dynamo,
+    "models": ModelSource,
+    "graphs": Graph,
+}
+"""Object keys of a stack file, each with its model; `models` and `graphs` hold one such model per entry."""
+
+SECRETS = ("huggingFaceToken", "imagePullPassword")
+"""Keys whose value must be encrypted (`pulumi config set --secret`)."""
+
+_ENTRIES: Mapping[str, Any] = {"models": DnsLabel, "graphs": GraphName}
+
+
+class SettingsError(Exception):
+    """A stack file with faults; the message is the whole report."""
+
+    def __init__(self, stack: str, faults: list[Fault]) -> None:
+        super().__init__(report(stack, faults))
+        self.stack = stack
+        self.faults = faults
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A stack's configuration, checked."""
+
+    stack: str
+    region: str | None
+    """AWS region; None only with `cluster.existing`."""
+    network: Network
+    cluster: Cluster
+    capacity: Capacity
+    storage: Storage
+    dynamo: Dynamo
+    tags: Mapping[str, str] = field(default_factory=dict)
+    models: Mapping[str, ModelSource] = field(default_factory=dict)
+    graphs: Mapping[str, Graph] = field(default_factory=dict)
+    secrets: Mapping[str, Any] = field(default_factory=dict)
+    """Secret values by key, as pulumi secret Outputs (or, parsed from a file, the text found there)."""
+
+    @property
+    def cluster_name(self) -> str:
+        return self.cluster.name or f"dynamo-{self.stack}"
+
+    @classmethod
+    def load(cls) -> Settings:
+        """Read the running stack's configuration; raises `pulumi.RunError` with every fault."""
+        import pulumi
+        from pulumi.runtime.config import CONFIG, get_config_env
+
+        values = {**get_config_env(), **CONFIG.get()}
+        secret = {key for key in values if pulumi.runtime.is_config_secret(key)}
+        try:
+            settings = cls.parse(pulumi.get_stack(), values, secret)
+        except SettingsError as error:
+            # RunError prints its message without a traceback, in the engine and here.
+            raise pulumi.RunError(str(error)) from error
+        config = pulumi.Config("dynamo-eks")
+        wrapped = {key: config.get_secret(key) for key in settings.secrets}
+        return cls(**{**settings.__dict__, "secrets": wrapped})
+
+    @classmethod
+    def parse(cls, stack: str, values: Mapping[str, Any], secret_keys: set[str] | frozenset[str] = frozenset()) -> Settings:
+        """Check values by full key (`dynamo-eks:network`); raises SettingsError with every fault found."""
+        faults: list[Fault] = []
+        known = {*SECTIONS, *SECRETS}
+        for key, value in values.items():
+            if key.startswith(PREFIX) and (name := key.removeprefix(PREFIX)) not in known:
+                faults.append(Fault(key, one_of(name, known, "no such key, but"), _object(value)))
+        raw = {name: _object(values[PREFIX + name]) for name in SECTIONS if PREFIX + name in values}
+        parsed: dict[str, Any] = {}
+        broken: set[str] = set()
+        for name, model in SECTIONS.items():
+            given = raw.get(name)
+            if given is None:
+                given = {}
+            if name in _ENTRIES:
+                parsed[name] = _entries(name, model, given, faults, broken)
+            elif name == "capacity" and isinstance(given, dict) and isinstance(given.get("pools"), dict):
+                pools = _entries("capacity.pools", Pool, given["pools"], faults, broken)
+                rest = _one("capacity", Capacity, {**given, "pools": {}}, faults, broken)
+                parsed[name] = None if rest is None else Capacity.model_construct(pools=pools)
+            else:
+                parsed[name] = _one(name, model, given, faults, broken)
+        secrets = {name: values[PREFIX + name] for name in SECRETS if values.get(PREFIX + name) is not None}
+        for name in secrets:
+            if PREFIX + name not in secret_keys:
+                faults.append(
+                    Fault(
+                        name,
+                        "an encrypted value; the text here can be read by whoever sees the file, so it must be revoked",
+                        "[hidden]",
+                        fix=f"pulumi config set --secret {PREFIX}{name}",
+                    )
+                )
+        draft = Draft(
+            stack=stack,
+            region=_text(values.get("aws:region")),
+            given=raw,
+            broken=frozenset(broken),
+            secrets=frozenset(secrets),
+            **parsed,
+        )
+        faults += cross_faults(draft)
+        if faults:
+            raise SettingsError(stack, faults)
+        return cls(
+            stack=stack,
+            region=draft.region,
+            secrets=secrets,
+            **{name: parsed[name] for name in SECTIONS},
+        )
+
+
+def _object(value: Any) -> Any:
+    # The engine hands objects over as JSON text; a bare word there is a plain string.
+    if isinstance(value, str):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+@cache
+def _adapter(model: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(model)
+
+
+def _one(name: str, model: Any, given: Any, faults: list[Fault], broken: set[str]) -> Any:
+    try:
+        # JSON mode: strict about types, yet arrays may become tuples and text may become moments.
+        text = json.dumps(given)
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            return model.model_validate_json(text)
+        return _adapter(model).validate_json(text)
+    except ValidationError as error:
+        path, _, entry = name.partition("\0")
+        section = f"{path}.{entry}" if entry else path
+        faults += from_pydantic(error.errors(include_url=False), section, lambda loc: _keys_at(model, loc[section.count(".") + 1 :]))
+        broken.add(path)
+        return None
+
+
+def _entries(name: str, model: Any, given: Any, faults: list[Fault], broken: set[str]) -> dict[str, Any]:
+    """Entries of a mapping, each checked by itself, so that one faulty graph does not hide the others' faults."""
+    if not isinstance(given, dict):
+        faults.append(Fault(name, "entries by name", given))
+        broken.add(name)
+        return {}
+    found = {}
+    for key, value in given.items():
+        try:
+            _adapter(_ENTRIES.get(name, DnsLabel)).validate_python(key)
+        except ValidationError as error:
+            faults += from_pydantic([{**error.errors()[0], "loc": (key,)}], name, lambda loc: ())
+        entry = _one(f"{name}\0{key}", model, value, faults, broken)
+        if entry is not None:
+            found[key] = entry
+    return found
+
+
+def _keys_at(model: Any, path: list[Any]) -> list[str]:
+    """Keys allowed at a path below a section's model."""
+    current: Any = model
+    for part in path:
+        if isinstance(part, int) or not (isinstance(current, type) and issubclass(current, BaseModel)):
+            continue
+        found = next((item for item in current.model_fields.values() if item.alias == part), None)
+        if found is not None:
+            current = next(iter(_models_in(found.annotation)), current)
+    if isinstance(current, type) and issubclass(current, BaseModel):
+        return [item.alias or name for name, item in current.model_fields.items()]
+    return []
+
+
+def _models_in(annotation: Any) -> list[Any]:
+    from typing import get_args
+
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for part in get_args(annotation) for found in _models_in(part)]
+
+
+def schema() -> dict[str, Any]:
+    """JSON schema of a stack file, for editors (`stacks/stack.schema.json`)."""
+    definitions: dict[str, Any] = {}
+    properties: dict[str, Any] = {
+        "aws:region": {"type": "string", "description": "AWS region. Changing it replaces everything."},
+    }
+    for name, model in SECTIONS.items():
+        built = _adapter(model).json_schema(by_alias=True, ref_template="#/$defs/{model}")
+        definitions.update(built.pop("$defs", {}))
+        if name in _ENTRIES:
+            definitions[built["title"]] = built
+            built = {
+                "type": "object",
+                "description": {"models": "Models by name.", "graphs": "Graphs by name."}[name],
+                "additionalProperties": {"$ref": f"#/$defs/{built['title']}"},
+            }
+        properties[PREFIX + name] = built
+    for name in SECRETS:
+        properties[PREFIX + name] = {
+            "type": "object",
+            "description": f"Encrypted; set with `pulumi config set --secret {PREFIX}{name}`.",
+            "required": ["secure"],
+            "additionalProperties": False,
+            "properties": {"secure": {"type": "string"}},
+        }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "dynamo-eks stack file",
+        "type": "object",
+        "properties": {
+            "config": {
+                "type": "object",
+                "properties": properties,
+                "patternProperties": {"^(?!dynamo-eks:)[^:]+:": {}},
+                "additionalProperties": False,
+            },
+            "secretsprovider": {"type": "string"},
+            "encryptionsalt": {"type": "string"},
+            "encryptedkey": {"type": "string"},
+        },
+        "$defs": definitions,
+    }
