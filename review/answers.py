@@ -288,6 +288,27 @@ def _capacity_reservation(answers: Answers, name: str, inputs: Mapping[str, Any]
     return id_, {"arn": answers.arn("ec2", f"capacity-reservation/{id_}"), "ownerId": answers.account}
 
 
+@read("aws:ec2/getCapacityBlockReservation:getCapacityBlockReservation")
+def _get_capacity_block_reservation(answers: Answers, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    id_ = str(arguments.get("id"))
+    known = answers.reservations.get(id_)
+    if known is None:
+        raise NoAnswer(f"reservation {id_} is not known here")
+    answers.assume(f"Capacity Block {id_} is as the stack file says; EC2 was not asked")
+    return {
+        "id": id_,
+        "arn": answers.arn("ec2", f"capacity-reservation/{id_}"),
+        "state": known.get("state", "scheduled"),
+        "instanceType": known.get("instanceType"),
+        "availabilityZoneId": known.get("zone"),
+        "instanceCount": known.get("count"),
+        "startDate": known.get("start"),
+        "endDate": known.get("end"),
+        "reservationType": "capacity-block",
+        "capacityBlockId": f"cb-0{digest(id_, length=16)}",
+    }
+
+
 @read("aws:ec2/getVpc:getVpc")
 def _get_vpc(answers: Answers, arguments: Mapping[str, Any]) -> dict[str, Any]:
     answers.assume(f"VPC {arguments.get('id')} exists with DNS hostnames and DNS support on; not read")

@@ -1,0 +1,76 @@
+# Targets for people; `make` alone lists them.
+STACK  ?= g6e-dev
+FORMAT ?= text
+ARGS   ?=
+VENV   := .venv
+PY     := $(VENV)/bin/python
+UV     := $(shell command -v uv 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help plan objects test lint check preview up destroy schema shapes lock bench clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  STACK=<name> picks the stack (default $(STACK)): $(patsubst stacks/Pulumi.%.yaml,%,$(wildcard stacks/Pulumi.*.yaml))"
+
+# Installs once: the stamp is newer than the locked requirements. Bytecode is compiled here, not on the first run.
+$(VENV)/.installed: requirements.txt
+	@if [ -n "$(UV)" ]; then \
+	  { [ -x $(PY) ] || $(UV) venv -q --python ">=3.11" $(VENV); } && $(UV) pip install -q --compile-bytecode --python $(PY) -r requirements.txt; \
+	else \
+	  { [ -x $(PY) ] || python3 -m venv $(VENV); } && $(PY) -m pip install -q --compile --disable-pip-version-check -r requirements.txt; \
+	fi
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	@if [ -n "$(UV)" ]; then $(UV) pip install -q --compile-bytecode --python $(PY) -r requirements-dev.txt; \
+	else $(PY) -m pip install -q --compile --disable-pip-version-check -r requirements-dev.txt; fi
+	@touch $@
+
+plan: $(VENV)/.installed ## show what the program would do, offline (STACK=all for every stack, FORMAT=markdown|json)
+	@$(PY) -m review --stack $(STACK) --format $(FORMAT) $(ARGS)
+
+objects: $(VENV)/.installed ## write the rendered Kubernetes objects of STACK to objects/
+	@$(PY) -m review --stack $(STACK) --format text --objects objects/$(STACK) $(ARGS)
+
+test: $(VENV)/.installed-dev ## run every test that needs no engine
+	@$(PY) -m pytest -n auto
+
+lint: $(VENV)/.installed-dev ## ruff and pyright
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m pyright
+
+engine:
+	@command -v pulumi >/dev/null || { echo "The pulumi CLI is not on PATH. Get it from https://www.pulumi.com/docs/install/ ($$(grep requiredPulumiVersion Pulumi.yaml))." >&2; exit 1; }
+	@pulumi whoami >/dev/null 2>&1 || { echo "No Pulumi backend is logged in. 'pulumi login' for Pulumi Cloud, or 'pulumi login s3://bucket' for your own." >&2; exit 1; }
+	@if grep -q '^  aws:region' stacks/Pulumi.$(STACK).yaml 2>/dev/null; then \
+	  command -v aws >/dev/null || { echo "The aws CLI is not on PATH; the cluster's kubeconfig needs it (aws eks get-token). See https://docs.aws.amazon.com/cli/." >&2; exit 1; }; \
+	  aws sts get-caller-identity >/dev/null 2>&1 || { echo "No AWS credentials. 'aws sso login --profile <profile>' and export AWS_PROFILE, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY." >&2; exit 1; }; \
+	fi
+.PHONY: engine
+
+preview: engine $(VENV)/.installed ## `pulumi preview` of STACK with the real engine, after checking CLI and credentials
+	@$(PY) -m review --stack $(STACK) --format quiet
+	@pulumi preview --stack $(STACK) --diff
+
+up: engine $(VENV)/.installed ## `pulumi up` of STACK; refuses when a rule of the plan fails
+	@$(PY) -m review --stack $(STACK) --format quiet
+	@pulumi up --stack $(STACK)
+
+destroy: engine $(VENV)/.installed ## `pulumi destroy` of STACK
+	@pulumi destroy --stack $(STACK)
+
+schema: $(VENV)/.installed ## regenerate stacks/stack.schema.json
+	@$(PY) -m tools.schema
+
+shapes: $(VENV)/.installed-dev ## add the shapes of CRDs or a chart to the strict check (FROM=file|folder|chart|cluster)
+	@$(PY) -m tools.shapes add $(FROM)
+
+bench: $(VENV)/.installed-dev ## measure the plan against importing the SDK (see benchmarks/)
+	@$(PY) -m benchmarks
+
+lock: ## lock the whole closure of requirements.in and requirements-dev.in again
+	uv pip compile -q --universal --no-emit-index-url --no-emit-find-links --python-version 3.11 requirements.in -o requirements.txt
+	uv pip compile -q --universal --no-emit-index-url --no-emit-find-links --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+
+clean: ## remove what make and the tests leave behind
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis objects

@@ -1,0 +1,161 @@
+"""One pool of GPU nodes under EKS Auto Mode.
+
+Makes the On-Demand Capacity Reservations the stack asks for, a NodeClass and a NodePool. Reservations that exist are
+named, and Capacity Blocks among them are read and compared with what the stack says.
+Assumes a node role with its access entry, private subnets in the pool's zones, and the cluster's security groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import pulumi
+import pulumi_aws as aws
+from pulumi_kubernetes.apiextensions import CustomResource
+
+from components.capacity import node_spec
+from components.capacity.node_spec import PoolSpec, ReservationKind
+from components.capacity.reservations import mismatches
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReservationArgs:
+    """A reservation the pool draws from: exactly one of `id`, `tags` and `create`."""
+
+    key: str
+    """Stable key for the resource's name."""
+    kind: ReservationKind
+    instance_type: str
+    zone_id: str
+    zone_name: str
+    count: int
+    id: str | None = None
+    tags: Mapping[str, str] | None = None
+    create: bool = False
+    end: datetime | None = None
+    protect: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuPoolArgs:
+    """What a GPU pool needs to know."""
+
+    spec: PoolSpec
+    """Shape of the pool. Most changes drift the nodes: they are replaced one by one."""
+    reservations: Sequence[ReservationArgs] = ()
+    """Where `reserved` capacity comes from."""
+    role_name: pulumi.Input[str]
+    """Role of the nodes. Changing it drifts every node."""
+    subnet_ids: Sequence[pulumi.Input[str]]
+    """Private subnets of the pool's zones."""
+    security_group_ids: Sequence[pulumi.Input[str]]
+    """Groups of the nodes; the cluster's own must be among them, or nodes never join."""
+    size_gib: int
+    iops: int
+    throughput_mibps: int
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Tags of instances, volumes and interfaces that Karpenter launches."""
+    node_access: Sequence[pulumi.Resource] = ()
+    """What must exist before nodes join, and outlive them: access entry, role policies, cluster."""
+
+
+class GpuPool(pulumi.ComponentResource):
+    """NodeClass and NodePool for GPU workers, with the reservations they draw from."""
+
+    ready: list[pulumi.Resource]
+    """The NodePool; what runs on its nodes is destroyed before it, while it can still drain them."""
+
+    def __init__(self, name: str, args: GpuPoolArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("dynamo-eks:index:GpuPool", name, {"capacity": list(args.spec.capacity)}, opts)
+        terms = [self._term(name, reservation) for reservation in args.reservations]
+        class_object = node_spec.node_class(
+            args.spec.name,
+            role=args.role_name,
+            subnet_ids=args.subnet_ids,
+            security_group_ids=args.security_group_ids,
+            reservation_terms=terms,
+            size_gib=args.size_gib,
+            iops=args.iops,
+            throughput_mibps=args.throughput_mibps,
+            tags=args.tags,
+        )
+        class_ = CustomResource(
+            f"{name}-class",
+            api_version=class_object["apiVersion"],
+            kind=class_object["kind"],
+            metadata=class_object["metadata"],
+            spec=class_object["spec"],
+            # Nodes of this class need its role admitted to join, and to drain on destroy: entry and policies outlive it.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.node_access)),
+        )
+        pool_object = node_spec.node_pool(args.spec)
+        pool = CustomResource(
+            f"{name}-pool",
+            api_version=pool_object["apiVersion"],
+            kind=pool_object["kind"],
+            metadata=pool_object["metadata"],
+            spec=pool_object["spec"],
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # The pool names its class as text, so only this keeps the class there until the pool's nodes are gone.
+                depends_on=[class_],
+                # Deleting a NodePool waits until its nodes are drained; a worker may take its whole grace period.
+                custom_timeouts=pulumi.CustomTimeouts(delete="45m"),
+            ),
+        )
+        self.ready = [pool]
+        self.register_outputs({})
+
+    def _term(self, name: str, reservation: ReservationArgs) -> dict[str, pulumi.Input[object]]:
+        """Selector term of a reservation: its id, or its tags."""
+        if reservation.create:
+            made = aws.ec2.CapacityReservation(
+                f"{name}-{reservation.key}",
+                availability_zone=reservation.zone_name,
+                instance_count=reservation.count,
+                instance_platform="Linux/UNIX",
+                instance_type=reservation.instance_type,
+                # Targeted: only launches that name it may use it, so that nothing else in the account eats it.
+                instance_match_criteria="targeted",
+                end_date_type="unlimited",
+                tags={"Name": f"{name}-{reservation.key}"},
+                opts=pulumi.ResourceOptions(
+                    parent=self,
+                    # Capacity given back may not come again.
+                    protect=reservation.protect,
+                ),
+            )
+            return {"id": made.id}
+        if reservation.tags:
+            return {"tags": dict(reservation.tags)}
+        if reservation.kind == "capacityBlock":
+            found = aws.ec2.get_capacity_block_reservation_output(
+                id=reservation.id, opts=pulumi.InvokeOutputOptions(parent=self)
+            )
+            return {"id": found.apply(lambda answer: checked(reservation, answer))}
+        # The provider reads Capacity Blocks only; an On-Demand reservation is named as stated, and the NodeClass's
+        # status shows after `up` whether EC2 agrees.
+        return {"id": reservation.id or ""}
+
+
+def checked(reservation: ReservationArgs, found: aws.ec2.GetCapacityBlockReservationResult) -> str:
+    """Id of a Capacity Block that is as stated; raises `pulumi.RunError` naming every difference."""
+    faults = mismatches(
+        reservation.id or "",
+        instance_type=reservation.instance_type,
+        zone_id=reservation.zone_id,
+        count=reservation.count,
+        end=node_spec.moment(reservation.end) if reservation.end else None,
+        found={
+            "state": found.state,
+            "instance_type": found.instance_type,
+            "availability_zone_id": found.availability_zone_id,
+            "instance_count": found.instance_count,
+            "end_date": found.end_date,
+        },
+    )
+    if faults:
+        raise pulumi.RunError("the reservation differs from what the stack says:\n  " + "\n  ".join(faults))
+    return reservation.id or ""

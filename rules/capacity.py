@@ -1,0 +1,171 @@
+"""Rules about GPU pools and reservations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from components.capacity import instances
+from review.graph import Graph, KubernetesObject
+from rules.model import Finding, Looked, rule
+
+
+def _requirement(pool: Mapping[str, Any], key: str) -> list[str]:
+    spec = pool["spec"]["template"]["spec"]
+    return [value for item in spec.get("requirements", ()) if item["key"] == key for value in item.get("values", ())]
+
+
+def _pools(graph: Graph) -> list[KubernetesObject]:
+    return [item for item in graph.objects_of("NodePool") if str(item.manifest.get("apiVersion")).startswith("karpenter.sh/")]
+
+
+def _classes(graph: Graph) -> dict[str, Mapping[str, Any]]:
+    return {item.name: item.manifest for item in graph.objects_of("NodeClass")}
+
+
+def _terms(manifest: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+    return list(((manifest or {}).get("spec") or {}).get("capacityReservationSelectorTerms") or ())
+
+
+@rule(
+    "pool-families",
+    "Pools name only families and types that EKS Auto Mode launches.",
+    "A pool of an unknown family launches nothing, and pods stay Pending without another word.",
+)
+def pool_families(graph: Graph) -> Iterator[Finding | Looked]:
+    for item in _pools(graph):
+        yield Looked(item.address)
+        for family in _requirement(item.manifest, "eks.amazonaws.com/instance-family"):
+            if family not in instances.AUTO_MODE_FAMILIES:
+                way = "use a managed node group on its UltraServer block" if family.startswith("p6e") else "choose a supported family"
+                yield Finding(item.address, f"family {family} is not one that Auto Mode launches; {way}")
+        for type_ in _requirement(item.manifest, "node.kubernetes.io/instance-type"):
+            if not instances.known(type_) or not instances.instance(type_).auto_mode:
+                yield Finding(item.address, f"type {type_} is not one that Auto Mode launches; choose a supported type")
+        if not instances.launchable(item.manifest):
+            yield Finding(item.address, "no known instance type meets all its requirements; it would launch nothing")
+
+
+@rule(
+    "pool-limit",
+    "Every GPU pool has a limit on its GPUs.",
+    "A mistyped replica count would otherwise launch machines without end, at up to $142 an hour each.",
+)
+def pool_limit(graph: Graph) -> Iterator[Finding | Looked]:
+    for item in _pools(graph):
+        yield Looked(item.address)
+        if not (item.manifest["spec"].get("limits") or {}).get("nvidia.com/gpu"):
+            yield Finding(item.address, "has no limits for nvidia.com/gpu; give gpuLimit or place graphs on it")
+
+
+@rule(
+    "pool-taint",
+    "GPU nodes are tainted, and the GPU Operator's operands stay off them.",
+    "Ordinary pods would fill GPU nodes; a second device plugin would hand out each GPU twice.",
+)
+def pool_taint(graph: Graph) -> Iterator[Finding | Looked]:
+    for item in _pools(graph):
+        yield Looked(item.address)
+        template = item.manifest["spec"]["template"]
+        if not any(taint.get("key") == "nvidia.com/gpu" for taint in template["spec"].get("taints", ())):
+            yield Finding(item.address, "has no nvidia.com/gpu taint; pods without a GPU would be put on its nodes")
+        if (template.get("metadata", {}).get("labels") or {}).get("nvidia.com/gpu.deploy.operands") != "false":
+            yield Finding(item.address, "lacks the label nvidia.com/gpu.deploy.operands=false on its nodes")
+
+
+@rule(
+    "reserved-terms",
+    "A pool that may use reserved capacity selects its reservations.",
+    "Capacity Blocks are never used without selector terms: the prepaid machines would stand empty.",
+)
+def reserved_terms(graph: Graph) -> Iterator[Finding | Looked]:
+    classes = _classes(graph)
+    for item in _pools(graph):
+        name = item.manifest["spec"]["template"]["spec"]["nodeClassRef"]["name"]
+        capacity = _requirement(item.manifest, "karpenter.sh/capacity-type")
+        if "reserved" in capacity:
+            yield Looked(item.address)
+            if not _terms(classes.get(name)):
+                yield Finding(item.address, f"may use reserved capacity, but NodeClass {name} selects no reservation")
+        elif _terms(classes.get(name)):
+            yield Looked(item.address)
+            yield Finding(item.address, f"NodeClass {name} selects reservations, but the pool's capacity lacks `reserved`")
+
+
+@rule(
+    "open-reservations",
+    "No pool counts on open reservations while another selects its own.",
+    "Once any NodeClass has selector terms, Auto Mode uses open reservations for none of them; both would be paid.",
+)
+def open_reservations(graph: Graph) -> Iterator[Finding | Looked]:
+    selecting = [name for name, manifest in _classes(graph).items() if _terms(manifest)]
+    for item in _pools(graph):
+        annotations = item.manifest["metadata"].get("annotations") or {}
+        if annotations.get("dynamo-eks/open-reservations") == "true":
+            yield Looked(item.address)
+            if selecting:
+                yield Finding(item.address, f"counts on open reservations, which NodeClass {selecting[0]} switches off for all")
+    for node in graph.of("aws:ec2/capacityReservation:CapacityReservation"):
+        yield Looked(node.name)
+        if node.inputs.get("instanceMatchCriteria") != "targeted":
+            yield Finding(node.name, "is open: anything in the account may use it up, and our pools may not; make it targeted")
+
+
+@rule(
+    "block-disruption",
+    "Nodes on a Capacity Block are not consolidated or drifted away.",
+    "The block is paid to its end; a replaced node costs minutes of every machine that waits for it.",
+)
+def block_disruption(graph: Graph) -> Iterator[Finding | Looked]:
+    for item in _pools(graph):
+        if "dynamo-eks/block-end" not in (item.manifest["metadata"].get("annotations") or {}):
+            continue
+        yield Looked(item.address)
+        disruption = item.manifest["spec"].get("disruption") or {}
+        if disruption.get("consolidationPolicy") != "WhenEmpty" or disruption.get("consolidateAfter") != "Never":
+            yield Finding(item.address, "consolidates its nodes; use WhenEmpty and Never on a Capacity Block")
+
+
+@rule(
+    "block-window",
+    "The Capacity Block has not ended.",
+    "A pool on a block that is over launches nothing, or falls back at on-demand prices.",
+)
+def block_window(graph: Graph) -> Iterator[Finding | Looked]:
+    now = datetime.now(UTC)
+    for item in _pools(graph):
+        annotations = item.manifest["metadata"].get("annotations") or {}
+        if "dynamo-eks/drain-at" not in annotations:
+            continue
+        yield Looked(item.address)
+        drain = datetime.fromisoformat(annotations["dynamo-eks/drain-at"].replace("Z", "+00:00"))
+        if now >= drain:
+            yield Finding(
+                item.address,
+                f"its block is drained from {annotations['dynamo-eks/drain-at']}, which has passed; name the next block",
+            )
+        elif (drain - now).total_seconds() < 24 * 3600:
+            yield Finding(item.address, f"its block is drained within a day, at {annotations['dynamo-eks/drain-at']}", "warn")
+
+
+@rule(
+    "node-groups",
+    "Nodes of our own NodeClasses carry the cluster's security group, and their role is admitted.",
+    "Nodes without the cluster's group or an EC2 access entry start, cost money and never join.",
+)
+def node_groups(graph: Graph) -> Iterator[Finding | Looked]:
+    entries = {node.inputs.get("principalArn") for node in graph.of("aws:eks/accessEntry:AccessEntry") if node.inputs.get("type") == "EC2"}
+    roles = {node.outputs.get("name"): node.outputs.get("arn") for node in graph.of("aws:iam/role:Role")}
+    clusters = graph.of("aws:eks/cluster:Cluster")
+    own = {(node.outputs.get("vpcConfig") or {}).get("clusterSecurityGroupId") for node in clusters} - {None}
+    if graph.preview:
+        return
+    for item in graph.objects_of("NodeClass"):
+        yield Looked(item.address)
+        spec = item.manifest["spec"]
+        if roles.get(spec.get("role")) not in entries:
+            yield Finding(item.address, f"role {spec.get('role')} has no access entry of type EC2; its nodes cannot join")
+        groups = {term.get("id") for term in spec.get("securityGroupSelectorTerms", ())}
+        if own and not own & groups:
+            yield Finding(item.address, "does not name the cluster's security group; its nodes cannot join")

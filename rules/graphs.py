@@ -1,0 +1,322 @@
+"""Rules about Dynamo graphs: where their pods go, how they move KV blocks, what they depend on."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from components.capacity import instances
+from components.dynamo.expected_pods import ExpectedPod, expected_pods, fits
+from review.graph import Graph, KubernetesObject
+from rules.model import Finding, Looked, rule
+
+GPU = "nvidia.com/gpu"
+EFA = "vpc.amazonaws.com/efa"
+
+
+def graphs(graph: Graph) -> list[KubernetesObject]:
+    """Rendered DynamoGraphDeployments."""
+    return graph.objects_of("DynamoGraphDeployment")
+
+
+def candidates(pod: ExpectedPod, pools: Mapping[str, Mapping[str, Any]]) -> list[instances.Instance]:
+    """Instances that the pod's pool may launch and that its node selector allows."""
+    pool = pools.get(pod.node_selector.get("karpenter.sh/nodepool", ""))
+    if pool is None:
+        return []
+    type_ = pod.node_selector.get("node.kubernetes.io/instance-type")
+    return [item for item in instances.launchable(pool) if type_ is None or item.type == type_]
+
+
+def _pools(graph: Graph) -> dict[str, Mapping[str, Any]]:
+    return {item.name: item.manifest for item in graph.objects_of("NodePool")}
+
+
+def _count(pod: ExpectedPod, resource: str) -> int:
+    return int(pod.requests.get(resource, 0))
+
+
+@rule(
+    "pod-fits",
+    "Every expected pod fits an instance that its pool may launch.",
+    "Karpenter launches nothing for a pod that fits nowhere; it stays Pending and `up` waits until it times out.",
+)
+def pod_fits(graph: Graph) -> Iterator[Finding | Looked]:
+    pools = _pools(graph)
+    for item in graphs(graph):
+        seen: set[str] = set()
+        for pod in expected_pods(item.manifest):
+            if pod.component in seen:
+                continue
+            seen.add(pod.component)
+            subject = f"{item.address} {pod.component}"
+            yield Looked(subject)
+            if not _count(pod, GPU):
+                continue
+            if pod.node_selector.get("karpenter.sh/nodepool", "") not in pools:
+                yield Finding(subject, "asks for GPUs and names no pool of this stack; set placement.pool")
+                continue
+            choices = candidates(pod, pools)
+            if not choices:
+                wanted = pod.node_selector.get("node.kubernetes.io/instance-type")
+                yield Finding(subject, f"asks for {wanted}, which its pool may not launch; correct placement.instanceType")
+                continue
+            reasons = [fits(pod, instance) for instance in choices]
+            if all(reasons):
+                yield Finding(subject, f"fits no instance of its pool; the largest, {choices[-1].type}: {reasons[-1]}")
+
+
+@rule(
+    "pool-room",
+    "The limit of every pool holds the graphs placed on it.",
+    "Karpenter stops at the limit without an error on the graph; the rest of the workers stay Pending.",
+)
+def pool_room(graph: Graph) -> Iterator[Finding | Looked]:
+    pools = _pools(graph)
+    needed = dict.fromkeys(pools, 0)
+    for item in graphs(graph):
+        for pod in expected_pods(item.manifest):
+            pool = pod.node_selector.get("karpenter.sh/nodepool", "")
+            if pool in needed:
+                needed[pool] += _count(pod, GPU)
+    for name, gpus in needed.items():
+        if not gpus:
+            continue
+        yield Looked(f"NodePool {name}")
+        limit = int((pools[name]["spec"].get("limits") or {}).get(GPU, 0))
+        if gpus > limit:
+            yield Finding(f"NodePool {name}", f"its graphs ask for {gpus} GPUs and its limit is {limit}; raise gpuLimit")
+
+
+@rule(
+    "gpus-stranded",
+    "No GPU of a node is paid for and left without work.",
+    "A worker that takes all EFA interfaces or most of the memory leaves the node's other GPUs unusable.",
+)
+def gpus_stranded(graph: Graph) -> Iterator[Finding | Looked]:
+    pools = _pools(graph)
+    for item in graphs(graph):
+        pods = [pod for pod in expected_pods(item.manifest) if _count(pod, GPU)]
+        by_component = {pod.component: pod for pod in pods}
+        for component, pod in by_component.items():
+            subject = f"{item.address} {component}"
+            fitting = [choice for choice in candidates(pod, pools) if fits(pod, choice) is None]
+            if not fitting:
+                continue
+            yield Looked(subject)
+            node = min(fitting, key=lambda choice: (choice.gpus, choice.vcpu))
+            per_node = _per_node(pod, node)
+            others = sum(_count(other, GPU) for name, other in by_component.items() if name != component and _shares(pod, other, node))
+            stranded = node.gpus - per_node * _count(pod, GPU) - others
+            if stranded > 0:
+                why = "each takes the node's EFA" if _count(pod, EFA) else "memory, CPU or the GPU count leaves no room for another"
+                yield Finding(
+                    subject,
+                    f"{per_node} worker(s) of {_count(pod, GPU)} GPU on a {node.type} leave {stranded} of {node.gpus} GPUs "
+                    f"without work ({why}); use more GPUs per worker or a smaller instance",
+                    "warn",
+                )
+
+
+def _per_node(pod: ExpectedPod, node: instances.Instance) -> int:
+    cpu, memory = instances.allocatable(node)
+    room = [node.gpus // _count(pod, GPU)]
+    if _count(pod, EFA):
+        room.append(node.efa // _count(pod, EFA))
+    if pod.cpu_milli:
+        room.append(cpu // pod.cpu_milli)
+    if pod.memory_mib:
+        room.append(memory // pod.memory_mib)
+    return max(1, min(room))
+
+
+def _shares(pod: ExpectedPod, other: ExpectedPod, node: instances.Instance) -> bool:
+    cpu, memory = instances.allocatable(node)
+    return (
+        _count(pod, EFA) + _count(other, EFA) <= node.efa
+        and pod.cpu_milli + other.cpu_milli <= cpu
+        and pod.memory_mib + other.memory_mib <= memory
+        and _count(pod, GPU) + _count(other, GPU) <= node.gpus
+        and not pod.avoids(other)
+    )
+
+
+@rule(
+    "efa-whole-node",
+    "A worker over EFA takes every EFA interface of its node.",
+    "A part can cross PCIe switches: answers come back as empty HTTP 200 (Dynamo known issues 1.3-1.4).",
+)
+def efa_whole_node(graph: Graph) -> Iterator[Finding | Looked]:
+    for item in graphs(graph):
+        for pod in {pod.component: pod for pod in expected_pods(item.manifest)}.values():
+            type_ = pod.node_selector.get("node.kubernetes.io/instance-type")
+            if not _count(pod, EFA) or not type_ or not instances.known(type_):
+                continue
+            yield Looked(f"{item.address} {pod.component}")
+            machine = instances.instance(type_)
+            if _count(pod, EFA) != machine.efa:
+                yield Finding(
+                    f"{item.address} {pod.component}",
+                    f"takes {_count(pod, EFA)} of the {machine.efa} EFA interfaces of a {type_}; leave efa out to take all",
+                    "warn",
+                )
+
+
+def _container(component: Mapping[str, Any]) -> Mapping[str, Any]:
+    containers = component.get("podTemplate", {}).get("spec", {}).get("containers", ())
+    return next((item for item in containers if item.get("name") == "main"), {})
+
+
+def _environment(component: Mapping[str, Any]) -> dict[str, str]:
+    return {item["name"]: item.get("value", "") for item in _container(component).get("env", ())}
+
+
+def _words(component: Mapping[str, Any]) -> str:
+    container = _container(component)
+    return " ".join([*container.get("command", ()), *container.get("args", ())])
+
+
+def transfer_faults(framework: str, component: Mapping[str, Any]) -> list[str]:
+    """What is wrong with how a prefill or decode worker moves KV blocks; empty when all is right."""
+    limits = _container(component).get("resources", {}).get("limits", {})
+    over_efa = EFA in limits
+    words, environment = _words(component), _environment(component)
+    if framework == "vllm":
+        match = re.search(r"--kv-transfer-config[ =]'?(\{.*?\}\}|\{.*?\})'?(?: |$)", words)
+        try:
+            config = json.loads(match.group(1)) if match else {}
+        except ValueError:
+            return ["its --kv-transfer-config is not JSON; let the program write it"]
+        extra = config.get("kv_connector_extra_config") or {}
+        if extra.get("backends") != ["LIBFABRIC"]:
+            return ['its KV transfer does not choose LIBFABRIC ("backends"); the first token would take 100 s instead of 1 s']
+        if not over_efa and config.get("kv_buffer_device") != "cpu":
+            return ["moves KV blocks over TCP from GPU memory, which fails; kv_buffer_device must be cpu"]
+        return []
+    name = {"sglang": "SGLANG_DISAGGREGATION_NIXL_BACKEND", "trtllm": "TRTLLM_NIXL_KVCACHE_BACKEND"}.get(framework)
+    if name and over_efa and environment.get(name) != "LIBFABRIC":
+        return [f"lacks {name}=LIBFABRIC; KV blocks would go over TCP without a word"]
+    return []
+
+
+@rule(
+    "kv-transport",
+    "Every disaggregated graph chooses its KV transport in its backend's own way.",
+    "A wrong choice is silent: 100 s to the first token instead of 1 s (ai-dynamo/dynamo #4185, awsome-inference #72).",
+)
+def kv_transport(graph: Graph) -> Iterator[Finding | Looked]:
+    for item in graphs(graph):
+        framework = item.manifest["spec"].get("backendFramework", "")
+        for component in item.manifest["spec"].get("components", ()):
+            if component.get("type") not in ("prefill", "decode") or "dynamo.mocker" in _words(component):
+                continue
+            subject = f"{item.address} {component['name']}"
+            yield Looked(subject)
+            for fault in transfer_faults(framework, component):
+                yield Finding(subject, fault)
+
+
+@rule(
+    "one-zone",
+    "All pods of a graph over EFA run in one zone.",
+    "EFA does not cross zones: prefill in another zone than decode hangs on the first transfer.",
+)
+def one_zone(graph: Graph) -> Iterator[Finding | Looked]:
+    for item in graphs(graph):
+        for pod in {pod.component: pod for pod in expected_pods(item.manifest)}.values():
+            if not _count(pod, EFA):
+                continue
+            subject = f"{item.address} {pod.component}"
+            yield Looked(subject)
+            pinned = any(key.startswith("topology.") for key in pod.node_selector)
+            terms = pod.affinity.get("podAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution", ())
+            if not pinned and not any(term.get("topologyKey") == "topology.kubernetes.io/zone" for term in terms):
+                yield Finding(subject, "uses EFA without being kept in its graph's zone; set placement.sameZone")
+
+
+@rule(
+    "image-version",
+    "Every image tag tells the operator its runtime version.",
+    "Admission refuses a graph whose tag has no version and no runtimeVersionOverride.",
+)
+def image_version(graph: Graph) -> Iterator[Finding | Looked]:
+    for item in graphs(graph):
+        for component in item.manifest["spec"].get("components", ()):
+            subject = f"{item.address} {component['name']}"
+            yield Looked(subject)
+            image = str(_container(component).get("image", ""))
+            tag = image.rsplit(":", 1)[1] if ":" in image.rsplit("/", 1)[-1] else ""
+            if not re.match(r"^v?\d+\.\d+\.\d+", tag) and not component.get("runtimeVersionOverride"):
+                yield Finding(subject, f"image {image} tells no version; set image.runtimeVersion")
+            if tag in ("", "latest"):
+                yield Finding(subject, f"image {image} moves under the graph; pin a tag")
+
+
+@rule(
+    "offline-from-cache",
+    "Graphs that read a cached model stay offline and wait for its download.",
+    "A worker that reaches for Hugging Face at start fails with its rate limit, or serves another revision.",
+)
+def offline_from_cache(graph: Graph) -> Iterator[Finding | Looked]:
+    jobs = {item.node.key: item for item in graph.objects_of("Job") if "cache" in item.name}
+    for item in graphs(graph):
+        caching = [
+            component
+            for component in item.manifest["spec"].get("components", ())
+            if any(
+                volume.get("persistentVolumeClaim", {}).get("claimName") == "model-cache"
+                for volume in component.get("podTemplate", {}).get("spec", {}).get("volumes", ())
+            )
+        ]
+        if not caching:
+            continue
+        yield Looked(item.address)
+        for component in caching:
+            if _environment(component).get("HF_HUB_OFFLINE") != "1":
+                yield Finding(f"{item.address} {component['name']}", "mounts model-cache without HF_HUB_OFFLINE=1")
+        if not any(key in jobs and jobs[key].namespace == item.namespace for key in graph.requires(item.node.key)):
+            yield Finding(item.address, "reads model-cache and does not wait for a cache Job of its namespace")
+
+
+@rule(
+    "exposed-narrowly",
+    "Load balancers name who may connect.",
+    "The frontend asks for no password: an open one is free inference for everybody.",
+)
+def exposed_narrowly(graph: Graph) -> Iterator[Finding | Looked]:
+    for item in graph.objects_of("Service"):
+        spec = item.manifest.get("spec") or {}
+        if spec.get("type") != "LoadBalancer":
+            continue
+        yield Looked(item.address)
+        ranges = spec.get("loadBalancerSourceRanges") or []
+        if not ranges:
+            yield Finding(item.address, "names no loadBalancerSourceRanges; set exposure.allowedCidrs")
+        elif "0.0.0.0/0" in ranges:
+            yield Finding(item.address, "is open to 0.0.0.0/0 (exposure.allowOpenAccess)", "warn")
+
+
+@rule(
+    "download-memory",
+    "Every cache Job has the memory its downloader buffers.",
+    "The kernel kills the download halfway, again at every retry.",
+)
+def download_memory(graph: Graph) -> Iterator[Finding | Looked]:
+    from components.dynamo.expected_pods import mib
+
+    for item in graph.objects_of("Job"):
+        containers = item.manifest["spec"]["template"]["spec"]["containers"]
+        for container in containers:
+            environment = {entry["name"]: entry.get("value") for entry in container.get("env", ())}
+            if "HF_XET_HIGH_PERFORMANCE" not in environment:
+                continue
+            yield Looked(item.address)
+            floor = 64 * 1024 if environment["HF_XET_HIGH_PERFORMANCE"] == "1" else 16 * 1024
+            resources = container.get("resources", {})
+            request, limit = (resources.get(part, {}).get("memory") for part in ("requests", "limits"))
+            if request != limit:
+                yield Finding(item.address, f"requests {request} and is limited to {limit}; they must be one number")
+            if mib(str(limit or 0)) < floor:
+                yield Finding(item.address, f"is limited to {limit}; its downloader needs {floor // 1024}Gi")

@@ -1,0 +1,95 @@
+"""What a rule is: a pure check over recorded resources that gives one verdict for each subject it looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import Literal
+
+from review.graph import Graph
+
+Level = Literal["pass", "warn", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A rule's word on one subject."""
+
+    id: str
+    """The rule, for example `pool-limit`."""
+    verdict: Level
+    subject: str
+    """The resource or object looked at."""
+    message: str
+    """What is right or wrong, and for a fault the way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something a rule found wrong with a subject."""
+
+    subject: str
+    message: str
+    level: Level = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A subject a rule looked at; without a Finding on it, the rule holds there."""
+
+    subject: str
+
+
+Check = Callable[[Graph], Iterable[Finding | Looked]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A named check with the reason it exists."""
+
+    id: str
+    says: str
+    """The rule as a sentence: what holds when it passes."""
+    why: str
+    """The outage it prevents, with the source."""
+    check: Check
+
+    def verdicts(self, graph: Graph) -> list[Verdict]:
+        """One verdict for each finding, or one pass for all that was looked at; nothing when there was nothing to look at."""
+        looked, findings = [], []
+        for item in self.check(graph):
+            if isinstance(item, Looked):
+                looked.append(item.subject)
+            else:
+                findings.append(item)
+        if findings:
+            return [Verdict(self.id, item.level, item.subject, item.message) for item in findings]
+        if not looked:
+            return []
+        subject = looked[0] if len(looked) == 1 else f"{len(looked)} subjects"
+        return [Verdict(self.id, "pass", subject, self.says)]
+
+
+RULES: list[Rule] = []
+
+
+def rule(id_: str, says: str, why: str) -> Callable[[Check], Check]:
+    """Register a check. `says` is what holds when it passes, `why` the outage it prevents."""
+
+    def register(check: Check) -> Check:
+        @wraps(check)
+        def guarded(graph: Graph) -> Iterator[Finding | Looked]:
+            yield from check(graph)
+
+        RULES.append(Rule(id_, says, why, guarded))
+        return guarded
+
+    return register
+
+
+def judge(graph: Graph, rules: Sequence[Rule] | None = None) -> list[Verdict]:
+    """Verdicts of all rules on a recorded graph, failures first."""
+    order = {"fail": 0, "warn": 1, "pass": 2}
+    found = [verdict for item in (RULES if rules is None else rules) for verdict in item.verdicts(graph)]
+    return sorted(found, key=lambda verdict: order[verdict.verdict])
