@@ -1,0 +1,1 @@
+"""The Dynamo platform, cached models and graphs."""

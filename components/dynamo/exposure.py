@@ -1,0 +1,49 @@
+"""Services by which clients reach a graph's frontend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from components.dynamo.manifest import COMPONENT_LABEL, GRAPH_LABEL
+
+FRONTEND_PORT = 8000
+"""Port of the frontend and of the ClusterIP Service that the operator makes for it."""
+
+
+def service_name(graph: str) -> str:
+    """Name of the Service the operator makes."""
+    return f"{graph}-frontend"
+
+
+def service_url(graph: str, namespace: str) -> str:
+    """Address inside the cluster."""
+    return f"http://{service_name(graph)}.{namespace}.svc:{FRONTEND_PORT}"
+
+
+def load_balancer(
+    graph: str, namespace: str, *, scheme: str, allowed_cidrs: Sequence[str], port: int
+) -> dict[str, Any]:
+    """A second Service for a Network Load Balancer of EKS Auto Mode; v1beta1 graphs have no field for it."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": f"{graph}-frontend-nlb",
+            "namespace": namespace,
+            "annotations": {
+                "service.beta.kubernetes.io/aws-load-balancer-scheme": "internet-facing" if scheme == "public" else "internal",
+                # Straight to the pods: no hop through other nodes, and the client's address is kept.
+                "service.beta.kubernetes.io/aws-load-balancer-nlb-target-type": "ip",
+                "service.beta.kubernetes.io/aws-load-balancer-healthcheck-path": "/health",
+                "service.beta.kubernetes.io/aws-load-balancer-healthcheck-protocol": "http",
+            },
+        },
+        "spec": {
+            "type": "LoadBalancer",
+            "loadBalancerClass": "eks.amazonaws.com/nlb",
+            "loadBalancerSourceRanges": list(allowed_cidrs),
+            "selector": {GRAPH_LABEL: graph, COMPONENT_LABEL: "frontend"},
+            "ports": [{"name": "http", "port": port, "targetPort": FRONTEND_PORT, "protocol": "TCP"}],
+        },
+    }

@@ -1,0 +1,84 @@
+"""One served model: its DynamoGraphDeployment and, where the stack asks for it, a load balancer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi_kubernetes.apiextensions import CustomResource
+from pulumi_kubernetes.core.v1 import Service
+
+from components.dynamo import exposure
+from components.dynamo.manifest import identity
+
+
+@dataclass(frozen=True, kw_only=True)
+class DynamoGraphArgs:
+    manifest: Mapping[str, Any]
+    """The object as `manifest.manifest` renders it. Replicas, arguments and images change in place, by a rolling update;
+    another backend or other component names replace the graph."""
+    load_balancer: Mapping[str, Any] | None = None
+    """The Service as `exposure.load_balancer` renders it; None keeps the graph inside the cluster."""
+
+
+class DynamoGraph(pulumi.ComponentResource):
+    """A DynamoGraphDeployment and how it is reached."""
+
+    resource: CustomResource
+    service_name: str
+    """Service of the frontend inside the cluster."""
+    service_url: str
+    load_balancer_host: pulumi.Output[str] | None
+    """Host name of the load balancer; None without one."""
+    ready: list[pulumi.Resource]
+
+    def __init__(
+        self,
+        name: str,
+        args: DynamoGraphArgs,
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        depends_on: Sequence[pulumi.Resource] = (),
+    ) -> None:
+        rendered = args.manifest
+        graph, namespace = rendered["metadata"]["name"], rendered["metadata"]["namespace"]
+        super().__init__("dynamo-eks:index:DynamoGraph", name, {"namespace": namespace}, opts)
+        self.resource = CustomResource(
+            f"{name}-graph",
+            api_version=rendered["apiVersion"],
+            kind=rendered["kind"],
+            metadata=rendered["metadata"],
+            spec=rendered["spec"],
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # The operator must be there to admit it and, on destroy, to run its finalizer (NVIDIA/aicr #406); pools,
+                # claims and the downloaded model are what its pods start with.
+                depends_on=list(depends_on),
+                # The webhook refuses another framework and added or removed components (Dynamo API reference), so such
+                # an edit is carried out as a replacement. The name is fixed: the old graph must go first.
+                replacement_trigger=identity(rendered),
+                delete_before_replace=True,
+                # Workers may take their whole grace period, one after another.
+                custom_timeouts=pulumi.CustomTimeouts(delete="30m"),
+            ),
+        )
+        self.ready = [self.resource]
+        self.service_name = exposure.service_name(graph)
+        self.service_url = exposure.service_url(graph, namespace)
+        self.load_balancer_host = None
+        if args.load_balancer is not None:
+            service = Service(
+                f"{name}-nlb",
+                metadata=args.load_balancer["metadata"],
+                spec=args.load_balancer["spec"],
+                # Deleted before the graph, so that clients are refused and not left hanging.
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[self.resource]),
+            )
+            self.load_balancer_host = service.status.apply(
+                lambda status: next((item.hostname for item in (status.load_balancer.ingress or [])), "") or ""
+                if status and status.load_balancer
+                else ""
+            )
+        self.register_outputs({"service_url": self.service_url})

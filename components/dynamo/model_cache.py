@@ -1,0 +1,52 @@
+"""A model in the cache of a namespace: one download Job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi_kubernetes.batch.v1 import Job
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCacheArgs:
+    job: Mapping[str, Any]
+    """The Job as `download.cache_job` renders it. Any change is another Job, under another name."""
+    timeout_minutes: int
+    """How long `pulumi up` waits for the download."""
+
+
+class ModelCache(pulumi.ComponentResource):
+    """Downloads one revision of a model. Deleting it keeps the files."""
+
+    ready: list[pulumi.Resource]
+    """The Job; graphs that read the model start after it has completed."""
+
+    def __init__(
+        self,
+        name: str,
+        args: ModelCacheArgs,
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        depends_on: Sequence[pulumi.Resource] = (),
+    ) -> None:
+        super().__init__("dynamo-eks:index:ModelCache", name, {"job": args.job["metadata"]["name"]}, opts)
+        job = Job(
+            f"{name}-job",
+            metadata={
+                **args.job["metadata"],
+                # A failed Job is not left for dead: the next `up` makes it again, and it resumes.
+                "annotations": {"pulumi.com/replaceUnready": "true"},
+            },
+            spec=args.job["spec"],
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # Claim and token must be there before the pod, and after it.
+                depends_on=list(depends_on),
+                custom_timeouts=pulumi.CustomTimeouts(create=f"{args.timeout_minutes}m"),
+            ),
+        )
+        self.ready = [job]
+        self.register_outputs({})

@@ -1,0 +1,84 @@
+"""The Dynamo platform: its operator by the dynamo-platform chart, in a namespace of its own.
+
+Makes the namespace, a pull secret where the stack gives one, and the Helm release. The chart's init container applies
+the CRDs, so graphs depend on the release, and are destroyed before it while the operator can still run finalizers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi_kubernetes.core.v1 import Namespace
+from pulumi_kubernetes.helm.v3 import Release, RepositoryOptsArgs
+
+CHART = "dynamo-platform"
+
+RELEASE_NAME = "dynamo-platform"
+"""Stated, because a random suffix would land in every label and service name."""
+
+TIMEOUT_S = 900
+"""The operator's image, its webhook certificate and the CRDs take two to five minutes; a node may have to start first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DynamoPlatformArgs:
+    namespace: str
+    """Namespace of the operator. Changing it replaces the platform."""
+    version: str
+    """Chart version. Raising it upgrades in place; while the operator restarts no graph can be changed."""
+    repository: str
+    values: Mapping[str, Any]
+
+
+class DynamoPlatform(pulumi.ComponentResource):
+    """Namespace and Helm release of the Dynamo operator."""
+
+    namespace: str
+    ready: list[pulumi.Resource]
+    """What graphs depend on: the release, whose operator runs their finalizers on destroy."""
+
+    def __init__(
+        self,
+        name: str,
+        args: DynamoPlatformArgs,
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        depends_on: Sequence[pulumi.Resource] = (),
+    ) -> None:
+        super().__init__("dynamo-eks:index:DynamoPlatform", name, {"version": args.version}, opts)
+        self.namespace = args.namespace
+        self.namespace_object = Namespace(
+            f"{name}-namespace",
+            metadata={"name": args.namespace},
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # Storage classes, access entries and the way out: the operator's pod needs a node that can join.
+                depends_on=list(depends_on),
+            ),
+        )
+        self._release(name, args, list(depends_on))
+        self.register_outputs({"namespace": self.namespace})
+
+    def _release(self, name: str, args: DynamoPlatformArgs, depends_on: list[pulumi.Resource]) -> None:
+        release = Release(
+            f"{name}-release",
+            name=RELEASE_NAME,
+            chart=CHART,
+            version=args.version,
+            namespace=args.namespace,
+            repository_opts=RepositoryOptsArgs(repo=args.repository),
+            values=args.values,
+            # A half-installed operator would refuse every graph through its webhook; roll back and say so instead.
+            atomic=True,
+            timeout=TIMEOUT_S,
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # Helm is told the namespace as text, so nothing else orders the release after it.
+                depends_on=[self.namespace_object, *depends_on],
+            ),
+        )
+        self.release = release
+        self.ready = [release]

@@ -1,0 +1,1 @@
+"""VPC, subnets, ways out and the group that EFA needs."""

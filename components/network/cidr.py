@@ -1,0 +1,51 @@
+"""Address plan of the VPC: pure arithmetic.
+
+The VPC is cut into eight equal blocks. Blocks 0 to 5 are the private subnets of the zones in slot 0 to 5; block 6 is cut
+into eight, a public subnet for each slot; block 7 is cut into eight for subnets in Local Zones. A subnet's place follows
+from its zone alone, so adding or removing a zone moves nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from components.network.zones import zone_slot
+
+SMALLEST, LARGEST = 20, 16
+"""Prefix lengths that leave every public subnet 64 addresses and fit what EC2 accepts for a VPC."""
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneSubnets:
+    """The two subnets of a zone."""
+
+    private: str
+    """Nodes and pods; an eighth of the VPC."""
+    public: str
+    """NAT gateway and public load balancers; a 64th of the VPC."""
+
+
+def _blocks(cidr: str) -> list[ipaddress.IPv4Network]:
+    network = ipaddress.IPv4Network(cidr)
+    if not LARGEST <= network.prefixlen <= SMALLEST:
+        raise ValueError(f"cidr: {cidr} is a /{network.prefixlen}, expected between /{LARGEST} and /{SMALLEST}")
+    return list(network.subnets(prefixlen_diff=3))
+
+
+def plan(cidr: str, zone_ids: Iterable[str]) -> dict[str, ZoneSubnets]:
+    """Subnets of each zone. Raises ValueError for a range of the wrong size or a zone without a slot."""
+    blocks = _blocks(cidr)
+    public = list(blocks[6].subnets(prefixlen_diff=3))
+    return {
+        zone_id: ZoneSubnets(private=str(blocks[zone_slot(zone_id)]), public=str(public[zone_slot(zone_id)]))
+        for zone_id in zone_ids
+    }
+
+
+def local_zone(cidr: str, index: int) -> str:
+    """Subnet number `index` (0 to 7) of those kept for Local Zones."""
+    if not 0 <= index <= 7:
+        raise ValueError(f"index: {index}, expected 0 to 7; the plan keeps eight Local Zone subnets")
+    return str(list(_blocks(cidr)[7].subnets(prefixlen_diff=3))[index])

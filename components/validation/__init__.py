@@ -1,0 +1,1 @@
+"""Jobs that prove, in the cluster and during `up`, that what was made works."""

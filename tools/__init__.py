@@ -1,0 +1,1 @@
+"""Tools that derive the data files which the program and the plan read."""
