@@ -2,13 +2,13 @@
 
 import pulumi
 
-from components import platform
+from components import composition
 from stacks.settings import Settings
 
 settings = Settings.load()
 
-place = platform.existing_place(settings) if settings.cluster.existing else platform.aws_place(settings)
-serving = platform.serving(settings, place)
+place = composition.existing_place(settings) if settings.cluster.existing else composition.aws_place(settings)
+serving = composition.serving(settings, place)
 
 for key, value in {**place.outputs, **serving.outputs}.items():
     pulumi.export(key, value)

@@ -321,6 +321,54 @@ def _get_vpc(answers: Answers, arguments: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+@read("aws:ec2/getSubnet:getSubnet")
+def _get_subnet(answers: Answers, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    from components.network.zones import REGION_ZONES
+
+    id_ = str(arguments.get("id"))
+    known = answers.subnets.get(id_)
+    if known is None:
+        raise NoAnswer(f"subnet {id_} is not known here")
+    answers.assume(f"subnet {id_} is in {known['zoneId']}, tagged, routed and with free addresses, as a good one is; not read")
+    role = "elb" if known["public"] else "internal-elb"
+    names = {zone.zone_id: zone.name for zone in REGION_ZONES.get(answers.region, ())}
+    return {
+        "id": id_,
+        "vpcId": known["vpcId"],
+        "availabilityZoneId": known["zoneId"],
+        "availabilityZone": names.get(known["zoneId"], f"{answers.region}a"),
+        "availableIpAddressCount": known.get("freeAddresses", 4000),
+        "tags": known.get("tags", {f"kubernetes.io/role/{role}": "1"}),
+    }
+
+
+@read("aws:ec2/getRouteTables:getRouteTables")
+def _get_route_tables(answers: Answers, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    wanted = [value for item in arguments.get("filters") or () for value in item.get("values", ())]
+    subnet = answers.subnets.get(wanted[0] if wanted else "")
+    # A subnet whose facts name no table of its own is on the VPC's main one.
+    ids = [f"rtb-{wanted[0]}"] if subnet and not subnet.get("mainTable") else []
+    return {"id": answers.region, "ids": ids or (["rtb-main"] if wanted == ["true"] else [])}
+
+
+@read("aws:ec2/getRouteTable:getRouteTable")
+def _get_route_table(answers: Answers, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    id_ = str(arguments.get("routeTableId"))
+    subnet = answers.subnets.get(id_.removeprefix("rtb-"), {})
+    target = subnet.get("defaultRoute", "igw-0123456789abcdef0" if subnet.get("public") else "nat-0123456789abcdef0")
+    key = "gatewayId" if str(target).startswith("igw-") else "natGatewayId"
+    routes = [{"cidrBlock": "0.0.0.0/0", key: target}] if target else []
+    blank = dict.fromkeys(
+        (
+            "carrierGatewayId", "coreNetworkArn", "destinationPrefixListId", "egressOnlyGatewayId", "gatewayId",
+            "instanceId", "ipv6CidrBlock", "localGatewayId", "natGatewayId", "networkInterfaceId", "transitGatewayId",
+            "vpcEndpointId", "vpcPeeringConnectionId", "odbNetworkArn",
+        ),
+        "",
+    )  # fmt: skip
+    return {"id": id_, "routeTableId": id_, "routes": [{**blank, **route} for route in routes]}
+
+
 @read("aws:index/getAvailabilityZones:getAvailabilityZones")
 def _get_availability_zones(answers: Answers, arguments: Mapping[str, Any]) -> dict[str, Any]:
     from components.network.zones import REGION_ZONES

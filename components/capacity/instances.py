@@ -8,8 +8,9 @@ source and that of every type added to it. The table holds the NVIDIA families t
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -141,11 +142,11 @@ def allocatable(item: Instance) -> tuple[int, int]:
     and 0.25 % of the rest; memory that the guest does not see, 255 MiB and 11 MiB a pod for kubelet, and the eviction
     threshold. AGENTS_* come off both.
     """
-    # In hundredths of a milli-core, so that no part is lost.
-    kept = 6000 + 1000 * (item.vcpu > 1) + 500 * min(max(item.vcpu - 2, 0), 2) + 250 * max(item.vcpu - 4, 0)
-    cpu = item.vcpu * 1000 + -kept // 100 - AGENTS_CPU_MILLI
+    # In tenths of a milli-core, and rounded up at the end, so that no part is lost.
+    kept = 600 + 100 * (item.vcpu > 1) + 50 * min(max(item.vcpu - 2, 0), 2) + 25 * max(item.vcpu - 4, 0)
+    cpu = item.vcpu * 1000 - math.ceil(kept / 10) - AGENTS_CPU_MILLI
     memory = item.memory_mib - (_ARM_CMA_MIB if item.arch == "arm64" else 0)
-    memory -= -(-memory * UNSEEN_MEMORY_PER_MILLE // 1000)
+    memory -= math.ceil(memory * UNSEEN_MEMORY_PER_MILLE / 1000)
     return cpu, memory - (255 + 11 * MAX_PODS) - EVICTION_MIB - AGENTS_MEMORY_MIB
 
 
@@ -223,7 +224,7 @@ def _pool_labels(template: Mapping[str, Any]) -> Mapping[str, str]:
     return (template.get("metadata") or {}).get("labels") or {}
 
 
-def _by_size(found: Any) -> tuple[Instance, ...]:
+def _by_size(found: Iterable[Instance]) -> tuple[Instance, ...]:
     return tuple(sorted(found, key=lambda item: (item.gpus, item.vcpu, item.memory_mib, item.type)))
 
 

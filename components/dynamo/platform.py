@@ -14,6 +14,8 @@ import pulumi
 from pulumi_kubernetes.core.v1 import Namespace
 from pulumi_kubernetes.helm.v3 import Release, RepositoryOptsArgs
 
+from components.dynamo.namespace import RegistryLogin, pull_secret
+
 CHART = "dynamo-platform"
 
 RELEASE_NAME = "dynamo-platform"
@@ -30,7 +32,11 @@ class DynamoPlatformArgs:
     version: str
     """Chart version. Raising it upgrades in place; while the operator restarts no graph can be changed."""
     repository: str
+    """Helm repository of the chart."""
     values: Mapping[str, Any]
+    """Chart values, as `values.platform_values` gives them."""
+    registry: RegistryLogin | None = None
+    """Login for the operator's image; None for a public registry or an existing Secret."""
 
 
 class DynamoPlatform(pulumi.ComponentResource):
@@ -59,7 +65,11 @@ class DynamoPlatform(pulumi.ComponentResource):
                 depends_on=list(depends_on),
             ),
         )
-        self._release(name, args, list(depends_on))
+        before: list[pulumi.Resource] = [self.namespace_object, *depends_on]
+        if args.registry is not None:
+            child = pulumi.ResourceOptions(parent=self, depends_on=[self.namespace_object])
+            before.append(pull_secret(f"{name}-registry", args.namespace, args.registry, child))
+        self._release(name, args, before)
         self.register_outputs({"namespace": self.namespace})
 
     def _release(self, name: str, args: DynamoPlatformArgs, depends_on: list[pulumi.Resource]) -> None:
@@ -76,8 +86,8 @@ class DynamoPlatform(pulumi.ComponentResource):
             timeout=TIMEOUT_S,
             opts=pulumi.ResourceOptions(
                 parent=self,
-                # Helm is told the namespace as text, so nothing else orders the release after it.
-                depends_on=[self.namespace_object, *depends_on],
+                # Helm is told namespace and pull secret as text, so nothing else orders the release after them.
+                depends_on=depends_on,
             ),
         )
         self.release = release

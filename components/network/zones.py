@@ -1,6 +1,6 @@
 """Availability Zones: which may hold the cluster, and which a stack gets.
 
-Zones are chosen by zone id, because names are dealt differently to every account.
+Zones are chosen by zone id, because in many regions names are dealt differently to every account.
 """
 
 from __future__ import annotations
@@ -29,60 +29,120 @@ class Zone:
 
 
 def usable(zones: Sequence[Zone]) -> tuple[Zone, ...]:
-    """Zones that may hold the cluster, by zone id: no Local Zones, none that EKS does not support."""
-    found = (zone for zone in zones if zone.zone_type == "availability-zone" and zone.zone_id not in UNSUPPORTED_ZONE_IDS)
-    return tuple(sorted(found, key=lambda zone: zone.zone_id))
+    """Zones that may hold the cluster, by zone id: no Local or Wavelength Zones, none that EKS does not support."""
+    return tuple(sorted((zone for zone in zones if not _why_not(zone)), key=lambda zone: zone.zone_id))
 
 
 def choose(zones: Sequence[Zone], wanted: int | Sequence[str]) -> tuple[Zone, ...]:
-    """The zones a stack gets: the first so many by id, or those named. Asking for more moves none of the earlier ones.
+    """The zones a stack gets, by zone id: the first so many, or those named by their ids.
 
-    Raises ValueError, naming every fault and what there is, when a named zone cannot be used or there are too few.
+    Asking for one zone more keeps all the earlier ones. A count follows the account's list, which AWS may lengthen; ids
+    do not. Raises ValueError with every fault and the ids there are.
     """
-    by_id = {zone.zone_id: zone for zone in usable(zones)}
+    found = usable(zones)
+    there_are = f"there are {', '.join(zone.zone_id for zone in found)}" if found else "there are none"
     if isinstance(wanted, int):
-        if wanted > len(by_id):
-            raise ValueError(f"zones: {wanted} asked for and there are {len(by_id)} ({', '.join(by_id)}); ask for fewer")
-        return tuple(by_id.values())[:wanted]
-    missing = [zone_id for zone_id in wanted if zone_id not in by_id]
-    if missing:
-        raise ValueError(f"zones: {', '.join(missing)} cannot be used here; choose from {', '.join(by_id)}")
-    return tuple(by_id[zone_id] for zone_id in sorted(set(wanted)))
+        if wanted < 1:
+            raise ValueError(f"zones: {wanted} asked for, expected at least one; {there_are}")
+        if wanted > len(found):
+            raise ValueError(
+                f"zones: {wanted} asked for, expected at most {len(found)}: {there_are} that can hold an EKS control "
+                f"plane; ask for fewer, or take another region"
+            )
+        return found[:wanted]
+    faults = _faults(zones, wanted)
+    if faults:
+        raise ValueError(f"zones: {'; '.join(faults)}; {there_are}: choose among these, each once")
+    named = set(wanted)
+    return tuple(zone for zone in found if zone.zone_id in named)
+
+
+def _faults(zones: Sequence[Zone], wanted: Sequence[str]) -> list[str]:
+    """What is wrong with a list of zone ids."""
+    by_id = {zone.zone_id: zone for zone in zones}
+    names = {zone.name: zone.zone_id for zone in zones}
+    faults = [] if wanted else ["none is named"]
+    for zone_id in dict.fromkeys(wanted):
+        if zone_id in names:
+            faults.append(f"{zone_id} is a name, which means another zone in other accounts; its id here is {names[zone_id]}")
+        elif zone_id in UNSUPPORTED_ZONE_IDS:
+            faults.append(f"{zone_id} cannot hold an EKS control plane")
+        elif zone_id not in by_id:
+            faults.append(f"{zone_id} is no zone of this region and account")
+        elif why := _why_not(by_id[zone_id]):
+            faults.append(f"{zone_id} {why}")
+        if list(wanted).count(zone_id) > 1:
+            faults.append(f"{zone_id} is named more than once")
+    return faults
+
+
+def _why_not(zone: Zone) -> str:
+    """Why a zone cannot hold the cluster; empty when it can."""
+    if zone.zone_type != "availability-zone":
+        return f"is a {zone.zone_type}, which cannot hold an EKS control plane"
+    return "cannot hold an EKS control plane" if zone.zone_id in UNSUPPORTED_ZONE_IDS else ""
 
 
 def zone_slot(zone_id: str) -> int:
-    """Place of a zone in the address plan: its number less one, so that it never depends on the other zones."""
-    match = re.fullmatch(r"[a-z]+[0-9]-az([1-6])", zone_id)
+    """Place of a zone in the address plan, 0 to 5: its number less one, so that it never depends on the other zones."""
+    match = re.fullmatch(rf"[a-z]+[0-9]-az([1-{MAX_SLOT + 1}])", zone_id)
     if match is None:
-        raise ValueError(f"zone id {zone_id!r}: expected an Availability Zone's, such as use1-az1")
+        raise ValueError(
+            f"zone id {zone_id!r}: expected the id of an Availability Zone such as use1-az1, numbered 1 to {MAX_SLOT + 1}; "
+            "a Local Zone has no place among them, and a name such as us-east-1a is no id"
+        )
     return int(match.group(1)) - 1
 
 
-def _region(region: str, prefix: str, *numbers: int) -> tuple[Zone, ...]:
-    return tuple(Zone(f"{region}{'abcdef'[place]}", f"{prefix}-az{number}") for place, number in enumerate(numbers))
+def _region(region: str, prefix: str, letters: Mapping[str, int]) -> tuple[Zone, ...]:
+    return tuple(Zone(f"{region}{letter}", f"{prefix}-az{number}") for letter, number in letters.items())
 
+
+_ABC = {"a": 1, "b": 2, "c": 3}
+
+INDEPENDENTLY_MAPPED_REGIONS = frozenset(
+    {
+        "us-east-1", "us-west-1", "us-west-2", "ap-northeast-1", "ap-southeast-1", "ap-southeast-2", "eu-west-1",
+        "sa-east-1",
+    }
+)  # fmt: skip
+"""Regions that deal names to ids anew for each account made before November 2025 (AWS Regions and Availability Zones,
+"AZ IDs"). A name in an offline answer for one of them is an assumption; elsewhere it is the same in every account."""
 
 REGION_ZONES: Mapping[str, tuple[Zone, ...]] = {
     "us-east-1": (
-        *_region("us-east-1", "use1", 1, 2, 3, 4, 5, 6),
+        *_region("us-east-1", "use1", {"a": 1, "b": 2, "c": 3, "d": 4, "e": 5, "f": 6}),
         # P6e-GB200 UltraServers stand in this Local Zone; it must never get a cluster subnet.
         Zone("us-east-1-dfw-2a", "use1-dfw2-az1", "local-zone"),
     ),
-    "us-east-2": _region("us-east-2", "use2", 1, 2, 3),
-    "us-west-1": _region("us-west-1", "usw1", 1, 3),
-    "us-west-2": _region("us-west-2", "usw2", 1, 2, 3, 4),
-    "ca-central-1": _region("ca-central-1", "cac1", 1, 2, 4),
-    "eu-central-1": _region("eu-central-1", "euc1", 1, 2, 3),
-    "eu-north-1": _region("eu-north-1", "eun1", 1, 2, 3),
-    "eu-west-1": _region("eu-west-1", "euw1", 1, 2, 3),
-    "eu-west-2": _region("eu-west-2", "euw2", 1, 2, 3),
-    "eu-west-3": _region("eu-west-3", "euw3", 1, 2, 3),
-    "ap-northeast-1": _region("ap-northeast-1", "apne1", 1, 2, 4),
-    "ap-northeast-2": _region("ap-northeast-2", "apne2", 1, 2, 3, 4),
-    "ap-south-1": _region("ap-south-1", "aps1", 1, 2, 3),
-    "ap-southeast-1": _region("ap-southeast-1", "apse1", 1, 2, 3),
-    "ap-southeast-2": _region("ap-southeast-2", "apse2", 1, 2, 3),
-    "sa-east-1": _region("sa-east-1", "sae1", 1, 2, 3),
+    "us-east-2": _region("us-east-2", "use2", _ABC),
+    # A new account gets two zones of us-west-1; usw1-az2 is not offered to it, like apne1-az3 and cac1-az3 below.
+    "us-west-1": _region("us-west-1", "usw1", {"a": 1, "b": 3}),
+    "us-west-2": _region("us-west-2", "usw2", {"a": 1, "b": 2, "c": 3, "d": 4}),
+    "ca-central-1": _region("ca-central-1", "cac1", {"a": 1, "b": 2, "d": 4}),
+    "sa-east-1": _region("sa-east-1", "sae1", _ABC),
+    "eu-central-1": _region("eu-central-1", "euc1", {"a": 2, "b": 3, "c": 1}),
+    "eu-central-2": _region("eu-central-2", "euc2", _ABC),
+    "eu-north-1": _region("eu-north-1", "eun1", _ABC),
+    "eu-south-2": _region("eu-south-2", "eus2", _ABC),
+    "eu-west-1": _region("eu-west-1", "euw1", _ABC),
+    "eu-west-2": _region("eu-west-2", "euw2", {"a": 2, "b": 3, "c": 1, "d": 4}),
+    "eu-west-3": _region("eu-west-3", "euw3", _ABC),
+    "ap-east-1": _region("ap-east-1", "ape1", _ABC),
+    "ap-northeast-1": _region("ap-northeast-1", "apne1", {"a": 4, "c": 1, "d": 2}),
+    "ap-northeast-2": _region("ap-northeast-2", "apne2", {"a": 1, "b": 2, "c": 3, "d": 4}),
+    "ap-northeast-3": _region("ap-northeast-3", "apne3", _ABC),
+    "ap-south-1": _region("ap-south-1", "aps1", {"a": 1, "b": 3, "c": 2}),
+    "ap-south-2": _region("ap-south-2", "aps2", _ABC),
+    "ap-southeast-1": _region("ap-southeast-1", "apse1", _ABC),
+    "ap-southeast-2": _region("ap-southeast-2", "apse2", _ABC),
+    "ap-southeast-3": _region("ap-southeast-3", "apse3", _ABC),
+    "ap-southeast-5": _region("ap-southeast-5", "apse5", _ABC),
+    "il-central-1": _region("il-central-1", "ilc1", _ABC),
+    "me-central-1": _region("me-central-1", "mec1", _ABC),
 }
-"""Zone ids of each region (EC2 DescribeAvailabilityZones). The names beside them are one account's: offline answers
-assume this mapping, and the plan says so."""
+"""Zones of regions that offer GPU instances, for offline answers; EKS is in all of them.
+
+Ids: AWS Regions and Availability Zones, "AWS Availability Zones"; and EC2 DescribeInstanceTypeOfferings as carried by moto
+5.2.5. An account may see fewer: AWS withdraws zones it cannot grow from new accounts. Names: see
+INDEPENDENTLY_MAPPED_REGIONS."""

@@ -1,0 +1,149 @@
+"""A VPC that is there already: read, checked, and given the one security group that EFA needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pulumi
+import pulumi_aws as aws
+
+from components.network.efa_group import efa_security_group
+from components.network.zones import UNSUPPORTED_ZONE_IDS
+
+ENOUGH_ADDRESSES = 16
+"""Free addresses EKS advises in each cluster subnet; six are the least it takes (EKS User Guide, networking requirements)."""
+
+INTERNAL_ROLE, PUBLIC_ROLE = "kubernetes.io/role/internal-elb", "kubernetes.io/role/elb"
+"""Tags by which load balancers find their subnets."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubnetPair:
+    """Subnets of one zone."""
+
+    private: str
+    public: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExistingNetworkArgs:
+    vpc_id: str
+    """Changing it replaces the cluster and everything in it."""
+    subnets: Mapping[str, SubnetPair]
+    """Subnets by zone id."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoundSubnet:
+    """What EC2 says of a subnet."""
+
+    id: str
+    vpc_id: str
+    zone_id: str
+    free_addresses: int
+    tags: Mapping[str, str] = field(default_factory=dict)
+    default_route: str | None = None
+    """Id of what its default route leads to (`nat-…`, `igw-…`, `tgw-…`); None without a default route."""
+
+
+def faults(vpc_id: str, dns: bool, pairs: Mapping[str, SubnetPair], found: Mapping[str, FoundSubnet]) -> list[str]:
+    """Everything that would keep a cluster from working in these subnets, each as a sentence with its remedy."""
+    wrong = []
+    if not dns:
+        wrong.append(f"{vpc_id}: DNS support or DNS hostnames are off; switch both on, or mount targets are not found by name")
+    if len(pairs) < 2:
+        wrong.append(f"{vpc_id}: subnets in {len(pairs)} zone; name at least two zones")
+    for zone_id, pair in pairs.items():
+        if zone_id in UNSUPPORTED_ZONE_IDS:
+            wrong.append(f"{zone_id}: EKS puts no control plane there; choose another zone")
+        for role, subnet_id in (("private", pair.private), ("public", pair.public)):
+            if subnet_id is None:
+                continue
+            subnet = found[subnet_id]
+            where = f"{subnet_id} ({role}, {zone_id})"
+            if subnet.vpc_id != vpc_id:
+                wrong.append(f"{where}: belongs to {subnet.vpc_id}, not to {vpc_id}; name a subnet of that VPC")
+            if subnet.zone_id != zone_id:
+                wrong.append(f"{where}: is in {subnet.zone_id}; put it under that zone, or name another subnet")
+            tag = INTERNAL_ROLE if role == "private" else PUBLIC_ROLE
+            if subnet.tags.get(tag) != "1":
+                wrong.append(f"{where}: lacks the tag {tag}=1, by which load balancers find it; add the tag")
+            if role == "public":
+                if not (subnet.default_route or "").startswith("igw-"):
+                    wrong.append(f"{where}: has no default route to an internet gateway; add it, or leave the public subnet out")
+                continue
+            if subnet.free_addresses < ENOUGH_ADDRESSES:
+                wrong.append(f"{where}: has {subnet.free_addresses} free addresses, and {ENOUGH_ADDRESSES} are needed; name a larger one")
+            if subnet.default_route is None:
+                wrong.append(f"{where}: has no default route, and no node behind it could join; route it to a NAT gateway")
+            elif subnet.default_route.startswith("igw-"):
+                wrong.append(f"{where}: is routed to an internet gateway, which nodes without public addresses cannot use; route it to a NAT gateway")
+    return wrong
+
+
+def _default_route(subnet_id: str, vpc_id: str, options: pulumi.InvokeOptions) -> str | None:
+    """What a subnet's default route leads to. A subnet without a table of its own uses the VPC's main one."""
+    filters = [aws.ec2.GetRouteTablesFilterArgs(name="association.subnet-id", values=[subnet_id])]
+    own = aws.ec2.get_route_tables(vpc_id=vpc_id, filters=filters, opts=options).ids
+    if not own:
+        filters = [aws.ec2.GetRouteTablesFilterArgs(name="association.main", values=["true"])]
+        own = aws.ec2.get_route_tables(vpc_id=vpc_id, filters=filters, opts=options).ids
+    if not own:
+        return None
+    table = aws.ec2.get_route_table(route_table_id=own[0], opts=options)
+    for route in table.routes:
+        if route.cidr_block == "0.0.0.0/0":
+            targets: Sequence[str] = (
+                route.nat_gateway_id, route.gateway_id, route.transit_gateway_id, route.network_interface_id,
+                route.vpc_peering_connection_id,
+            )  # fmt: skip
+            return next((target for target in targets if target), None)
+    return None
+
+
+class ExistingNetwork(pulumi.ComponentResource):
+    """A VPC made by others. Raises `pulumi.RunError` with every fault of it before anything else registers."""
+
+    vpc_id: str
+    zone_names: dict[str, str]
+    private_subnet_ids: dict[str, str]
+    public_subnet_ids: dict[str, str]
+    efa_security_group_id: pulumi.Output[str]
+    egress: list[pulumi.Resource]
+    """Empty: the ways out belong to whoever made the VPC."""
+
+    def __init__(
+        self,
+        name: str,
+        args: ExistingNetworkArgs,
+        provider: aws.Provider,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("dynamo-eks:index:ExistingNetwork", name, {"vpcId": args.vpc_id}, opts)
+        # Plain reads: their answers decide whether the program goes on, and shape the graph (zone names).
+        options = pulumi.InvokeOptions(provider=provider)
+        vpc = aws.ec2.get_vpc(id=args.vpc_id, opts=options)
+        self.zone_names = {}
+        found = {}
+        for zone_id, pair in args.subnets.items():
+            for subnet_id in filter(None, (pair.private, pair.public)):
+                subnet = aws.ec2.get_subnet(id=subnet_id, opts=options)
+                found[subnet_id] = FoundSubnet(
+                    id=subnet_id,
+                    vpc_id=subnet.vpc_id,
+                    zone_id=subnet.availability_zone_id,
+                    free_addresses=subnet.available_ip_address_count,
+                    tags=subnet.tags,
+                    default_route=_default_route(subnet_id, args.vpc_id, options),
+                )
+                self.zone_names[zone_id] = subnet.availability_zone
+        wrong = faults(args.vpc_id, vpc.enable_dns_support and vpc.enable_dns_hostnames, args.subnets, found)
+        if wrong:
+            raise pulumi.RunError("dynamo-eks:network.existing cannot be used:\n  " + "\n  ".join(wrong))
+        self.vpc_id = args.vpc_id
+        self.private_subnet_ids = {zone_id: pair.private for zone_id, pair in args.subnets.items()}
+        self.public_subnet_ids = {zone_id: pair.public for zone_id, pair in args.subnets.items() if pair.public}
+        self.efa_security_group_id = efa_security_group(name, args.vpc_id, self).id
+        self.egress = []
+        self.register_outputs({"efa_security_group_id": self.efa_security_group_id})

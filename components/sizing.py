@@ -1,0 +1,52 @@
+"""From settings to sizes: which machine a graph's workers are made for, and how large each pool may grow. Pure."""
+
+from __future__ import annotations
+
+from components.capacity import instances, node_spec
+from components.capacity.instances import Instance
+from components.dynamo.manifest import efa_count, roles
+from stacks.models import Graph, Pool
+
+
+def machine_of(graph: Graph, pool: Pool | None) -> Instance | None:
+    """The instance a graph's workers are sized for: the one stated, or the smallest its pool may launch that holds the
+    largest worker. None for graphs without GPUs."""
+    if graph.placement.instance_type:
+        return instances.instance(graph.placement.instance_type)
+    gpus = max((worker.gpus for worker in roles(graph).values()), default=0)
+    if pool is None or gpus == 0:
+        return None
+    return node_spec.smallest_fit(pool.families, pool.instance_types, gpus, graph.transport == "efa")
+
+
+def nodes_of(graph: Graph, machine: Instance) -> int:
+    """Nodes of a machine that a graph's workers take, roles apart (as anti-affinity or EFA may demand)."""
+    total = 0
+    for worker in roles(graph).values():
+        per_node = machine.gpus // max(worker.gpus, 1)
+        if efa := efa_count(graph, worker, machine):
+            per_node = min(per_node, machine.efa // efa)
+        total += -(-worker.replicas // max(per_node, 1))
+    return total
+
+
+def pool_limit(name: str, pool: Pool, graphs: dict[str, Graph]) -> int:
+    """GPUs a pool may hold: as stated, or what the graphs placed on it need and one node more to roll over."""
+    if pool.gpu_limit is not None:
+        return pool.gpu_limit
+    demands = []
+    for graph in graphs.values():
+        machine = machine_of(graph, pool) if graph.placement.pool == name else None
+        if machine is not None:
+            demands.append((machine.gpus, nodes_of(graph, machine)))
+    return node_spec.gpu_limit(demands)
+
+
+def pool_zones(pool: Pool, zone_ids: list[str]) -> list[str]:
+    """Zones a pool launches in: its own, those of its reservations when it has no fallback, or all of the network's."""
+    if pool.zones:
+        return [zone for zone in zone_ids if zone in pool.zones]
+    if pool.reservations:
+        reserved = {item.zone for item in pool.reservations}
+        return [zone for zone in zone_ids if zone in reserved]
+    return zone_ids
