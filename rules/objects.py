@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from review.graph import Graph
+from review.graph import Graph, Node
 from rules.model import Finding, Looked, rule
 
 NAMESPACED_ANYWHERE = frozenset({"Namespace", "StorageClass", "NodePool", "NodeClass", "ClusterRole", "ClusterRoleBinding", "PriorityClass"})
@@ -22,6 +22,12 @@ def versions(graph: Graph) -> tuple[str, str]:
             if found:
                 return kubernetes, str(found)
     return kubernetes, "1.5.0"
+
+
+def chart_of(node: Node, dynamo: str) -> tuple[str, str]:
+    """Chart name and version of a release; a packaged chart carries its version in its name."""
+    chart = re.sub(r"-\d.*$", "", str(node.inputs.get("chart", "")).rsplit("/", 1)[-1])
+    return chart, str(node.inputs.get("version") or dynamo)
 
 
 @rule(
@@ -55,10 +61,8 @@ def values_strict(graph: Graph) -> Iterator[Finding | Looked]:
 
     shapes = Shapes.load()
     for node in graph.releases:
-        chart = re.sub(r"-\d.*$", "", str(node.inputs.get("chart", "")).rsplit("/", 1)[-1])
         _, dynamo = versions(graph)
-        version = str(node.inputs.get("version") or dynamo)
-        verdict = shapes.check_values(chart, version, node.inputs.get("values") or {})
+        verdict = shapes.check_values(*chart_of(node, dynamo), node.inputs.get("values") or {})
         if verdict.state == "not checked":
             yield Finding(node.name, f"not checked: {verdict.note}", "warn")
             continue

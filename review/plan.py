@@ -1,0 +1,58 @@
+"""A stack's plan: what the program registers, what the rules say, what is taken for granted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from review.graph import Graph
+from review.stackfile import StackFile
+from rules.model import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One stack, planned."""
+
+    stack: str
+    graph: Graph
+    verdicts: tuple[Verdict, ...]
+    notes: tuple[str, ...]
+    """What the strict check was made against, where that is not the version itself."""
+
+    @property
+    def failed(self) -> bool:
+        return any(verdict.verdict == "fail" for verdict in self.verdicts)
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """Everything the plan takes for granted, each with where it comes from."""
+        why = {node.assumed for node in self.graph if node.assumed}
+        return (*self.graph.assumptions, *sorted(why), *self.notes)
+
+
+def make(file: StackFile, *, preview: bool = False) -> Plan:
+    """Plan a stack file. Raises `pulumi.RunError` when its settings are bad; then nothing was registered."""
+    from review.recorder import record
+    from rules import judge
+
+    graph = record(file.stack, file.config, secret_keys=file.secret_keys, preview=preview)
+    return Plan(file.stack, graph, tuple(judge(graph)), tuple(_notes(graph)))
+
+
+def _notes(graph: Graph) -> list[str]:
+    """Where an object or chart was checked against another version's table, once each."""
+    from review.strict import Shapes
+    from rules.objects import chart_of, versions
+
+    shapes = Shapes.load()
+    kubernetes, dynamo = versions(graph)
+    notes: dict[str, None] = {}
+    for item in graph.objects:
+        note = shapes.check(item.manifest, kubernetes=kubernetes, dynamo=dynamo).note
+        if note:
+            notes[note] = None
+    for node in graph.releases:
+        note = shapes.check_values(*chart_of(node, dynamo), node.inputs.get("values") or {}).note
+        if note:
+            notes[note] = None
+    return list(notes)

@@ -1,0 +1,198 @@
+"""A plan as text for a terminal, as Markdown for a pull request, as JSON for machines."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from review.graph import UNKNOWN, Graph, Node
+from review.plan import Plan
+
+_KNOWN_AS = ("cidrBlock", "availabilityZoneId", "serviceName", "instanceType", "addonName", "policyArn", "version", "type")
+"""Inputs that tell two resources of a type apart, the first found being shown."""
+
+
+def as_json(plan: Plan) -> dict[str, Any]:
+    """The machine contract: keys and their meaning are in docs/plan.md."""
+    return {
+        "stack": plan.stack,
+        "resources": [
+            {
+                "type": node.type,
+                "name": node.name,
+                "parent": node.parent,
+                "provider": node.provider,
+                "dependsOn": list(node.depends_on),
+                "protect": node.protect,
+                "step": plan.graph.waves[node.key],
+                "assumed": node.assumed,
+                "inputs": node.inputs,
+            }
+            for node in plan.graph
+        ],
+        "objects": [item.manifest for item in plan.graph.objects],
+        "destroyOrder": [node.key for node in plan.graph.destruction],
+        "rules": [
+            {"id": item.id, "verdict": item.verdict, "subject": item.subject, "message": item.message}
+            for item in plan.verdicts
+        ],
+        "assumptions": list(plan.assumptions),
+        "outputs": plan.graph.outputs,
+    }
+
+
+def write_objects(plan: Plan, folder: Path) -> list[Path]:
+    """Write every rendered object as YAML, one file each, in order of creation; returns the files."""
+    import yaml
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.yaml"):
+        old.unlink()
+    written = []
+    for position, item in enumerate(plan.graph.objects, 1):
+        parts = [f"{position:03d}", item.kind.lower(), *( [item.namespace] if item.namespace else []), item.name]
+        path = folder / ("-".join(parts) + ".yaml")
+        path.write_text(yaml.safe_dump(json.loads(json.dumps(item.manifest)), sort_keys=False, width=120))
+        written.append(path)
+    return written
+
+
+def headline(plan: Plan) -> str:
+    """One sentence: how much is made, how much is protected, what the rules say."""
+    graph = plan.graph
+    counts = Counter(verdict.verdict for verdict in plan.verdicts)
+    made = [node for node in graph.creation if node.package != "pulumi"]
+    protected = sum(node.protect for node in made)
+    return (
+        f"{len(made)} resources in {max(graph.waves.values(), default=0)} steps, {len(graph.objects)} Kubernetes objects, "
+        f"{protected} resources protected; rules: {counts['pass']} hold, {counts['warn']} warn, {counts['fail']} fail"
+    )
+
+
+def detail(node: Node) -> str:
+    """What tells a resource apart from its siblings, in a few words."""
+    inputs = node.inputs
+    if "metadata" in inputs:
+        metadata = inputs["metadata"] or {}
+        return "/".join(filter(None, (metadata.get("namespace"), metadata.get("name"))))
+    if node.type == "kubernetes:helm.sh/v3:Release":
+        return f"{inputs.get('chart')} {inputs.get('version')} in {inputs.get('namespace')}"
+    parts = [str(inputs[key]) for key in _KNOWN_AS if isinstance(inputs.get(key), str) and inputs[key] != UNKNOWN]
+    return " ".join(parts[:2])
+
+
+def _marks(node: Node) -> list[str]:
+    return [
+        word
+        for word, holds in (
+            ("protected", node.protect and node.custom),
+            ("kept on destroy", node.retain_on_delete),
+            ("assumed", node.assumed is not None),
+        )
+        if holds
+    ]
+
+
+# --- terminal ------------------------------------------------------------------------------------------------------
+
+
+def print_text(plan: Plan, console: Any, *, verbose: bool = False) -> None:
+    """The plan for a person: tree with steps, order of destruction, rules, assumptions, outputs."""
+    from rich.markup import escape
+    from rich.table import Table
+    from rich.tree import Tree
+
+    graph = plan.graph
+    console.print(f"[bold]Plan of {escape(plan.stack)}[/bold]: {headline(plan)}")
+    console.print("[dim]Recorded from the program itself, offline. The number is the step in which a resource is made.[/dim]\n")
+    tree = Tree(f"[bold]{escape(plan.stack)}[/bold]", guide_style="dim")
+    branches: dict[str | None, Any] = {None: tree}
+    for node in graph:
+        step = f"[cyan]{graph.waves[node.key]:>3}[/cyan] " if node.custom else ""
+        colour = {"protected": "yellow", "assumed": "magenta", "kept on destroy": "yellow"}
+        marks = "".join(f" [{colour[mark]}]{mark}[/]" for mark in _marks(node))
+        name = escape(node.name)
+        label = f"{step}{escape(node.short_type)} [bold]{name}[/bold]" if node.custom else f"[bold blue]{escape(node.short_type)}[/] {name}"
+        text = escape(detail(node)) if node.custom else ""
+        shown = f" [dim]{text}[/dim]" if text and text != node.name else ""
+        branches[node.key] = branches.get(node.parent, tree).add(f"{label}{shown}{marks}")
+    console.print(tree)
+    console.print("\n[bold]Destroyed in this order[/bold] (components, most dependent first)")
+    for number, line in enumerate(destroy_lines(graph), 1):
+        console.print(f"  {number:>2}. {escape(line)}")
+    table = Table(title="Rules", title_justify="left", title_style="bold", box=None, padding=(0, 1), show_header=False)
+    table.add_column(width=4)
+    table.add_column(no_wrap=True)
+    table.add_column(ratio=1)
+    style = {"pass": "green", "warn": "yellow", "fail": "bold red"}
+    for item in plan.verdicts:
+        message = item.message if item.verdict == "pass" else f"{item.subject}: {item.message}"
+        table.add_row(f"[{style[item.verdict]}]{item.verdict}[/]", escape(item.id), escape(message))
+    console.print()
+    console.print(table)
+    _print_rest(plan, console, escape)
+
+
+def _print_rest(plan: Plan, console: Any, escape: Any) -> None:
+    if plan.assumptions:
+        console.print("\n[bold magenta]Assumed[/] (nobody was asked)")
+        for text in plan.assumptions:
+            console.print(f"  - {escape(text)}", soft_wrap=False)
+    console.print("\n[bold]Outputs[/bold]")
+    for key, value in flat(plan.graph.outputs):
+        console.print(f"  {escape(key)} = {escape(value)}")
+
+
+def destroy_lines(graph: Graph) -> list[str]:
+    """Order of destruction by component: each at the moment its last resource goes."""
+    last: dict[str, int] = {}
+    for position, node in enumerate(graph.destruction):
+        if node.package == "pulumi":
+            continue
+        root = node
+        while root.parent is not None:
+            root = graph[root.parent]
+        last[root.key] = position
+    return [f"{graph[key].short_type} {graph[key].name}" for key in sorted(last, key=lambda key: last[key])]
+
+
+def flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """Outputs as dotted keys, sorted."""
+    if isinstance(value, dict):
+        return [pair for key in sorted(value) for pair in flat(value[key], f"{prefix}.{key}" if prefix else key)]
+    return [(prefix, str(value))]
+
+
+# --- Markdown --------------------------------------------------------------------------------------------------------
+
+
+def markdown(plan: Plan) -> str:
+    """The plan for a pull request: what failed first, the rest folded away."""
+    graph = plan.graph
+    lines = [f"## Plan of `{plan.stack}`", "", headline(plan), ""]
+    wrong = [item for item in plan.verdicts if item.verdict != "pass"]
+    if wrong:
+        lines += ["| | rule | subject | message |", "|---|---|---|---|"]
+        lines += [f"| {item.verdict} | {item.id} | {_cell(item.subject)} | {_cell(item.message)} |" for item in wrong]
+        lines.append("")
+    held = [item for item in plan.verdicts if item.verdict == "pass"]
+    lines += [f"<details><summary>{len(held)} rules hold</summary>", ""]
+    lines += [f"- `{item.id}`: {item.message}" for item in held]
+    lines += ["", "</details>", "", f"<details><summary>{len(graph)} resources</summary>", ""]
+    lines += ["| step | type | name | | |", "|---|---|---|---|---|"]
+    for node in graph:
+        step = graph.waves[node.key] if node.custom else ""
+        lines.append(f"| {step} | {node.short_type} | {node.name} | {_cell(detail(node))} | {', '.join(_marks(node))} |")
+    lines += ["", "</details>", "", "<details><summary>Order of destruction</summary>", ""]
+    lines += [f"{number}. {line}" for number, line in enumerate(destroy_lines(graph), 1)]
+    lines += ["", "</details>", "", "<details><summary>Assumed</summary>", ""]
+    lines += [f"- {text}" for text in plan.assumptions]
+    lines += ["", "</details>", "", "<details><summary>Outputs</summary>", ""]
+    lines += [f"- `{key}` = `{value}`" for key, value in flat(graph.outputs)]
+    return "\n".join([*lines, "", "</details>", ""])
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
