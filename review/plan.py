@@ -40,19 +40,12 @@ def make(file: StackFile, *, preview: bool = False) -> Plan:
 
 
 def _notes(graph: Graph) -> list[str]:
-    """Where an object or chart was checked against another version's table, once each."""
+    """Where a kind or chart is checked against another version's table, once each."""
     from review.strict import Shapes
     from rules.objects import chart_of, versions
 
-    shapes = Shapes.load()
-    kubernetes, dynamo = versions(graph)
-    notes: dict[str, None] = {}
-    for item in graph.objects:
-        note = shapes.check(item.manifest, kubernetes=kubernetes, dynamo=dynamo).note
-        if note:
-            notes[note] = None
-    for node in graph.releases:
-        note = shapes.check_values(*chart_of(node, dynamo), node.inputs.get("values") or {}).note
-        if note:
-            notes[note] = None
-    return list(notes)
+    shapes, running = Shapes.load(), versions(graph)
+    kinds = dict.fromkeys((item.manifest.get("apiVersion", ""), item.kind) for item in graph.objects)
+    notes = [shapes.note_for(f"{version}/{kind}", running) for version, kind in kinds]
+    notes += [shapes.note_for_chart(*chart_of(node)) for node in graph.releases]
+    return list(dict.fromkeys(filter(None, notes)))

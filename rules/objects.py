@@ -12,22 +12,26 @@ NAMESPACED_ANYWHERE = frozenset({"Namespace", "StorageClass", "NodePool", "NodeC
 """Kinds the program renders that live outside namespaces."""
 
 
-def versions(graph: Graph) -> tuple[str, str]:
-    """Kubernetes and Dynamo version the stack's objects meet."""
-    kubernetes = next((str(node.inputs.get("version")) for node in graph.of("aws:eks/cluster:Cluster")), "1.35")
+DEFAULT_KUBERNETES = "1.35"
+"""Version taken for a cluster that the program did not make and cannot ask offline."""
+
+
+def versions(graph: Graph) -> dict[str, str]:
+    """Version of everything that brings kinds with it, by the name its tables have: Kubernetes and every chart."""
+    found = {"kubernetes": next((str(node.inputs.get("version")) for node in graph.of("aws:eks/cluster:Cluster")), DEFAULT_KUBERNETES)}
     for node in graph.releases:
-        chart = str(node.inputs.get("chart", ""))
-        if "dynamo-platform" in chart:
-            found = node.inputs.get("version") or next(iter(re.findall(r"dynamo-platform-(\d+\.\d+\.\d+)", chart)), None)
-            if found:
-                return kubernetes, str(found)
-    return kubernetes, "1.5.0"
+        chart, version = chart_of(node)
+        found[chart] = version
+    return found
 
 
-def chart_of(node: Node, dynamo: str) -> tuple[str, str]:
+def chart_of(node: Node) -> tuple[str, str]:
     """Chart name and version of a release; a packaged chart carries its version in its name."""
-    chart = re.sub(r"-\d.*$", "", str(node.inputs.get("chart", "")).rsplit("/", 1)[-1])
-    return chart, str(node.inputs.get("version") or dynamo)
+    reference = str(node.inputs.get("chart", "")).rsplit("/", 1)[-1]
+    match = re.fullmatch(r"(.+?)-v?(\d+\.\d+.*?)(?:\.tgz)?", reference)
+    if match:
+        return match[1], str(node.inputs.get("version") or match[2])
+    return reference, str(node.inputs.get("version") or "")
 
 
 @rule(
@@ -39,16 +43,15 @@ def objects_strict(graph: Graph) -> Iterator[Finding | Looked]:
     from review.strict import Shapes
 
     shapes = Shapes.load()
-    kubernetes, dynamo = versions(graph)
+    running = versions(graph)
     for item in graph.objects:
-        verdict = shapes.check(item.manifest, kubernetes=kubernetes, dynamo=dynamo)
+        verdict = shapes.check(item.manifest, running)
         if verdict.state == "not checked":
             yield Finding(item.address, f"not checked: {verdict.note}", "warn")
             continue
         yield Looked(item.address)
         for fault in verdict.faults:
-            hint = f"; {fault.hint}" if fault.hint else ""
-            yield Finding(item.address, f"{fault.path}: {fault.message}{hint}")
+            yield Finding(item.address, str(fault))
 
 
 @rule(
@@ -61,15 +64,13 @@ def values_strict(graph: Graph) -> Iterator[Finding | Looked]:
 
     shapes = Shapes.load()
     for node in graph.releases:
-        _, dynamo = versions(graph)
-        verdict = shapes.check_values(*chart_of(node, dynamo), node.inputs.get("values") or {})
+        verdict = shapes.check_values(*chart_of(node), node.inputs.get("values") or {})
         if verdict.state == "not checked":
             yield Finding(node.name, f"not checked: {verdict.note}", "warn")
             continue
         yield Looked(node.name)
         for fault in verdict.faults:
-            hint = f"; {fault.hint}" if fault.hint else ""
-            yield Finding(node.name, f"{fault.path}: {fault.message}{hint}")
+            yield Finding(node.name, str(fault))
 
 
 @rule(
