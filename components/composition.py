@@ -309,9 +309,7 @@ def _caches(
     settings: Settings, namespaces: Mapping[str, GraphNamespace], in_cluster: pulumi.ResourceOptions
 ) -> dict[tuple[str, str], list[pulumi.Resource]]:
     """One download for each model and namespace that has a graph of it."""
-    secret = settings.dynamo.hugging_face_secret or (
-        TOKEN_SECRET if "huggingFaceToken" in settings.secrets else None
-    )
+    secret = settings.dynamo.hugging_face_secret or (TOKEN_SECRET if "huggingFaceToken" in settings.secrets else None)
     made = {}
     for namespace, key in sorted({(graph.namespace, graph.model) for graph in settings.graphs.values()}):
         model = settings.models[key]

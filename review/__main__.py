@@ -30,7 +30,9 @@ class Format(StrEnum):
 def main(
     stack: Annotated[str, typer.Option(help="Stack to plan, or `all`.")] = "g6e-dev",
     format: Annotated[Format, typer.Option(help="How to show it.")] = Format.text,
-    objects: Annotated[Path | None, typer.Option(help="Write the rendered Kubernetes objects as YAML into this folder.")] = None,
+    objects: Annotated[
+        Path | None, typer.Option(help="Write the rendered Kubernetes objects as YAML into this folder.")
+    ] = None,
     svg: Annotated[Path | None, typer.Option(help="Save the terminal text as a picture.")] = None,
     preview: Annotated[bool, typer.Option(help="Leave unknown what a first preview cannot know.")] = False,
 ) -> None:

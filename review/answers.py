@@ -329,7 +329,9 @@ def _get_subnet(answers: Answers, arguments: Mapping[str, Any]) -> dict[str, Any
     known = answers.subnets.get(id_)
     if known is None:
         raise NoAnswer(f"subnet {id_} is not known here")
-    answers.assume(f"subnet {id_} is in {known['zoneId']}, tagged, routed and with free addresses, as a good one is; not read")
+    answers.assume(
+        f"subnet {id_} is in {known['zoneId']}, tagged, routed and with free addresses, as a good one is; not read"
+    )
     role = "elb" if known["public"] else "internal-elb"
     names = {zone.zone_id: zone.name for zone in REGION_ZONES.get(answers.region, ())}
     return {
@@ -532,4 +534,4 @@ def _backup_policy(answers: Answers, name: str, inputs: Mapping[str, Any]) -> tu
 
 
 # Remote components play their Construct in modules of their own, which register themselves when imported.
-import review.eks_construct  # noqa: F401
+import review.eks_construct  # noqa: E402, F401

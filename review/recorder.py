@@ -43,7 +43,7 @@ class _Inline(ThreadPoolExecutor):
         future: Future = Future()
         try:
             future.set_result(fn(*args, **kwargs))
-        except BaseException as error:  # noqa: BLE001 the awaiting task re-raises it
+        except BaseException as error:
             future.set_exception(error)
         return future
 
@@ -205,7 +205,8 @@ class Monitor(MockMonitor):
             self.reads.append(Read(request.tok, arguments, answer))
         result = struct_pb2.Struct()
         result.update(_wire(answer))
-        return resource_pb2.ResourceInvokeResponse(**{"return": result})
+        response: Any = {"return": result}  # a keyword of Python
+        return resource_pb2.ResourceInvokeResponse(**response)
 
     def RegisterResourceOutputs(self, request):
         outputs = _plain(request.outputs)

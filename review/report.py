@@ -10,7 +10,16 @@ from typing import Any
 from review.graph import UNKNOWN, Graph, Node
 from review.plan import Plan
 
-_KNOWN_AS = ("cidrBlock", "availabilityZoneId", "serviceName", "instanceType", "addonName", "policyArn", "version", "type")
+_KNOWN_AS = (
+    "cidrBlock",
+    "availabilityZoneId",
+    "serviceName",
+    "instanceType",
+    "addonName",
+    "policyArn",
+    "version",
+    "type",
+)
 """Inputs that tell two resources of a type apart, the first found being shown."""
 
 
@@ -52,7 +61,7 @@ def write_objects(plan: Plan, folder: Path) -> list[Path]:
         old.unlink()
     written = []
     for position, item in enumerate(plan.graph.objects, 1):
-        parts = [f"{position:03d}", item.kind.lower(), *( [item.namespace] if item.namespace else []), item.name]
+        parts = [f"{position:03d}", item.kind.lower(), *([item.namespace] if item.namespace else []), item.name]
         path = folder / ("-".join(parts) + ".yaml")
         path.write_text(yaml.safe_dump(json.loads(json.dumps(item.manifest)), sort_keys=False, width=120))
         written.append(path)
@@ -106,7 +115,9 @@ def print_text(plan: Plan, console: Any, *, verbose: bool = False) -> None:
 
     graph = plan.graph
     console.print(f"[bold]Plan of {escape(plan.stack)}[/bold]: {headline(plan)}")
-    console.print("[dim]Recorded from the program itself, offline. The number is the step in which a resource is made.[/dim]\n")
+    console.print(
+        "[dim]Recorded from the program itself, offline. The number is the step in which a resource is made.[/dim]\n"
+    )
     tree = Tree(f"[bold]{escape(plan.stack)}[/bold]", guide_style="dim")
     branches: dict[str | None, Any] = {None: tree}
     for node in graph:
@@ -114,7 +125,11 @@ def print_text(plan: Plan, console: Any, *, verbose: bool = False) -> None:
         colour = {"protected": "yellow", "assumed": "magenta", "kept on destroy": "yellow"}
         marks = "".join(f" [{colour[mark]}]{mark}[/]" for mark in _marks(node))
         name = escape(node.name)
-        label = f"{step}{escape(node.short_type)} [bold]{name}[/bold]" if node.custom else f"[bold blue]{escape(node.short_type)}[/] {name}"
+        label = (
+            f"{step}{escape(node.short_type)} [bold]{name}[/bold]"
+            if node.custom
+            else f"[bold blue]{escape(node.short_type)}[/] {name}"
+        )
         text = escape(detail(node)) if node.custom else ""
         shown = f" [dim]{text}[/dim]" if text and text != node.name else ""
         branches[node.key] = branches.get(node.parent, tree).add(f"{label}{shown}{marks}")
@@ -184,7 +199,9 @@ def markdown(plan: Plan) -> str:
     lines += ["| step | type | name | | |", "|---|---|---|---|---|"]
     for node in graph:
         step = graph.waves[node.key] if node.custom else ""
-        lines.append(f"| {step} | {node.short_type} | {node.name} | {_cell(detail(node))} | {', '.join(_marks(node))} |")
+        lines.append(
+            f"| {step} | {node.short_type} | {node.name} | {_cell(detail(node))} | {', '.join(_marks(node))} |"
+        )
     lines += ["", "</details>", "", "<details><summary>Order of destruction</summary>", ""]
     lines += [f"{number}. {line}" for number, line in enumerate(destroy_lines(graph), 1)]
     lines += ["", "</details>", "", "<details><summary>Assumed</summary>", ""]

@@ -86,7 +86,9 @@ class Shapes:
         gvk = f"{obj.get('apiVersion', '')}/{obj.get('kind', '')}"
         found = self._find("kinds", gvk, versions)
         if found is None:
-            return Verdict("not checked", note=f"no table has {gvk}; add one with `make shapes FROM=<CRD file, chart or cluster>`")
+            return Verdict(
+                "not checked", note=f"no table has {gvk}; add one with `make shapes FROM=<CRD file, chart or cluster>`"
+            )
         path, name, note = found
         table = self._table(path)
         walker = _Walker(table["shapes"])
@@ -95,7 +97,9 @@ class Shapes:
             walker.value(obj, shape, "")
         else:
             own = {key: value for key, value in obj.items() if key not in ("apiVersion", "kind", "metadata")}
-            walker.value(own, {**shape, "required": [key for key in shape.get("required", ()) if key != "metadata"]}, "")
+            walker.value(
+                own, {**shape, "required": [key for key in shape.get("required", ()) if key != "metadata"]}, ""
+            )
             walker.faults += self._metadata(obj.get("metadata") or {}, versions)
         return Verdict("faults" if walker.faults else "ok", tuple(walker.faults), name, note)
 
@@ -103,7 +107,9 @@ class Shapes:
         """Check a release's values against the paths and types of the chart's defaults."""
         found = self._find("charts", chart, {chart: version})
         if found is None:
-            return Verdict("not checked", note=f"no table has the values of chart {chart}; add one with `make shapes FROM=<chart>`")
+            return Verdict(
+                "not checked", note=f"no table has the values of chart {chart}; add one with `make shapes FROM=<chart>`"
+            )
         path, name, note = found
         table = self._table(path)
         walker = _Walker(table["shapes"], word="value")
@@ -160,7 +166,11 @@ class Shapes:
 
         name = min(names, key=distance)
         table = index.tables[name]
-        return index.folder / name, f"{table['source']} {table['version']}", self._note(table, versions.get(table["source"]))
+        return (
+            index.folder / name,
+            f"{table['source']} {table['version']}",
+            self._note(table, versions.get(table["source"])),
+        )
 
     def _note(self, table: Mapping[str, str], wanted: str | None) -> str:
         source, version = table["source"], table["version"]
@@ -181,7 +191,14 @@ def _numbers(version: str) -> tuple[int, int, int]:
     return tuple((*found, 0, 0, 0)[:3])  # type: ignore[return-value]
 
 
-_NAMES = {"object": "a mapping", "array": "a list", "string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false"}
+_NAMES = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+}
 
 
 class _Walker:
@@ -196,7 +213,7 @@ class _Walker:
 
     def value(self, value: Any, shape: Mapping[str, Any], path: str) -> None:
         type_ = shape["type"]
-        if type_ == "any" or value == UNKNOWN or value == SECRET:
+        if type_ == "any" or value in (UNKNOWN, SECRET):
             return
         if value is None:
             if not shape.get("nullable"):
@@ -231,7 +248,9 @@ class _Walker:
             elif values is not None:
                 self.value(item, shapes[values], where)
             elif not shape.get("open"):
-                self.faults.append(Fault("unknown", where, f"there is no such {self.word}", self._nearest(key, properties)))
+                self.faults.append(
+                    Fault("unknown", where, f"there is no such {self.word}", self._nearest(key, properties))
+                )
         for key in shape.get("required", ()):
             if key not in value:
                 self.faults.append(Fault("required", f"{path}.{key}" if path else key, "is required and missing"))
@@ -245,7 +264,9 @@ class _Walker:
         enum = shape.get("enum")
         if enum is not None and value not in enum:
             nearest = self._nearest(str(value), [str(item) for item in enum])
-            self.faults.append(Fault("enum", path, f"is {value!r}; one of {', '.join(map(str, enum))} is expected", nearest))
+            self.faults.append(
+                Fault("enum", path, f"is {value!r}; one of {', '.join(map(str, enum))} is expected", nearest)
+            )
         if isinstance(value, str):
             if "minLength" in shape or "maxLength" in shape:
                 self._bounds(len(value), shape, path, "Length", "characters")
@@ -255,11 +276,25 @@ class _Walker:
     def _bounds(self, size: float, shape: Mapping[str, Any], path: str, what: str, unit: str) -> None:
         low, high = shape.get(f"min{what}"), shape.get(f"max{what}")
         if (low is not None and size < low) or (high is not None and size > high):
-            limits = " and ".join(filter(None, (f"at least {low}" if low is not None else "", f"at most {high}" if high is not None else "")))
-            self.faults.append(Fault("bounds", path, f"{'has' if unit else 'is'} {size}{f' {unit}' if unit else ''}; {limits} expected"))
+            limits = " and ".join(
+                filter(
+                    None, (f"at least {low}" if low is not None else "", f"at most {high}" if high is not None else "")
+                )
+            )
+            self.faults.append(
+                Fault(
+                    "bounds", path, f"{'has' if unit else 'is'} {size}{f' {unit}' if unit else ''}; {limits} expected"
+                )
+            )
 
     def _wrong(self, value: Any, type_: str, path: str) -> None:
-        shown = repr(value) if isinstance(value, (str, int, float, bool)) else "nothing" if value is None else _NAMES[_type_of(value)]
+        shown = (
+            repr(value)
+            if isinstance(value, (str, int, float, bool))
+            else "nothing"
+            if value is None
+            else _NAMES[_type_of(value)]
+        )
         expected = {"intOrString": "a number or text", "quantity": "a quantity"}.get(type_) or _NAMES[type_]
         self.faults.append(Fault("type", path, f"is {shown}; {expected} is expected"))
 

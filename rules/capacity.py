@@ -17,7 +17,11 @@ def _requirement(pool: Mapping[str, Any], key: str) -> list[str]:
 
 
 def _pools(graph: Graph) -> list[KubernetesObject]:
-    return [item for item in graph.objects_of("NodePool") if str(item.manifest.get("apiVersion")).startswith("karpenter.sh/")]
+    return [
+        item
+        for item in graph.objects_of("NodePool")
+        if str(item.manifest.get("apiVersion")).startswith("karpenter.sh/")
+    ]
 
 
 def _classes(graph: Graph) -> dict[str, Mapping[str, Any]]:
@@ -38,7 +42,11 @@ def pool_families(graph: Graph) -> Iterator[Finding | Looked]:
         yield Looked(item.address)
         for family in _requirement(item.manifest, "eks.amazonaws.com/instance-family"):
             if family not in instances.AUTO_MODE_FAMILIES:
-                way = "use a managed node group on its UltraServer block" if family.startswith("p6e") else "choose a supported family"
+                way = (
+                    "use a managed node group on its UltraServer block"
+                    if family.startswith("p6e")
+                    else "choose a supported family"
+                )
                 yield Finding(item.address, f"family {family} is not one that Auto Mode launches; {way}")
         for type_ in _requirement(item.manifest, "node.kubernetes.io/instance-type"):
             if not instances.known(type_) or not instances.instance(type_).auto_mode:
@@ -90,7 +98,9 @@ def reserved_terms(graph: Graph) -> Iterator[Finding | Looked]:
                 yield Finding(item.address, f"may use reserved capacity, but NodeClass {name} selects no reservation")
         elif _terms(classes.get(name)):
             yield Looked(item.address)
-            yield Finding(item.address, f"NodeClass {name} selects reservations, but the pool's capacity lacks `reserved`")
+            yield Finding(
+                item.address, f"NodeClass {name} selects reservations, but the pool's capacity lacks `reserved`"
+            )
 
 
 @rule(
@@ -105,11 +115,15 @@ def open_reservations(graph: Graph) -> Iterator[Finding | Looked]:
         if annotations.get("dynamo-eks/open-reservations") == "true":
             yield Looked(item.address)
             if selecting:
-                yield Finding(item.address, f"counts on open reservations, which NodeClass {selecting[0]} switches off for all")
+                yield Finding(
+                    item.address, f"counts on open reservations, which NodeClass {selecting[0]} switches off for all"
+                )
     for node in graph.of("aws:ec2/capacityReservation:CapacityReservation"):
         yield Looked(node.name)
         if node.inputs.get("instanceMatchCriteria") != "targeted":
-            yield Finding(node.name, "is open: anything in the account may use it up, and our pools may not; make it targeted")
+            yield Finding(
+                node.name, "is open: anything in the account may use it up, and our pools may not; make it targeted"
+            )
 
 
 @rule(
@@ -146,7 +160,9 @@ def block_window(graph: Graph) -> Iterator[Finding | Looked]:
                 f"its block is drained from {annotations['dynamo-eks/drain-at']}, which has passed; name the next block",
             )
         elif (drain - now).total_seconds() < 24 * 3600:
-            yield Finding(item.address, f"its block is drained within a day, at {annotations['dynamo-eks/drain-at']}", "warn")
+            yield Finding(
+                item.address, f"its block is drained within a day, at {annotations['dynamo-eks/drain-at']}", "warn"
+            )
 
 
 @rule(
@@ -155,7 +171,11 @@ def block_window(graph: Graph) -> Iterator[Finding | Looked]:
     "Nodes without the cluster's group or an EC2 access entry start, cost money and never join.",
 )
 def node_groups(graph: Graph) -> Iterator[Finding | Looked]:
-    entries = {node.inputs.get("principalArn") for node in graph.of("aws:eks/accessEntry:AccessEntry") if node.inputs.get("type") == "EC2"}
+    entries = {
+        node.inputs.get("principalArn")
+        for node in graph.of("aws:eks/accessEntry:AccessEntry")
+        if node.inputs.get("type") == "EC2"
+    }
     roles = {node.outputs.get("name"): node.outputs.get("arn") for node in graph.of("aws:iam/role:Role")}
     clusters = graph.of("aws:eks/cluster:Cluster")
     own = {(node.outputs.get("vpcConfig") or {}).get("clusterSecurityGroupId") for node in clusters} - {None}
@@ -165,7 +185,9 @@ def node_groups(graph: Graph) -> Iterator[Finding | Looked]:
         yield Looked(item.address)
         spec = item.manifest["spec"]
         if roles.get(spec.get("role")) not in entries:
-            yield Finding(item.address, f"role {spec.get('role')} has no access entry of type EC2; its nodes cannot join")
+            yield Finding(
+                item.address, f"role {spec.get('role')} has no access entry of type EC2; its nodes cannot join"
+            )
         groups = {term.get("id") for term in spec.get("securityGroupSelectorTerms", ())}
         if own and not own & groups:
             yield Finding(item.address, "does not name the cluster's security group; its nodes cannot join")

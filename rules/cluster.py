@@ -20,7 +20,9 @@ def auto_mode_flags(graph: Graph) -> Iterator[Finding | Looked]:
         yield Looked(node.name)
         flags = {
             "computeConfig.enabled": (node.inputs.get("computeConfig") or {}).get("enabled"),
-            "storageConfig.blockStorage.enabled": ((node.inputs.get("storageConfig") or {}).get("blockStorage") or {}).get("enabled"),
+            "storageConfig.blockStorage.enabled": (
+                (node.inputs.get("storageConfig") or {}).get("blockStorage") or {}
+            ).get("enabled"),
             "kubernetesNetworkConfig.elasticLoadBalancing.enabled": (
                 (node.inputs.get("kubernetesNetworkConfig") or {}).get("elasticLoadBalancing") or {}
             ).get("enabled"),
@@ -29,7 +31,9 @@ def auto_mode_flags(graph: Graph) -> Iterator[Finding | Looked]:
             if value is not True:
                 yield Finding(node.name, f"{flag} is {value}; all three flags of Auto Mode must be literally true")
         if node.inputs.get("bootstrapSelfManagedAddons") is not False:
-            yield Finding(node.name, "bootstrapSelfManagedAddons must be false from birth; changing it replaces the cluster")
+            yield Finding(
+                node.name, "bootstrapSelfManagedAddons must be false from birth; changing it replaces the cluster"
+            )
 
 
 @rule(
@@ -83,7 +87,10 @@ def kubernetes_support(graph: Graph) -> Iterator[Finding | Looked]:
         known = catalog.KUBERNETES.get(version)
         ends = known.standard_support_ends if known else None
         if known is None:
-            yield Finding(node.name, f"Kubernetes {version} is not in the catalogue; choose one of {', '.join(catalog.KUBERNETES)}")
+            yield Finding(
+                node.name,
+                f"Kubernetes {version} is not in the catalogue; choose one of {', '.join(catalog.KUBERNETES)}",
+            )
         elif ends is not None and ends <= date.today():
             yield Finding(node.name, f"standard support of {version} ended on {ends}; raise cluster.version", "warn")
         elif ends is not None and (ends - date.today()).days < 60:
@@ -106,7 +113,9 @@ def one_provider(graph: Graph) -> Iterator[Finding | Looked]:
             yield Finding(node.name, f"{node.type} was given {node.provider}, which Pulumi ignores without a word")
     for node in graph.of("pulumi:providers:kubernetes"):
         if node.assumed is None and not node.inputs.get("clusterIdentifier"):
-            yield Finding(node.name, "has no clusterIdentifier; a changed kubeconfig would replace everything in the cluster")
+            yield Finding(
+                node.name, "has no clusterIdentifier; a changed kubeconfig would replace everything in the cluster"
+            )
 
 
 @rule(

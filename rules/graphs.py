@@ -61,7 +61,9 @@ def pod_fits(graph: Graph) -> Iterator[Finding | Looked]:
             choices = candidates(pod, pools)
             if not choices:
                 wanted = pod.node_selector.get("node.kubernetes.io/instance-type")
-                yield Finding(subject, f"asks for {wanted}, which its pool may not launch; correct placement.instanceType")
+                yield Finding(
+                    subject, f"asks for {wanted}, which its pool may not launch; correct placement.instanceType"
+                )
                 continue
             reasons = [fits(pod, instance) for instance in choices]
             if all(reasons):
@@ -87,7 +89,9 @@ def pool_room(graph: Graph) -> Iterator[Finding | Looked]:
         yield Looked(f"NodePool {name}")
         limit = int((pools[name]["spec"].get("limits") or {}).get(GPU, 0))
         if gpus > limit:
-            yield Finding(f"NodePool {name}", f"its graphs ask for {gpus} GPUs and its limit is {limit}; raise gpuLimit")
+            yield Finding(
+                f"NodePool {name}", f"its graphs ask for {gpus} GPUs and its limit is {limit}; raise gpuLimit"
+            )
 
 
 @rule(
@@ -108,10 +112,18 @@ def gpus_stranded(graph: Graph) -> Iterator[Finding | Looked]:
             yield Looked(subject)
             node = min(fitting, key=lambda choice: (choice.gpus, choice.vcpu))
             per_node = _per_node(pod, node)
-            others = sum(_count(other, GPU) for name, other in by_component.items() if name != component and _shares(pod, other, node))
+            others = sum(
+                _count(other, GPU)
+                for name, other in by_component.items()
+                if name != component and _shares(pod, other, node)
+            )
             stranded = node.gpus - per_node * _count(pod, GPU) - others
             if stranded > 0:
-                why = "each takes the node's EFA" if _count(pod, EFA) else "memory, CPU or the GPU count leaves no room for another"
+                why = (
+                    "each takes the node's EFA"
+                    if _count(pod, EFA)
+                    else "memory, CPU or the GPU count leaves no room for another"
+                )
                 yield Finding(
                     subject,
                     f"{per_node} worker(s) of {_count(pod, GPU)} GPU on a {node.type} leave {stranded} of {node.gpus} GPUs "
@@ -191,7 +203,9 @@ def transfer_faults(framework: str, component: Mapping[str, Any]) -> list[str]:
             return ["its --kv-transfer-config is not JSON; let the program write it"]
         extra = config.get("kv_connector_extra_config") or {}
         if extra.get("backends") != ["LIBFABRIC"]:
-            return ['its KV transfer does not choose LIBFABRIC ("backends"); the first token would take 100 s instead of 1 s']
+            return [
+                'its KV transfer does not choose LIBFABRIC ("backends"); the first token would take 100 s instead of 1 s'
+            ]
         if not over_efa and config.get("kv_buffer_device") != "cpu":
             return ["moves KV blocks over TCP from GPU memory, which fails; kv_buffer_device must be cpu"]
         return []

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from review.graph import Graph, Node
 from rules.model import Finding, Looked, rule
 
-NAMESPACED_ANYWHERE = frozenset({"Namespace", "StorageClass", "NodePool", "NodeClass", "ClusterRole", "ClusterRoleBinding", "PriorityClass"})
+NAMESPACED_ANYWHERE = frozenset(
+    {"Namespace", "StorageClass", "NodePool", "NodeClass", "ClusterRole", "ClusterRoleBinding", "PriorityClass"}
+)
 """Kinds the program renders that live outside namespaces."""
 
 
@@ -18,7 +20,11 @@ DEFAULT_KUBERNETES = "1.35"
 
 def versions(graph: Graph) -> dict[str, str]:
     """Version of everything that brings kinds with it, by the name its tables have: Kubernetes and every chart."""
-    found = {"kubernetes": next((str(node.inputs.get("version")) for node in graph.of("aws:eks/cluster:Cluster")), DEFAULT_KUBERNETES)}
+    found = {
+        "kubernetes": next(
+            (str(node.inputs.get("version")) for node in graph.of("aws:eks/cluster:Cluster")), DEFAULT_KUBERNETES
+        )
+    }
     for node in graph.releases:
         chart, version = chart_of(node)
         found[chart] = version

@@ -19,7 +19,9 @@ def graphs_before_operator(graph: Graph) -> Iterator[Finding | Looked]:
         yield Looked(item.address)
         for release in releases:
             if not graph.destroyed_before(item.node, release):
-                yield Finding(item.address, f"does not depend on {release.name}; its finalizer would outlive the operator")
+                yield Finding(
+                    item.address, f"does not depend on {release.name}; its finalizer would outlive the operator"
+                )
 
 
 @rule(
@@ -56,7 +58,9 @@ def graphs_before_pools(graph: Graph) -> Iterator[Finding | Looked]:
                 continue
             yield Looked(item.address)
             if not graph.destroyed_before(item.node, pool):
-                yield Finding(item.address, f"does not depend on pool {pool.name}; it would be drained under the workers")
+                yield Finding(
+                    item.address, f"does not depend on pool {pool.name}; it would be drained under the workers"
+                )
 
 
 @rule(
@@ -72,7 +76,9 @@ def mounts_before_files(graph: Graph) -> Iterator[Finding | Looked]:
         yield Looked(item.address)
         late = [target.name for target in targets if not graph.destroyed_before(item.node, target)]
         if late:
-            yield Finding(item.address, f"may outlive mount target {late[0]}; make it depend on the file system's `ready`")
+            yield Finding(
+                item.address, f"may outlive mount target {late[0]}; make it depend on the file system's `ready`"
+            )
 
 
 @rule(

@@ -32,11 +32,15 @@ def no_clear_secrets(graph: Graph) -> Iterator[Finding | Looked]:
     for node in graph:
         for text in _texts(node.inputs):
             if TOKEN.search(text):
-                yield Finding(node.name, "holds something shaped like a token in clear; revoke it and give it as a secret")
+                yield Finding(
+                    node.name, "holds something shaped like a token in clear; revoke it and give it as a secret"
+                )
     for item in graph.objects_of("Secret"):
         yield Looked(item.address)
         for field in ("data", "stringData"):
             values = item.manifest.get(field)
-            for key, value in (values.items() if isinstance(values, Mapping) else ()):
+            for key, value in values.items() if isinstance(values, Mapping) else ():
                 if value != SECRET:
-                    yield Finding(item.address, f"{field}.{key} is not a Pulumi secret; it would be in clear in the state")
+                    yield Finding(
+                        item.address, f"{field}.{key} is not a Pulumi secret; it would be in clear in the state"
+                    )

@@ -27,7 +27,9 @@ def protected(graph: Graph) -> Iterator[Finding | Looked]:
         for node in graph.of(type_):
             yield Looked(node.name)
             if not node.protect:
-                yield Finding(node.name, f"is not protected ({setting}: false); an edit that replaces it is carried out", "warn")
+                yield Finding(
+                    node.name, f"is not protected ({setting}: false); an edit that replaces it is carried out", "warn"
+                )
 
 
 @rule(
@@ -52,13 +54,15 @@ def mount_targets(graph: Graph) -> Iterator[Finding | Looked]:
     if not targets or graph.preview:
         return
     zone_of = {node.id: node.inputs.get("availabilityZoneId") for node in graph.of("aws:ec2/subnet:Subnet")}
-    zones = Counter(zone_of.get(node.inputs.get("subnetId")) or node.name for node in targets)
+    zones = Counter(zone_of.get(str(node.inputs.get("subnetId"))) or node.name for node in targets)
     for node in targets:
         yield Looked(node.name)
     for zone, count in zones.items():
         if count > 1:
             yield Finding(str(zone), f"has {count} mount targets; EFS takes one in each zone")
-    nat = {node.inputs.get("routeTableId") for node in graph.of("aws:ec2/route:Route") if node.inputs.get("natGatewayId")}
+    nat = {
+        node.inputs.get("routeTableId") for node in graph.of("aws:ec2/route:Route") if node.inputs.get("natGatewayId")
+    }
     private = {
         node.inputs.get("subnetId")
         for node in graph.of("aws:ec2/routeTableAssociation:RouteTableAssociation")

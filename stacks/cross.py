@@ -186,7 +186,9 @@ def _versions(draft: Draft) -> Iterator[Fault]:
 def _tags(draft: Draft) -> Iterator[Fault]:
     for key, value in (draft.tags or {}).items():
         if RESERVED_TAG.match(key):
-            yield Fault(f"tags.{key}", "a key that does not begin with aws:, eks:, kubernetes.io/ or karpenter.sh/", value)
+            yield Fault(
+                f"tags.{key}", "a key that does not begin with aws:, eks:, kubernetes.io/ or karpenter.sh/", value
+            )
         if key.lower() in ("project", "stack"):
             yield Fault(f"tags.{key}", "another key; project and stack are set by the program", value)
     if draft.tags and len(draft.tags) > 40:
@@ -199,7 +201,9 @@ def _network(draft: Draft) -> Iterator[Fault]:
         return
     if network.existing:
         for key in sorted(set(given) - {"existing"}):
-            yield Fault(f"network.{key}", "no such key together with network.existing, which is used as it is", given[key])
+            yield Fault(
+                f"network.{key}", "no such key together with network.existing, which is used as it is", given[key]
+            )
         if len(network.existing.subnets) < 2:
             yield Fault(
                 "network.existing.subnets",
@@ -248,7 +252,9 @@ def _zone(draft: Draft, key: str, zone: str) -> Iterator[Fault]:
     if zone not in known:
         yield Fault(key, one_of(zone, known, f"a zone of {draft.region}:"), zone)
     elif known[zone].zone_type != "availability-zone":
-        yield Fault(key, f"Availability Zones; {zone} is a {known[zone].zone_type}, where the control plane cannot be", zone)
+        yield Fault(
+            key, f"Availability Zones; {zone} is a {known[zone].zone_type}, where the control plane cannot be", zone
+        )
 
 
 def _capacity(draft: Draft) -> Iterator[Fault]:
@@ -269,7 +275,9 @@ def _capacity(draft: Draft) -> Iterator[Fault]:
         for position, item in enumerate(pool.reservations):
             if item.id and item.id in seen:
                 yield Fault(
-                    f"capacity.pools.{name}.reservations[{position}].id", f"another id; pool {seen[item.id]} has it", item.id
+                    f"capacity.pools.{name}.reservations[{position}].id",
+                    f"another id; pool {seen[item.id]} has it",
+                    item.id,
                 )
             elif item.id:
                 seen[item.id] = name
@@ -280,8 +288,12 @@ def _pool(draft: Draft, name: str, pool: Pool) -> Iterator[Fault]:
     if name in ("default", "system", "general-purpose"):
         yield Fault(key, "another name; EKS keeps default, system and general-purpose for its own", name)
     if not pool.families and not pool.instance_types:
-        yield Fault(f"{key}.families", "families or instanceTypes; the key is required", present=False,
-                    add=f"dynamo-eks:capacity:\n  pools:\n    {name}:\n      families: [g6e]")
+        yield Fault(
+            f"{key}.families",
+            "families or instanceTypes; the key is required",
+            present=False,
+            add=f"dynamo-eks:capacity:\n  pools:\n    {name}:\n      families: [g6e]",
+        )
     for position, family in enumerate(pool.families):
         yield from _family(f"{key}.families[{position}]", family)
     for position, type_ in enumerate(pool.instance_types):
@@ -301,9 +313,14 @@ def _pool(draft: Draft, name: str, pool: Pool) -> Iterator[Fault]:
         yield Fault(f"{key}.capacity", "`reserved` first, since the pool names reservations", list(pool.capacity))
     if "reserved" in pool.capacity and pool.capacity[0] != "reserved":
         yield Fault(f"{key}.capacity", "`reserved` first and its fallback after it", list(pool.capacity))
-    hours = sum(int(number) * {"s": 1 / 3600, "m": 1 / 60, "h": 1}[unit] for number, unit in re.findall(r"(\d+)([smh])", pool.expire_after))
+    hours = sum(
+        int(number) * {"s": 1 / 3600, "m": 1 / 60, "h": 1}[unit]
+        for number, unit in re.findall(r"(\d+)([smh])", pool.expire_after)
+    )
     if hours > 504:
-        yield Fault(f"{key}.expireAfter", "at most 504h, the 21 days that Auto Mode lets a node live", pool.expire_after)
+        yield Fault(
+            f"{key}.expireAfter", "at most 504h, the 21 days that Auto Mode lets a node live", pool.expire_after
+        )
     zones = draft.zone_ids
     for position, zone in enumerate(pool.zones):
         if zones is not None and zone not in zones:
@@ -356,15 +373,24 @@ def _reservation(draft: Draft, key: str, pool: Pool, item: Any) -> Iterator[Faul
                 True,
             )
         if item.end is None:
-            yield Fault(f"{key}.end", "the block's end, so that its draining can be planned; the key is required",
-                        present=False, add="end: 2026-12-08T11:30:00Z")
+            yield Fault(
+                f"{key}.end",
+                "the block's end, so that its draining can be planned; the key is required",
+                present=False,
+                add="end: 2026-12-08T11:30:00Z",
+            )
         elif (item.end.hour, item.end.minute) != (11, 30):
-            yield Fault(f"{key}.end", "a moment at 11:30 UTC, when every Capacity Block ends (EC2 User Guide)", item.end)
+            yield Fault(
+                f"{key}.end", "a moment at 11:30 UTC, when every Capacity Block ends (EC2 User Guide)", item.end
+            )
         if item.start and item.end and item.start >= item.end:
             yield Fault(f"{key}.start", "a moment before end", item.start)
     elif item.start or item.end:
-        yield Fault(f"{key}.{'start' if item.start else 'end'}", "no window on an On-Demand Capacity Reservation",
-                    item.start or item.end)
+        yield Fault(
+            f"{key}.{'start' if item.start else 'end'}",
+            "no window on an On-Demand Capacity Reservation",
+            item.start or item.end,
+        )
     if not instances.known(item.instance_type):
         yield Fault(f"{key}.instanceType", _unknown_type(item.instance_type), item.instance_type)
     else:
@@ -394,10 +420,16 @@ def _storage(draft: Draft) -> Iterator[Fault]:
         return
     efs = storage.efs
     if efs.throughput == "provisioned" and efs.provisioned_mibps is None:
-        yield Fault("storage.efs.provisionedMibps", "MiB/s, since throughput is provisioned; the key is required",
-                    present=False, add="dynamo-eks:storage:\n  efs:\n    provisionedMibps: 256")
+        yield Fault(
+            "storage.efs.provisionedMibps",
+            "MiB/s, since throughput is provisioned; the key is required",
+            present=False,
+            add="dynamo-eks:storage:\n  efs:\n    provisionedMibps: 256",
+        )
     if efs.throughput != "provisioned" and efs.provisioned_mibps is not None:
-        yield Fault("storage.efs.provisionedMibps", f"no such key with throughput: {efs.throughput}", efs.provisioned_mibps)
+        yield Fault(
+            "storage.efs.provisionedMibps", f"no such key with throughput: {efs.throughput}", efs.provisioned_mibps
+        )
     if draft.existing_cluster:
         if storage.caches and storage.storage_class is None:
             yield Fault(
@@ -407,19 +439,30 @@ def _storage(draft: Draft) -> Iterator[Fault]:
                 add="dynamo-eks:storage:\n  storageClass: standard",
             )
         if "efs" in (draft.given.get("storage") or {}):
-            yield Fault("storage.efs", "no such key with cluster.existing, which makes no AWS resource",
-                        draft.given["storage"]["efs"])
+            yield Fault(
+                "storage.efs",
+                "no such key with cluster.existing, which makes no AWS resource",
+                draft.given["storage"]["efs"],
+            )
     else:
         if storage.storage_class is not None:
-            yield Fault("storage.storageClass", "no such key here: the program makes a class on EFS", storage.storage_class)
+            yield Fault(
+                "storage.storageClass", "no such key here: the program makes a class on EFS", storage.storage_class
+            )
         if storage.access_mode == "ReadWriteOnce":
-            yield Fault("storage.accessMode", "ReadWriteMany, since workers on several nodes share the caches", "ReadWriteOnce")
+            yield Fault(
+                "storage.accessMode", "ReadWriteMany, since workers on several nodes share the caches", "ReadWriteOnce"
+            )
     if draft.models and "model-cache" not in storage.caches:
-        yield Fault("storage.caches", "model-cache among them, since the stack has models to keep", list(storage.caches))
+        yield Fault(
+            "storage.caches", "model-cache among them, since the stack has models to keep", list(storage.caches)
+        )
     if "compilation-cache" not in storage.caches:
         for name, graph in draft.graphs.items():
             if graph.compilation_cache and graph.backend == "vllm":
-                yield Fault(f"graphs.{name}.compilationCache", "false, since storage.caches has no compilation-cache", True)
+                yield Fault(
+                    f"graphs.{name}.compilationCache", "false, since storage.caches has no compilation-cache", True
+                )
 
 
 def _dynamo(draft: Draft) -> Iterator[Fault]:
@@ -429,14 +472,24 @@ def _dynamo(draft: Draft) -> Iterator[Fault]:
     pull = dynamo.image_pull_secret
     if pull is not None:
         if bool(pull.existing) == bool(pull.server):
-            yield Fault("dynamo.imagePullSecret", "exactly one of existing and server",
-                        (draft.given.get("dynamo") or {}).get("imagePullSecret"))
+            yield Fault(
+                "dynamo.imagePullSecret",
+                "exactly one of existing and server",
+                (draft.given.get("dynamo") or {}).get("imagePullSecret"),
+            )
         elif pull.server and "imagePullPassword" not in draft.secrets:
-            yield Fault("imagePullPassword", f"the password for {pull.server}; the key is required", present=False,
-                        add="pulumi config set --secret dynamo-eks:imagePullPassword")
+            yield Fault(
+                "imagePullPassword",
+                f"the password for {pull.server}; the key is required",
+                present=False,
+                add="pulumi config set --secret dynamo-eks:imagePullPassword",
+            )
     if dynamo.hugging_face_secret and "huggingFaceToken" in draft.secrets:
-        yield Fault("dynamo.huggingFaceSecret", "either an existing Secret or huggingFaceToken, not both",
-                    dynamo.hugging_face_secret)
+        yield Fault(
+            "dynamo.huggingFaceSecret",
+            "either an existing Secret or huggingFaceToken, not both",
+            dynamo.hugging_face_secret,
+        )
 
 
 def _models(draft: Draft) -> Iterator[Fault]:
@@ -455,7 +508,9 @@ def _models(draft: Draft) -> Iterator[Fault]:
                 f"models.{name}.download.memoryGib",
                 f"at least {floor} with xetBuffer: {model.download.xet_buffer}; less is killed halfway",
                 model.download.memory_gib,
-                fix="leave the key out, or cap the buffer" if model.download.xet_buffer == "full" else "leave the key out",
+                fix="leave the key out, or cap the buffer"
+                if model.download.xet_buffer == "full"
+                else "leave the key out",
             )
 
 
@@ -517,8 +572,12 @@ def _exposure(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
     if draft.existing_cluster:
         yield Fault(f"{key}.exposure.type", "clusterIP: an NLB is made by EKS Auto Mode only", "nlb")
     if not exposure.allowed_cidrs:
-        yield Fault(f"{key}.exposure.allowedCidrs", "who may connect through the load balancer; the key is required",
-                    present=False, add="allowedCidrs: [10.0.0.0/8]")
+        yield Fault(
+            f"{key}.exposure.allowedCidrs",
+            "who may connect through the load balancer; the key is required",
+            present=False,
+            add="allowedCidrs: [10.0.0.0/8]",
+        )
     elif ANYWHERE in exposure.allowed_cidrs and not exposure.allow_open_access:
         yield Fault(
             f"{key}.exposure.allowedCidrs",
@@ -536,8 +595,12 @@ def _exposure(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
 def _environment(key: str, part: Any) -> Iterator[Fault]:
     for name, value in part.env.items():
         if TOKEN.search(value):
-            yield Fault(f"{key}.env.{name}", "no token in clear; it must be revoked and given as a secret", "[hidden]",
-                        fix="pulumi config set --secret dynamo-eks:huggingFaceToken")
+            yield Fault(
+                f"{key}.env.{name}",
+                "no token in clear; it must be revoked and given as a secret",
+                "[hidden]",
+                fix="pulumi config set --secret dynamo-eks:huggingFaceToken",
+            )
         elif name in OWNED_ENVIRONMENT:
             yield Fault(f"{key}.env.{name}", "another variable; the program sets this one from other keys", value)
     for position, argument in enumerate(part.extra_args):
@@ -590,16 +653,24 @@ def _placement(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
         for field in ("pool", "instance_type"):
             if getattr(placement, field):
                 alias = "instanceType" if field == "instance_type" else field
-                yield Fault(f"{where}.{alias}", "nothing: the mocker runs on ordinary CPU nodes", getattr(placement, field))
+                yield Fault(
+                    f"{where}.{alias}", "nothing: the mocker runs on ordinary CPU nodes", getattr(placement, field)
+                )
         if graph.transport == "efa":
             yield Fault(f"{key}.transport", "tcp or none, since the mocker transfers nothing", "efa")
         return
     if draft.existing_cluster:
-        yield Fault(f"{key}.backend", "mocker with cluster.existing, where the program makes no GPU capacity", graph.backend)
+        yield Fault(
+            f"{key}.backend", "mocker with cluster.existing, where the program makes no GPU capacity", graph.backend
+        )
         return
     if placement.pool is None:
-        yield Fault(f"{where}.pool", "the pool its workers run on; the key is required", present=False,
-                    add=f"dynamo-eks:graphs:\n  {key.split('.')[1]}:\n    placement: {{pool: gpu}}")
+        yield Fault(
+            f"{where}.pool",
+            "the pool its workers run on; the key is required",
+            present=False,
+            add=f"dynamo-eks:graphs:\n  {key.split('.')[1]}:\n    placement: {{pool: gpu}}",
+        )
         return
     pool = draft.pools.get(placement.pool)
     if pool is None:
@@ -607,21 +678,33 @@ def _placement(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
             yield Fault(f"{where}.pool", one_of(placement.pool, draft.pools, "a pool of capacity:"), placement.pool)
         return
     if placement.zone and (pool.zones or draft.zone_ids) and placement.zone not in (pool.zones or draft.zone_ids or ()):
-        yield Fault(f"{where}.zone", one_of(placement.zone, pool.zones or draft.zone_ids or (), "a zone of its pool:"),
-                    placement.zone)
+        yield Fault(
+            f"{where}.zone",
+            one_of(placement.zone, pool.zones or draft.zone_ids or (), "a zone of its pool:"),
+            placement.zone,
+        )
     if placement.reserved_only and "reserved" not in pool.capacity:
-        yield Fault(f"{where}.reservedOnly", f"false, or a pool with reserved capacity; {placement.pool} has none", True)
+        yield Fault(
+            f"{where}.reservedOnly", f"false, or a pool with reserved capacity; {placement.pool} has none", True
+        )
     type_ = placement.instance_type
     if type_ is None:
         if graph.transport == "efa":
-            yield Fault(f"{where}.instanceType", "a type with EFA, so that whole nodes can be asked for; the key is required",
-                        present=False, add="placement: {instanceType: g6e.24xlarge}")
+            yield Fault(
+                f"{where}.instanceType",
+                "a type with EFA, so that whole nodes can be asked for; the key is required",
+                present=False,
+                add="placement: {instanceType: g6e.24xlarge}",
+            )
         largest = [item.gpus for family in pool.families for item in instances.in_family(family)]
         largest += [instances.instance(item).gpus for item in pool.instance_types if instances.known(item)]
         for role, worker in roles(graph).items():
             if largest and worker.gpus > max(largest):
-                yield Fault(f"{key}.{role}.gpus", f"at most {max(largest)}, the most a node of pool {placement.pool} has",
-                            worker.gpus)
+                yield Fault(
+                    f"{key}.{role}.gpus",
+                    f"at most {max(largest)}, the most a node of pool {placement.pool} has",
+                    worker.gpus,
+                )
         return
     if not instances.known(type_):
         yield Fault(f"{where}.instanceType", _unknown_type(type_), type_)

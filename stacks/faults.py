@@ -107,7 +107,7 @@ PATTERNS: Mapping[str, str] = {
     r"^[a-z]([-a-z0-9]*[a-z0-9])?$": "lower-case letters, digits and dashes, beginning with a letter",
     r"^arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/.+$": "the ARN of an IAM role or user, such as arn:aws:iam::123456789012:role/platform",
     r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$": "an EC2 instance type, such as g6e.2xlarge",
-    r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$": "a Kubernetes quantity in quotes, such as \"4\", 500m or 16Gi",
+    r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$": 'a Kubernetes quantity in quotes, such as "4", 500m or 16Gi',
     r"^1\.[0-9]{2}$": 'a Kubernetes version in quotes, such as "1.35"',
     r"^[0-9]+\.[0-9]+\.[0-9]+$": 'a release in quotes, such as "1.5.0"',
     r"^[A-Za-z_][A-Za-z0-9_]*$": "the name of an environment variable",
@@ -183,14 +183,14 @@ def from_pydantic(errors: Iterable[Mapping[str, Any]], section: str, keys_at: An
         elif kind == "less_than_equal":
             expected = f"a number of at most {context['le']}"
         elif kind == "string_too_long":
-            expected = f"at most {context['max_length']} characters (these are {len(given)})"
+            expected = f"at most {context['max_length']} characters (these are {len(str(given))})"
             if context["max_length"] == 37:
                 expected += "; graph and component name together may have 45, and `frontend` takes 8"
         elif kind == "too_short":
             expected = f"at least {context['min_length']} item"
         else:
             expected = _TYPES.get(kind, error["msg"])
-        faults.setdefault(key, Fault(key, expected, path[-1] if in_key else given))
+        faults.setdefault(key, Fault(key, str(expected), path[-1] if in_key else given))
     return list(faults.values())
 
 

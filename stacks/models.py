@@ -323,9 +323,7 @@ class ModelSource(Model):
 
 # --- graphs --------------------------------------------------------------------------------------------------------
 
-Router = Literal[
-    "round-robin", "random", "power-of-two", "kv", "direct", "least-loaded", "device-aware-weighted"
-]
+Router = Literal["round-robin", "random", "power-of-two", "kv", "direct", "least-loaded", "device-aware-weighted"]
 
 
 class Frontend(Model):
@@ -445,7 +443,9 @@ class Graph(Model):
     smoke_test: SmokeTest | None = None
 
 
-Tags = dict[Annotated[str, StringConstraints(min_length=1, max_length=128)], Annotated[str, StringConstraints(max_length=256)]]
+Tags = dict[
+    Annotated[str, StringConstraints(min_length=1, max_length=128)], Annotated[str, StringConstraints(max_length=256)]
+]
 
 RESERVED_TAG = re.compile(r"^(aws:|eks:|kubernetes\.io/|karpenter\.sh/)", re.IGNORECASE)
 """Tag prefixes that AWS, EKS and Karpenter keep for themselves."""

@@ -97,7 +97,9 @@ class Settings:
         return cls(**{**settings.__dict__, "secrets": wrapped})
 
     @classmethod
-    def parse(cls, stack: str, values: Mapping[str, Any], secret_keys: set[str] | frozenset[str] = frozenset()) -> Settings:
+    def parse(
+        cls, stack: str, values: Mapping[str, Any], secret_keys: set[str] | frozenset[str] = frozenset()
+    ) -> Settings:
         """Check values by full key (`dynamo-eks:network`); raises SettingsError with every fault found."""
         faults: list[Fault] = []
         known = {*SECTIONS, *SECRETS}
@@ -178,7 +180,9 @@ def _one(name: str, model: Any, given: Any, faults: list[Fault], broken: set[str
     except ValidationError as error:
         path, _, entry = name.partition("\0")
         section = f"{path}.{entry}" if entry else path
-        faults += from_pydantic(error.errors(include_url=False), section, lambda loc: _keys_at(model, loc[section.count(".") + 1 :]))
+        faults += from_pydantic(
+            error.errors(include_url=False), section, lambda loc: _keys_at(model, loc[section.count(".") + 1 :])
+        )
         broken.add(path)
         return None
 

@@ -57,7 +57,9 @@ def row(type_: str, facts: Mapping[str, Any]) -> tuple[Any, ...]:
     """
     devices = facts.get("GpuInfo", {}).get("Gpus", [])
     if len(devices) > 1 or any(device["Manufacturer"] != "NVIDIA" or not device["Count"] for device in devices):
-        raise ValueError(f"{type_}: GPUs {devices}, expected none, or whole ones of one NVIDIA kind; leave the type out")
+        raise ValueError(
+            f"{type_}: GPUs {devices}, expected none, or whole ones of one NVIDIA kind; leave the type out"
+        )
     gpu = devices[0] if devices else {}
     return (
         type_,
@@ -108,7 +110,9 @@ def read(path: Path) -> tuple[dict[str, Any], str]:
 def main(arguments: list[str]) -> None:
     """Write the table from the wheel or file named."""
     if len(arguments) != 1:
-        sys.exit("usage: python -m tools.instances MOTO_WHEEL_OR_JSON (the docstring of tools/instances.py says how to get one)")
+        sys.exit(
+            "usage: python -m tools.instances MOTO_WHEEL_OR_JSON (the docstring of tools/instances.py says how to get one)"
+        )
     types, source = read(Path(arguments[0]))
     TARGET.write_text(render(derive(types, source)))
 

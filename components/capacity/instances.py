@@ -17,21 +17,138 @@ from pathlib import Path
 from typing import Any
 
 AUTO_MODE_FAMILIES = frozenset(
-    (
-        # Accelerated
-        "p6-b200 p6-b300 p5 p5e p5en p4d p4de p3dn g7e g6 gr6 g6e g5g g5 g4dn g4ad inf2 inf1 trn1 trn1n trn2 "
-        # Compute
-        "c8id c8i c8i-flex c8gd c8gn c8g c8a c8gb c7a c7g c7gn c7gd c7i c7i-flex c6a c6g c6i c6gn c6id c6in c6gd "
-        "c5 c5a c5d c5ad c5n c4 "
-        # General purpose and burstable
-        "m8id m8i m8i-flex m8a m8azn m8gn m8gb m8gd m8g m7i m7a m7g m7gd m7i-flex m6a m6i m6in m6g m6idn m6id m6gd "
-        "m5 m5a m5ad m5n m5dn m5d m5zn m4 t4g t3 t3a t2 "
-        # Memory
-        "r8id r8i r8i-flex r8gn r8gb r8gd r8g r8a r7a r7iz r7gd r7i r7g r6a r6i r6id r6in r6idn r6g r6gd "
-        "r5 r5n r5a r5dn r5b r5ad r5d r4 z1d x8aedz x8g x8i x2gd "
-        # Storage and HPC
-        "i8ge i7i i8g i7ie i4g i4i i3 i3en is4gen d3 d3en im4gn hpc8a x2iezn x2iedn x2idn"
-    ).split()
+    [
+        "p6-b200",
+        "p6-b300",
+        "p5",
+        "p5e",
+        "p5en",
+        "p4d",
+        "p4de",
+        "p3dn",
+        "g7e",
+        "g6",
+        "gr6",
+        "g6e",
+        "g5g",
+        "g5",
+        "g4dn",
+        "g4ad",
+        "inf2",
+        "inf1",
+        "trn1",
+        "trn1n",
+        "trn2",
+        "c8id",
+        "c8i",
+        "c8i-flex",
+        "c8gd",
+        "c8gn",
+        "c8g",
+        "c8a",
+        "c8gb",
+        "c7a",
+        "c7g",
+        "c7gn",
+        "c7gd",
+        "c7i",
+        "c7i-flex",
+        "c6a",
+        "c6g",
+        "c6i",
+        "c6gn",
+        "c6id",
+        "c6in",
+        "c6gd",
+        "c5",
+        "c5a",
+        "c5d",
+        "c5ad",
+        "c5n",
+        "c4",
+        "m8id",
+        "m8i",
+        "m8i-flex",
+        "m8a",
+        "m8azn",
+        "m8gn",
+        "m8gb",
+        "m8gd",
+        "m8g",
+        "m7i",
+        "m7a",
+        "m7g",
+        "m7gd",
+        "m7i-flex",
+        "m6a",
+        "m6i",
+        "m6in",
+        "m6g",
+        "m6idn",
+        "m6id",
+        "m6gd",
+        "m5",
+        "m5a",
+        "m5ad",
+        "m5n",
+        "m5dn",
+        "m5d",
+        "m5zn",
+        "m4",
+        "t4g",
+        "t3",
+        "t3a",
+        "t2",
+        "r8id",
+        "r8i",
+        "r8i-flex",
+        "r8gn",
+        "r8gb",
+        "r8gd",
+        "r8g",
+        "r8a",
+        "r7a",
+        "r7iz",
+        "r7gd",
+        "r7i",
+        "r7g",
+        "r6a",
+        "r6i",
+        "r6id",
+        "r6in",
+        "r6idn",
+        "r6g",
+        "r6gd",
+        "r5",
+        "r5n",
+        "r5a",
+        "r5dn",
+        "r5b",
+        "r5ad",
+        "r5d",
+        "r4",
+        "z1d",
+        "x8aedz",
+        "x8g",
+        "x8i",
+        "x2gd",
+        "i8ge",
+        "i7i",
+        "i8g",
+        "i7ie",
+        "i4g",
+        "i4i",
+        "i3",
+        "i3en",
+        "is4gen",
+        "d3",
+        "d3en",
+        "im4gn",
+        "hpc8a",
+        "x2iezn",
+        "x2iedn",
+        "x2idn",
+    ]
 )
 """Every family that Auto Mode launches (EKS User Guide, "Learn about EKS Auto Mode managed instances"). P6e-GB200 is not
 among them, nor are g6f and gr6f, whose part of a GPU no pod can ask for (aws/karpenter-provider-aws #8368)."""
@@ -181,7 +298,11 @@ def _labels(item: Instance) -> Mapping[str, str]:
     if item.nvme_gb:
         own["local-nvme"] = str(item.nvme_gb)
     found = {f"{_PREFIX}{name}": value for name, value in own.items()}
-    found |= {"node.kubernetes.io/instance-type": item.type, "kubernetes.io/arch": item.arch, "kubernetes.io/os": "linux"}
+    found |= {
+        "node.kubernetes.io/instance-type": item.type,
+        "kubernetes.io/arch": item.arch,
+        "kubernetes.io/os": "linux",
+    }
     if item.auto_mode:
         found["eks.amazonaws.com/compute-type"] = "auto"
     return found
@@ -217,7 +338,9 @@ def launchable(node_pool: Mapping[str, Any]) -> tuple[Instance, ...]:
     stated = [{"key": key, "operator": "In", "values": [value]} for key, value in _pool_labels(template).items()]
     stated += template["spec"].get("requirements") or []
     judged = [item for item in stated if item["key"] in JUDGED]
-    return _by_size(item for item in table().values() if item.auto_mode and all(_holds(_labels(item), each) for each in judged))
+    return _by_size(
+        item for item in table().values() if item.auto_mode and all(_holds(_labels(item), each) for each in judged)
+    )
 
 
 def _pool_labels(template: Mapping[str, Any]) -> Mapping[str, str]:
@@ -249,7 +372,9 @@ def _holds(found: Mapping[str, str], requirement: Mapping[str, Any]) -> bool:
 
 def _bound(key: str, operator: str, values: Sequence[Any]) -> int:
     if len(values) != 1 or not str(values[0]).isdecimal():
-        raise ValueError(f"requirement on {key}: {operator} {list(values)}, expected one whole number, as in values: ['8']")
+        raise ValueError(
+            f"requirement on {key}: {operator} {list(values)}, expected one whole number, as in values: ['8']"
+        )
     return int(values[0])
 
 

@@ -83,7 +83,10 @@ def disruption(spec: PoolSpec) -> dict[str, Any]:
         return {
             "consolidationPolicy": "WhenEmpty",
             "consolidateAfter": "Never",
-            "budgets": [{"nodes": "0", "reasons": ["Drifted", "Underutilized"]}, {"nodes": "100%", "reasons": ["Empty"]}],
+            "budgets": [
+                {"nodes": "0", "reasons": ["Drifted", "Underutilized"]},
+                {"nodes": "100%", "reasons": ["Empty"]},
+            ],
         }
     policy = "WhenEmpty" if "reserved" in spec.capacity else "WhenEmptyOrUnderutilized"
     return {

@@ -22,7 +22,9 @@ def mismatches(
     if state not in USABLE_STATES:
         faults.append(f"{id_}: is {state}, and only an active or scheduled block can be used; name another reservation")
     if found.get("instance_type") != instance_type:
-        faults.append(f"{id_}: holds {found.get('instance_type')}, the stack says {instance_type}; correct instanceType")
+        faults.append(
+            f"{id_}: holds {found.get('instance_type')}, the stack says {instance_type}; correct instanceType"
+        )
     if found.get("availability_zone_id") != zone_id:
         faults.append(
             f"{id_}: is in {found.get('availability_zone_id')}, the stack says {zone_id}; correct zone and let the "
@@ -31,5 +33,7 @@ def mismatches(
     if found.get("instance_count") and found["instance_count"] != count:
         faults.append(f"{id_}: holds {found['instance_count']} instances, the stack says {count}; correct count")
     if end and found.get("end_date") and str(found["end_date"])[:16] != end[:16]:
-        faults.append(f"{id_}: ends {found['end_date']}, the stack says {end}; correct end, or the drain comes at the wrong time")
+        faults.append(
+            f"{id_}: ends {found['end_date']}, the stack says {end}; correct end, or the drain comes at the wrong time"
+        )
     return faults

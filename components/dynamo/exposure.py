@@ -32,7 +32,9 @@ def load_balancer(
             "name": f"{graph}-frontend-nlb",
             "namespace": namespace,
             "annotations": {
-                "service.beta.kubernetes.io/aws-load-balancer-scheme": "internet-facing" if scheme == "public" else "internal",
+                "service.beta.kubernetes.io/aws-load-balancer-scheme": "internet-facing"
+                if scheme == "public"
+                else "internal",
                 # Straight to the pods: no hop through other nodes, and the client's address is kept.
                 "service.beta.kubernetes.io/aws-load-balancer-nlb-target-type": "ip",
                 "service.beta.kubernetes.io/aws-load-balancer-healthcheck-path": "/health",

@@ -77,8 +77,10 @@ class DynamoGraph(pulumi.ComponentResource):
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[self.resource]),
             )
             self.load_balancer_host = service.status.apply(
-                lambda status: next((item.hostname for item in (status.load_balancer.ingress or [])), "") or ""
-                if status and status.load_balancer
-                else ""
+                lambda status: (
+                    next((item.hostname for item in (status.load_balancer.ingress or [])), "") or ""
+                    if status and status.load_balancer
+                    else ""
+                )
             )
         self.register_outputs({"service_url": self.service_url})

@@ -242,9 +242,7 @@ def _worker(
     if role != "worker" and graph.backend != "mocker":
         privileged = graph.transport == "efa" and graph.efa_security == "privileged"
         # NIXL pins the buffers it registers; without IPC_LOCK registration fails beyond 64 KiB.
-        container["securityContext"] = (
-            {"privileged": True} if privileged else {"capabilities": {"add": ["IPC_LOCK"]}}
-        )
+        container["securityContext"] = {"privileged": True} if privileged else {"capabilities": {"add": ["IPC_LOCK"]}}
     if not around.release.lenient_liveness and graph.backend != "mocker":
         # Before 1.5.0 one missed probe restarts a worker (ai-dynamo/dynamo #13512); drop it with support for 1.4.
         container["livenessProbe"] = {

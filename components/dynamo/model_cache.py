@@ -35,7 +35,7 @@ class ModelCache(pulumi.ComponentResource):
         super().__init__("dynamo-eks:index:ModelCache", name, {"job": args.job["metadata"]["name"]}, opts)
         job = Job(
             f"{name}-job",
-            metadata={
+            metadata={  # pyright: ignore[reportArgumentType] the SDK takes keys as on the wire
                 **args.job["metadata"],
                 # A failed Job is not left for dead: the next `up` makes it again, and it resumes.
                 "annotations": {"pulumi.com/replaceUnready": "true"},

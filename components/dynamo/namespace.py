@@ -48,9 +48,7 @@ def docker_config(server: str, username: str, password: str) -> str:
     return json.dumps({"auths": {server: {"username": username, "password": password, "auth": auth}}})
 
 
-def pull_secret(
-    name: str, namespace: str, login: RegistryLogin, opts: pulumi.ResourceOptions
-) -> Secret:
+def pull_secret(name: str, namespace: str, login: RegistryLogin, opts: pulumi.ResourceOptions) -> Secret:
     """Image pull secret of a namespace; its content stays a Pulumi secret."""
     content = pulumi.Output.secret(pulumi.Output.from_input(login.password)).apply(
         lambda password: docker_config(login.server, login.username, password)
@@ -115,7 +113,7 @@ class GraphNamespace(pulumi.ComponentResource):
                         # it here would wait for ever.
                         "annotations": {"pulumi.com/skipAwait": "true"},
                     },
-                    spec={
+                    spec={  # pyright: ignore[reportArgumentType] the SDK takes keys as on the wire
                         "accessModes": [args.access_mode],
                         "storageClassName": args.storage_class,
                         "resources": {"requests": {"storage": f"{args.size_gib}Gi"}},

@@ -51,7 +51,9 @@ def faults(vpc_id: str, dns: bool, pairs: Mapping[str, SubnetPair], found: Mappi
     """Everything that would keep a cluster from working in these subnets, each as a sentence with its remedy."""
     wrong = []
     if not dns:
-        wrong.append(f"{vpc_id}: DNS support or DNS hostnames are off; switch both on, or mount targets are not found by name")
+        wrong.append(
+            f"{vpc_id}: DNS support or DNS hostnames are off; switch both on, or mount targets are not found by name"
+        )
     if len(pairs) < 2:
         wrong.append(f"{vpc_id}: subnets in {len(pairs)} zone; name at least two zones")
     for zone_id, pair in pairs.items():
@@ -71,14 +73,22 @@ def faults(vpc_id: str, dns: bool, pairs: Mapping[str, SubnetPair], found: Mappi
                 wrong.append(f"{where}: lacks the tag {tag}=1, by which load balancers find it; add the tag")
             if role == "public":
                 if not (subnet.default_route or "").startswith("igw-"):
-                    wrong.append(f"{where}: has no default route to an internet gateway; add it, or leave the public subnet out")
+                    wrong.append(
+                        f"{where}: has no default route to an internet gateway; add it, or leave the public subnet out"
+                    )
                 continue
             if subnet.free_addresses < ENOUGH_ADDRESSES:
-                wrong.append(f"{where}: has {subnet.free_addresses} free addresses, and {ENOUGH_ADDRESSES} are needed; name a larger one")
+                wrong.append(
+                    f"{where}: has {subnet.free_addresses} free addresses, and {ENOUGH_ADDRESSES} are needed; name a larger one"
+                )
             if subnet.default_route is None:
-                wrong.append(f"{where}: has no default route, and no node behind it could join; route it to a NAT gateway")
+                wrong.append(
+                    f"{where}: has no default route, and no node behind it could join; route it to a NAT gateway"
+                )
             elif subnet.default_route.startswith("igw-"):
-                wrong.append(f"{where}: is routed to an internet gateway, which nodes without public addresses cannot use; route it to a NAT gateway")
+                wrong.append(
+                    f"{where}: is routed to an internet gateway, which nodes without public addresses cannot use; route it to a NAT gateway"
+                )
     return wrong
 
 

@@ -116,7 +116,8 @@ class Network(pulumi.ComponentResource):
             )
         ]
         self._public_subnets = {
-            zone_id: self._subnet(name, vpc, zone_id, subnets.public, "public") for zone_id, subnets in self.plan.items()
+            zone_id: self._subnet(name, vpc, zone_id, subnets.public, "public")
+            for zone_id, subnets in self.plan.items()
         }
         self.public_subnet_ids = {zone_id: subnet.id for zone_id, subnet in self._public_subnets.items()}
         for zone_id, subnet in self._public_subnets.items():
@@ -174,14 +175,10 @@ class Network(pulumi.ComponentResource):
                     opts=child,
                 )
             )
-            ways.append(
-                aws.ec2.RouteTableAssociation(label, subnet_id=subnet.id, route_table_id=table.id, opts=child)
-            )
+            ways.append(aws.ec2.RouteTableAssociation(label, subnet_id=subnet.id, route_table_id=table.id, opts=child))
         return ways, tables
 
-    def _endpoints(
-        self, name: str, args: NetworkArgs, vpc: aws.ec2.Vpc, tables: list[aws.ec2.RouteTable]
-    ) -> None:
+    def _endpoints(self, name: str, args: NetworkArgs, vpc: aws.ec2.Vpc, tables: list[aws.ec2.RouteTable]) -> None:
         child = pulumi.ResourceOptions(parent=self)
         aws.ec2.VpcEndpoint(
             f"{name}-s3",

@@ -64,7 +64,9 @@ def _faults(zones: Sequence[Zone], wanted: Sequence[str]) -> list[str]:
     faults = [] if wanted else ["none is named"]
     for zone_id in dict.fromkeys(wanted):
         if zone_id in names:
-            faults.append(f"{zone_id} is a name, which means another zone in other accounts; its id here is {names[zone_id]}")
+            faults.append(
+                f"{zone_id} is a name, which means another zone in other accounts; its id here is {names[zone_id]}"
+            )
         elif zone_id in UNSUPPORTED_ZONE_IDS:
             faults.append(f"{zone_id} cannot hold an EKS control plane")
         elif zone_id not in by_id:

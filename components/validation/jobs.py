@@ -81,7 +81,7 @@ def check_job(
     }
 
 
-def graph_reader(graph: str) -> list[dict[str, Any]]:
+def graph_reader(graph: str) -> list[Any]:
     """Rules that let the smoke test read its one graph and nothing else."""
     return [
         {

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_kubernetes.batch.v1 import Job
 from pulumi_kubernetes.core.v1 import ConfigMap, ServiceAccount
-from pulumi_kubernetes.rbac.v1 import Role, RoleBinding
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
+from pulumi_kubernetes.rbac.v1 import Role, RoleBinding, RoleRefArgs, SubjectArgs
 
 from components.validation import jobs
 
@@ -49,14 +50,14 @@ class SmokeTest(pulumi.ComponentResource):
         account_name = f"smoke-{args.graph}"
         # Everything here is named as text, so it follows the graph and goes before it.
         child = pulumi.ResourceOptions(parent=self, depends_on=list(depends_on))
-        metadata = {"name": account_name, "namespace": args.namespace}
+        metadata = ObjectMetaArgs(name=account_name, namespace=args.namespace)
         account = ServiceAccount(f"{name}-account", metadata=metadata, opts=child)
         role = Role(f"{name}-role", metadata=metadata, rules=jobs.graph_reader(args.graph), opts=child)
         binding = RoleBinding(
             f"{name}-binding",
             metadata=metadata,
-            role_ref={"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": account_name},
-            subjects=[{"kind": "ServiceAccount", "name": account_name, "namespace": args.namespace}],
+            role_ref=RoleRefArgs(api_group="rbac.authorization.k8s.io", kind="Role", name=account_name),
+            subjects=[SubjectArgs(kind="ServiceAccount", name=account_name, namespace=args.namespace)],
             opts=child,
         )
         text = jobs.config_map(physical, args.namespace, program)

@@ -125,7 +125,10 @@ def test_types_of_a_family_come_smallest_first() -> None:
 def test_an_unknown_type_gets_its_nearest_spelling() -> None:
     with pytest.raises(UnknownInstance) as error:
         instance("G6e.12xlrge")
-    assert str(error.value) == "instance type 'G6e.12xlrge' is not in the table of instance types; did you mean g6e.12xlarge?"
+    assert (
+        str(error.value)
+        == "instance type 'G6e.12xlrge' is not in the table of instance types; did you mean g6e.12xlarge?"
+    )
     with pytest.raises(UnknownInstance, match="; it has types of c7i, g4dn, g5, "):
         instance("quantum")
 
@@ -288,7 +291,10 @@ def test_one_requirement_more_never_adds_a_type(item: Instance, keys: list[str])
 @pytest.mark.parametrize(
     ("requirement", "message"),
     [
-        (need("family", "Is", "g5"), "operator 'Is' is not one that Karpenter has; use In, NotIn, Exists, DoesNotExist, Gt, Lt, Gte, Lte"),
+        (
+            need("family", "Is", "g5"),
+            "operator 'Is' is not one that Karpenter has; use In, NotIn, Exists, DoesNotExist, Gt, Lt, Gte, Lte",
+        ),
         (need("cpu", "Gt", "many"), r"Gt \['many'\], expected one whole number"),
         (need("cpu", "Lt", "8", "16"), r"Lt \['8', '16'\], expected one whole number"),
         (need("cpu", "Gt"), r"Gt \[\], expected one whole number"),
@@ -323,7 +329,16 @@ def described(**changes: Any) -> dict[str, Any]:
         "VCpuInfo": {"DefaultVCpus": 16},
         "MemoryInfo": {"SizeInMiB": 262144},
         "NetworkInfo": {"EfaInfo": {"MaximumEfaInterfaces": 1}},
-        "GpuInfo": {"Gpus": [{"Name": "RTX PRO Server 6000", "Manufacturer": "NVIDIA", "Count": 1, "MemoryInfo": {"SizeInMiB": 98304}}]},
+        "GpuInfo": {
+            "Gpus": [
+                {
+                    "Name": "RTX PRO Server 6000",
+                    "Manufacturer": "NVIDIA",
+                    "Count": 1,
+                    "MemoryInfo": {"SizeInMiB": 98304},
+                }
+            ]
+        },
         "InstanceStorageInfo": {"TotalSizeInGB": 3800},
         "BareMetal": False,
         **changes,
@@ -368,4 +383,8 @@ def test_the_committed_table_is_what_the_tool_writes() -> None:
     assert tool.render(written) == text
     rows = {item[0]: tuple(item[1:]) for item in written["rows"]}
     assert {name: rows[name] for name in written["added"]} == {name: tool.ADDED[name][0] for name in written["added"]}
-    assert instances.families() == {*tool.GPU_FAMILIES, *tool.CPU_FAMILIES, *(name.split(".")[0] for name in tool.ADDED)}
+    assert instances.families() == {
+        *tool.GPU_FAMILIES,
+        *tool.CPU_FAMILIES,
+        *(name.split(".")[0] for name in tool.ADDED),
+    }

@@ -146,7 +146,7 @@ def test_node_component_gets_an_identity_where_the_add_on_takes_one(version: str
 
 @pytest.mark.parametrize("version", ["latest", "3.3.0", "v3.3.0", "v3.3-eksbuild.1"])
 def test_add_on_version_must_be_whole(version: str) -> None:
-    with pytest.raises(ValueError, match="is no version of an EKS add-on, such as v3.3.0-eksbuild.1"):
+    with pytest.raises(ValueError, match=r"is no version of an EKS add-on, such as v3\.3\.0-eksbuild\.1"):
         efs_driver_service_accounts(version)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -55,7 +56,7 @@ def test_only_supported_availability_zones_enter(zones: list[Zone]) -> None:
 def test_one_zone_more_moves_none(zones: list[Zone]) -> None:
     """A zone that moves takes its subnets with it, and every node in them."""
     chosen = [choose(zones, count) for count in range(1, len(usable(zones)) + 1)]
-    for fewer, more in zip(chosen, chosen[1:], strict=False):
+    for fewer, more in itertools.pairwise(chosen):
         assert more[: len(fewer)] == fewer
 
 
@@ -104,7 +105,10 @@ def test_every_fault_of_a_list_is_named() -> None:
     ("wanted", "message"),
     [
         (0, "zones: 0 asked for, expected at least one; there are use1-az1, use1-az2, use1-az4, use1-az5, use1-az6"),
-        ([], "zones: none is named; there are use1-az1, use1-az2, use1-az4, use1-az5, use1-az6: choose among these, each once"),
+        (
+            [],
+            "zones: none is named; there are use1-az1, use1-az2, use1-az4, use1-az5, use1-az6: choose among these, each once",
+        ),
     ],
 )
 def test_no_zone_at_all_is_an_error(wanted: int | list[str], message: str) -> None:
@@ -119,7 +123,9 @@ def test_zones_of_a_region_are_sound(region: str) -> None:
     assert all(zone.name.startswith(region) for zone in zones)
     assert len({zone.zone_id.split("-")[0] for zone in zones}) == 1
     assert len(usable(zones)) >= 2, "EKS wants the control plane in two zones"
-    assert sorted({zone_slot(zone.zone_id) for zone in usable(zones)}) == [zone_slot(zone.zone_id) for zone in usable(zones)]
+    assert sorted({zone_slot(zone.zone_id) for zone in usable(zones)}) == [
+        zone_slot(zone.zone_id) for zone in usable(zones)
+    ]
 
 
 def test_a_region_has_its_own_prefix() -> None:
@@ -142,7 +148,9 @@ def test_slots_fit_the_address_plan(region: str) -> None:
     assert all(0 <= slot <= MAX_SLOT for slot in slots)
 
 
-@pytest.mark.parametrize("text", ["us-east-1a", "use1-dfw2-az1", "use1-az0", "use1-az7", "use1-az12", "use1-wl1-bos-wlz1", "", "use1-az1\n"])
+@pytest.mark.parametrize(
+    "text", ["us-east-1a", "use1-dfw2-az1", "use1-az0", "use1-az7", "use1-az12", "use1-wl1-bos-wlz1", "", "use1-az1\n"]
+)
 def test_what_is_no_zone_id_has_no_slot(text: str) -> None:
     with pytest.raises(ValueError, match="expected the id of an Availability Zone such as use1-az1, numbered 1 to 6"):
         zone_slot(text)

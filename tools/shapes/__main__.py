@@ -45,16 +45,25 @@ def index_of(tables: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return {"tables": files, "kinds": dict(sorted(kinds.items())), "charts": dict(sorted(charts.items()))}
 
 
-def build(contracts: Annotated[Path, typer.Option(help="Folder of CRDs and chart values, one folder per version.")]) -> None:
+def build(
+    contracts: Annotated[Path, typer.Option(help="Folder of CRDs and chart values, one folder per version.")],
+) -> None:
     """Build the project's own tables again."""
-    tables = [*(source.table() for source in read.contracts(contracts)), *map(read.kubernetes_table, read.KUBERNETES_MINORS)]
+    tables = [
+        *(source.table() for source in read.contracts(contracts)),
+        *map(read.kubernetes_table, read.KUBERNETES_MINORS),
+    ]
     for old in SHAPES.glob("*.json"):
         if old.name != "differences.json":
             old.unlink()
     _write(SHAPES, tables)
 
 
-def add(source: Annotated[str, typer.Argument(help="File, folder, packaged chart, chart reference, cluster or cluster:<context>.")]) -> None:
+def add(
+    source: Annotated[
+        str, typer.Argument(help="File, folder, packaged chart, chart reference, cluster or cluster:<context>.")
+    ],
+) -> None:
     """Add tables of your own; they win over the project's for the kinds they have."""
     try:
         table = read.read(source).table()
@@ -62,7 +71,11 @@ def add(source: Annotated[str, typer.Argument(help="File, folder, packaged chart
         print(error, file=sys.stderr)
         raise typer.Exit(1) from None
     folder = SHAPES / ADDED
-    others = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json")) if path.name not in ("index.json", file_name(table))]
+    others = [
+        json.loads(path.read_text())
+        for path in sorted(folder.glob("*.json"))
+        if path.name not in ("index.json", file_name(table))
+    ]
     _write(folder, [*others, table])
     print(f"{len(table['kinds'])} kinds{' and chart values' if 'values' in table else ''} from {source}")
 

@@ -33,7 +33,9 @@ class Table:
 Resolve = Callable[[str], Mapping[str, Any]]
 
 
-def condense(schema: Mapping[str, Any], table: Table, resolve: Resolve | None = None, path: tuple[str, ...] = ()) -> int:
+def condense(
+    schema: Mapping[str, Any], table: Table, resolve: Resolve | None = None, path: tuple[str, ...] = ()
+) -> int:
     """Add a schema to the table and return its position.
 
     `resolve` looks a `$ref` up. A schema that contains itself (JSONSchemaProps does) is open from there on.
@@ -72,7 +74,11 @@ def _object(
     values = schema.get("additionalProperties")
     if isinstance(values, Mapping):
         shape["values"] = condense(values, table, resolve, path)
-    if values is True or schema.get("x-kubernetes-preserve-unknown-fields") or schema.get("x-kubernetes-embedded-resource"):
+    if (
+        values is True
+        or schema.get("x-kubernetes-preserve-unknown-fields")
+        or schema.get("x-kubernetes-embedded-resource")
+    ):
         shape["open"] = True
 
 

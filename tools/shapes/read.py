@@ -57,7 +57,12 @@ class Source:
                     continue
                 schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
                 kinds[f"{spec['group']}/{version['name']}/{spec['names']['kind']}"] = condense.condense(schema, shapes)
-        document = {"source": self.name, "version": self.version, "origin": self.origin, "digest": self.digest}
+        document: dict[str, Any] = {
+            "source": self.name,
+            "version": self.version,
+            "origin": self.origin,
+            "digest": self.digest,
+        }
         if self.values is not None:
             document["values"] = condense.condense(self.values, shapes)
         return {**document, "kinds": dict(sorted(kinds.items())), "shapes": shapes.shapes}
@@ -67,13 +72,17 @@ def of_folder(folder: Path) -> Source:
     """A folder with `crds/` or CRD files, and for a chart `Chart.yaml` and `values.yaml`."""
     crd_files = sorted({*folder.glob("crds/**/*.yaml"), *folder.glob("crds/**/*.yml")})
     if not crd_files and not (folder / "values.yaml").exists():
-        crd_files = sorted({*folder.glob("*.yaml"), *folder.glob("*.yml"), *folder.glob("*.json")} - {folder / "Chart.yaml"})
+        crd_files = sorted(
+            {*folder.glob("*.yaml"), *folder.glob("*.yml"), *folder.glob("*.json")} - {folder / "Chart.yaml"}
+        )
     crds = [crd for path in crd_files for crd in _crds(_documents(path))]
     chart = _yaml(folder / "Chart.yaml") if (folder / "Chart.yaml").exists() else {}
     name, version = _name_and_version(folder, chart)
     tree, value_files = _values(folder, name, chart)
     if not crds and tree is None:
-        raise SourceError(f"{folder}: neither CustomResourceDefinitions nor values.yaml found; give a chart, or a folder with crds/")
+        raise SourceError(
+            f"{folder}: neither CustomResourceDefinitions nor values.yaml found; give a chart, or a folder with crds/"
+        )
     return Source(name, version, _origin(folder), _digest([*crd_files, *value_files]), crds, tree)
 
 
@@ -97,13 +106,22 @@ def of_cluster(context: str | None) -> Source:
     """Every CRD of a running cluster, read with kubectl."""
     if shutil.which("kubectl") is None:
         raise SourceError("kubectl is not on PATH; it is what reads the cluster's CRDs")
-    command = ["kubectl", *(["--context", context] if context else []), "get", "customresourcedefinitions", "-o", "json"]
+    command = [
+        "kubectl",
+        *(["--context", context] if context else []),
+        "get",
+        "customresourcedefinitions",
+        "-o",
+        "json",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SourceError(f"kubectl could not read the CRDs: {done.stderr.strip()}")
     crds = _crds([json.loads(done.stdout)])
     digest = hashlib.sha256(json.dumps([crd["spec"] for crd in crds], sort_keys=True).encode()).hexdigest()
-    return Source(f"cluster-{context or 'current'}", "live", f"cluster {context or 'of the current context'}", digest, crds)
+    return Source(
+        f"cluster-{context or 'current'}", "live", f"cluster {context or 'of the current context'}", digest, crds
+    )
 
 
 def of_chart(reference: str) -> Source:
@@ -111,7 +129,9 @@ def of_chart(reference: str) -> Source:
     if shutil.which("helm") is None:
         raise SourceError(f"{reference}: no such file or folder, and helm is not on PATH to fetch a chart of that name")
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(["helm", "pull", reference, "--destination", folder], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["helm", "pull", reference, "--destination", folder], capture_output=True, text=True, check=False
+        )
         found = list(Path(folder).glob("*.tgz"))
         if done.returncode or not found:
             raise SourceError(f"helm could not fetch {reference}: {done.stderr.strip()}")
@@ -131,7 +151,9 @@ def read(reference: str) -> Source:
 def contracts(folder: Path) -> list[Source]:
     """Every folder of real CRDs and chart values, and the hand-written ones."""
     folders = [child for child in sorted(folder.iterdir()) if child.is_dir()]
-    return [of_folder(child) for child in [*folders, *sorted(child for child in OWN_SOURCES.iterdir() if child.is_dir())]]
+    return [
+        of_folder(child) for child in [*folders, *sorted(child for child in OWN_SOURCES.iterdir() if child.is_dir())]
+    ]
 
 
 # --- Kubernetes -------------------------------------------------------------------------------------------------------
@@ -161,7 +183,9 @@ def kubernetes_table(minor: str) -> dict[str, Any]:
         if len(gvks) != 1 or not {"metadata", "kind"} <= set(fields) or name.endswith("List"):
             continue
         gvk = gvks[0]
-        kinds[f"{gvk['group'] + '/' if gvk['group'] else ''}{gvk['version']}/{gvk['kind']}"] = condense.condense(schema, shapes, resolve)
+        kinds[f"{gvk['group'] + '/' if gvk['group'] else ''}{gvk['version']}/{gvk['kind']}"] = condense.condense(
+            schema, shapes, resolve
+        )
     metadata = condense.condense(definitions["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"], shapes, resolve)
     return {
         "source": "kubernetes",

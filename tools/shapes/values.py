@@ -19,7 +19,11 @@ def paths(defaults: Mapping[str, Any], *, open_keys: Collection[str] = ()) -> di
 
 def _leaf(value: Any) -> dict[str, Any]:
     if isinstance(value, Mapping):
-        return {"type": "object", "properties": {str(k): _leaf(v) for k, v in sorted(value.items(), key=_key)}} if value else OPEN
+        return (
+            {"type": "object", "properties": {str(k): _leaf(v) for k, v in sorted(value.items(), key=_key)}}
+            if value
+            else OPEN
+        )
     if isinstance(value, list):
         return {"type": "array", "items": OPEN}
     if isinstance(value, bool):

@@ -13,7 +13,8 @@ import urllib.request
 
 ACCOUNT = os.environ.get("SERVICE_ACCOUNT_DIR", "/var/run/secrets/kubernetes.io/serviceaccount")
 API = os.environ.get("KUBERNETES_API") or "https://{}:{}".format(
-    os.environ.get("KUBERNETES_SERVICE_HOST", "kubernetes.default.svc"), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    os.environ.get("KUBERNETES_SERVICE_HOST", "kubernetes.default.svc"),
+    os.environ.get("KUBERNETES_SERVICE_PORT", "443"),
 )
 
 
@@ -34,7 +35,7 @@ def missing(wanted):
             if plural not in served(group + "/" + version):
                 lacking.append(item)
         except (urllib.error.URLError, OSError, ValueError, KeyError) as error:
-            lacking.append("{} ({})".format(item, error))
+            lacking.append(f"{item} ({error})")
     return lacking
 
 

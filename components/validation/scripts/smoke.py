@@ -13,7 +13,8 @@ import urllib.request
 
 ACCOUNT = os.environ.get("SERVICE_ACCOUNT_DIR", "/var/run/secrets/kubernetes.io/serviceaccount")
 API = os.environ.get("KUBERNETES_API") or "https://{}:{}".format(
-    os.environ.get("KUBERNETES_SERVICE_HOST", "kubernetes.default.svc"), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    os.environ.get("KUBERNETES_SERVICE_HOST", "kubernetes.default.svc"),
+    os.environ.get("KUBERNETES_SERVICE_PORT", "443"),
 )
 POLL_S = float(os.environ.get("POLL_S", "10"))
 SLOW_FIRST_TOKEN_S = float(os.environ.get("SLOW_S", "30"))
@@ -25,7 +26,7 @@ def fail(reason):
         with open(os.environ.get("TERMINATION_LOG", "/dev/termination-log"), "w") as log:
             log.write(reason)
     except OSError as error:
-        print("termination log: {}".format(error), flush=True)
+        print(f"termination log: {error}", flush=True)
     sys.exit(1)
 
 
@@ -48,8 +49,13 @@ def state_of(graph):
         for name, part in sorted((status.get("components") or {}).items())
     ]
     says = "state {}, Ready {} ({}: {}), generation {} of {} seen, {}".format(
-        status.get("state", "unknown"), ready.get("status", "unknown"), ready.get("reason", "no reason"),
-        ready.get("message", "no message"), observed, generation, ", ".join(parts) or "no components yet",
+        status.get("state", "unknown"),
+        ready.get("status", "unknown"),
+        ready.get("reason", "no reason"),
+        ready.get("message", "no message"),
+        observed,
+        generation,
+        ", ".join(parts) or "no components yet",
     )
     # A condition of an older generation speaks of the old pods (ai-dynamo/dynamo #3567).
     current = observed == generation
@@ -69,7 +75,7 @@ def wait_until_ready(path, deadline):
             if failed:
                 fail("the graph failed: " + says)
         except (urllib.error.URLError, OSError, ValueError) as error:
-            said = "the API server answered: {}".format(error)
+            said = f"the API server answered: {error}"
         if time.monotonic() > deadline:
             fail("not ready in time; last seen: " + said)
         time.sleep(POLL_S)
@@ -93,22 +99,26 @@ def wait_until_listed(url, model, deadline):
         except (urllib.error.URLError, OSError, ValueError, KeyError) as error:
             listed = str(error)
         if time.monotonic() > deadline:
-            fail("the frontend does not list {}; it answered: {}".format(model, listed))
+            fail(f"the frontend does not list {model}; it answered: {listed}")
         time.sleep(POLL_S)
 
 
 def complete(url, model, over_efa):
     started = time.monotonic()
     body = {
-        "model": model, "temperature": 0, "max_tokens": 16,
+        "model": model,
+        "temperature": 0,
+        "max_tokens": 16,
         "messages": [{"role": "user", "content": "Say hello."}],
     }
     try:
         raw = ask(url + "/v1/chat/completions", body)
     except urllib.error.HTTPError as error:
-        fail("a completion was answered with HTTP {}: {}".format(error.code, error.read()[:500].decode(errors="replace")))
+        fail(
+            "a completion was answered with HTTP {}: {}".format(error.code, error.read()[:500].decode(errors="replace"))
+        )
     except (urllib.error.URLError, OSError) as error:
-        fail("a completion failed: {}".format(error))
+        fail(f"a completion failed: {error}")
     took = time.monotonic() - started
     try:
         message = json.loads(raw)["choices"][0]["message"]
@@ -116,18 +126,24 @@ def complete(url, model, over_efa):
     except (ValueError, KeyError, IndexError, TypeError):
         text = ""
     if not text.strip():
-        fail("the answer was HTTP 200 and empty, as when a worker holds a part of its node's EFA interfaces: {}".format(
-            raw[:300].decode(errors="replace")))
-    print("answered in {:.1f} s: {}".format(took, text.strip()[:200]), flush=True)
+        fail(
+            "the answer was HTTP 200 and empty, as when a worker holds a part of its node's EFA interfaces: {}".format(
+                raw[:300].decode(errors="replace")
+            )
+        )
+    print(f"answered in {took:.1f} s: {text.strip()[:200]}", flush=True)
     if over_efa and took > SLOW_FIRST_TOKEN_S:
-        print("WARNING: {:.0f} s to the first answer hints at KV blocks going over TCP; look for 'Backend LIBFABRIC was "
-              "instantiated' in the workers' logs".format(took), flush=True)
+        print(
+            f"WARNING: {took:.0f} s to the first answer hints at KV blocks going over TCP; look for 'Backend LIBFABRIC was "
+            "instantiated' in the workers' logs",
+            flush=True,
+        )
 
 
 def main():
     namespace, graph, model, url = (os.environ[key] for key in ("NAMESPACE", "GRAPH", "MODEL", "URL"))
     deadline = time.monotonic() + float(os.environ["TIMEOUT_S"])
-    wait_until_ready("/apis/nvidia.com/v1beta1/namespaces/{}/dynamographdeployments/{}".format(namespace, graph), deadline)
+    wait_until_ready(f"/apis/nvidia.com/v1beta1/namespaces/{namespace}/dynamographdeployments/{graph}", deadline)
     wait_until_listed(url, model, deadline)
     complete(url, model, os.environ.get("EFA") == "true")
 
