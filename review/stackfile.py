@@ -72,7 +72,9 @@ def read(stack: str, path: Path | None = None) -> StackFile:
     try:
         document = yaml.load(path.read_text(), _Loader) or {}
     except yaml.YAMLError as error:
-        raise StackFileError(f"{path.name} is not YAML: {error}") from None
+        mark = getattr(error, "problem_mark", None)
+        where = f" near line {mark.line + 1}; look for a bracket or a quote that is not closed" if mark else ""
+        raise StackFileError(f"{path.name} is not YAML{where}") from None
     except StackFileError as error:
         raise StackFileError(f"{path.name}, {error}") from None
     found = document.get("config") if isinstance(document, Mapping) else None

@@ -250,7 +250,9 @@ def _zone(draft: Draft, key: str, zone: str) -> Iterator[Fault]:
     if not known:
         return
     if zone not in known:
-        yield Fault(key, one_of(zone, known, f"a zone of {draft.region}:"), zone)
+        usable = [item for item in known.values() if item.zone_type == "availability-zone"]
+        good = {item.zone_id for item in usable} - UNSUPPORTED_ZONE_IDS
+        yield Fault(key, f"a zone of {draft.region}: {', '.join(sorted(good))}", zone)
     elif known[zone].zone_type != "availability-zone":
         yield Fault(
             key, f"Availability Zones; {zone} is a {known[zone].zone_type}, where the control plane cannot be", zone
@@ -327,7 +329,11 @@ def _pool(draft: Draft, name: str, pool: Pool) -> Iterator[Fault]:
             yield Fault(f"{key}.zones[{position}]", one_of(zone, zones, "a zone the network has:"), zone)
     for position, item in enumerate(pool.reservations):
         yield from _reservation(draft, f"{key}.reservations[{position}]", pool, item)
-    used = any(graph.placement.pool == name for graph in draft.graphs.values())
+    # A graph whose own pool is missing or misspelt may have meant this one.
+    used = any(
+        graph.placement.pool == name or (graph.backend != "mocker" and graph.placement.pool not in draft.pools)
+        for graph in draft.graphs.values()
+    )
     if not used and pool.gpu_limit is None and not {"graphs", "capacity"} & draft.broken:
         yield Fault(
             f"{key}.gpuLimit",
@@ -710,17 +716,20 @@ def _placement(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
         yield Fault(f"{where}.instanceType", _unknown_type(type_), type_)
         return
     machine = instances.instance(type_)
-    if machine.family not in pool.families and type_ not in pool.instance_types:
+    pool_is_sound = bool(pool.families or pool.instance_types) and set(pool.families) <= set(
+        instances.GPU_POOL_FAMILIES
+    )
+    if pool_is_sound and machine.family not in pool.families and type_ not in pool.instance_types:
         may = ", ".join(sorted({*pool.families, *pool.instance_types}))
         yield Fault(f"{where}.instanceType", f"a type that pool {placement.pool} may launch ({may})", type_)
-    if graph.transport == "efa" and machine.efa == 0:
+    if graph.transport == "efa" and graph.worker is None and machine.efa == 0:
         with_efa = [item.type for item in instances.in_family(machine.family) if item.efa]
         yield Fault(
             f"{where}.instanceType",
             f"a type with EFA, which {type_} has not" + (f": {', '.join(with_efa)}" if with_efa else ""),
             type_,
         )
-    if placement.reserved_only:
+    if placement.reserved_only and "reserved" in pool.capacity:
         yield from _reserved_room(draft, key, graph, pool, machine)
 
 

@@ -26,8 +26,13 @@ class Fault:
     add: str | None = None
     """YAML lines to add, for a missing key."""
 
+    @property
+    def full_key(self) -> str:
+        """The key as it stands in the file, prefix and all."""
+        return self.key if self.key.startswith((PREFIX, "aws:")) else f"{PREFIX}{self.key}"
+
     def lines(self) -> list[str]:
-        key = self.key if ":" in self.key else f"{PREFIX}{self.key}"
+        key = self.full_key
         out = [f"  {key}"]
         if self.present:
             out.append(f"    given     {_shown(self.given)}")
@@ -44,7 +49,7 @@ def report(stack: str, faults: Sequence[Fault]) -> str:
     """All faults of a stack file as one text."""
     count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
     lines = [f"stacks/Pulumi.{stack}.yaml has {count}; nothing was registered:"]
-    for fault in sorted(faults, key=lambda fault: fault.key):
+    for fault in sorted(faults, key=lambda fault: fault.full_key):
         lines += ["", *fault.lines()]
     return "\n".join(lines)
 
@@ -62,9 +67,10 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
 
 def one_of(word: Any, choices: Iterable[str], what: str = "one of") -> str:
     """`one of a, b, c; did you mean b?`"""
-    choices = sorted(choices)
+    choices = sorted(choices, key=lambda choice: (int(choice) if choice.isdigit() else 0, choice))
     text = f"{what} {', '.join(choices)}" if choices else f"{what} (none is defined)"
-    close = nearest(word, choices) if isinstance(word, str) else None
+    # Another version is never what a typing error meant.
+    close = nearest(word, choices) if isinstance(word, str) and not word[:1].isdigit() else None
     return f"{text}; did you mean {close}?" if close else text
 
 
@@ -121,6 +127,8 @@ PATTERNS: Mapping[str, str] = {
     r"^[0-9a-f]{40}$": "a commit of the repository: 40 hexadecimal digits in quotes",
 }
 """What a pattern means in words; every pattern of models.py has an entry (a test says so)."""
+
+_EMPTY = "at least one item"
 
 _TYPES = {
     "string_type": "text",
@@ -187,10 +195,14 @@ def from_pydantic(errors: Iterable[Mapping[str, Any]], section: str, keys_at: An
             if context["max_length"] == 37:
                 expected += "; graph and component name together may have 45, and `frontend` takes 8"
         elif kind == "too_short":
-            expected = f"at least {context['min_length']} item"
+            expected = _EMPTY
         else:
             expected = _TYPES.get(kind, error["msg"])
         faults.setdefault(key, Fault(key, str(expected), path[-1] if in_key else given))
+    for key in [key for key, fault in faults.items() if fault.expected in (_EMPTY, _UNION)]:
+        # pydantic tells of the list as well as of the items that are wrong in it.
+        if any(other.startswith(f"{key}[") for other in faults):
+            del faults[key]
     return list(faults.values())
 
 
