@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -34,6 +35,10 @@ def main(
         Path | None, typer.Option(help="Write the rendered Kubernetes objects as YAML into this folder.")
     ] = None,
     svg: Annotated[Path | None, typer.Option(help="Save the terminal text as a picture.")] = None,
+    at: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%MZ"], help="Plan as of another moment (UTC)."),
+    ] = None,
     preview: Annotated[bool, typer.Option(help="Leave unknown what a first preview cannot know.")] = False,
 ) -> None:
     """Show what the program would do for a stack: no account, no CLI, no network."""
@@ -43,7 +48,7 @@ def main(
     names = stackfile.available() if stack == "all" else [stack]
     for name in names:
         try:
-            plan = _plan(name, preview)
+            plan = _plan(name, preview, at.replace(tzinfo=UTC) if at else None)
         except _Bad as error:
             print(error, file=sys.stderr)
             code = 2
@@ -71,7 +76,7 @@ class _Bad(Exception):
     """A stack file that cannot be planned."""
 
 
-def _plan(name: str, preview: bool):
+def _plan(name: str, preview: bool, at: datetime | None):
     from review import stackfile
     from review.plan import make
 
@@ -82,7 +87,7 @@ def _plan(name: str, preview: bool):
     import pulumi
 
     try:
-        return make(file, preview=preview)
+        return make(file, preview=preview, at=at)
     except pulumi.RunError as error:
         raise _Bad(str(error)) from None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -126,6 +127,7 @@ class Graph(Sequence[Node]):
         reads: Sequence[Read] = (),
         assumptions: Sequence[str] = (),
         preview: bool = False,
+        at: datetime | None = None,
     ) -> None:
         self.stack = stack
         self.nodes = tuple(nodes)
@@ -133,6 +135,7 @@ class Graph(Sequence[Node]):
         self.reads = tuple(reads)
         self.assumptions = tuple(assumptions)
         self.preview = preview
+        self.at = at or datetime.now(UTC)
 
     def __len__(self) -> int:
         return len(self.nodes)

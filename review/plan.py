@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from review.graph import Graph
 from review.stackfile import StackFile
@@ -30,12 +31,12 @@ class Plan:
         return (*self.graph.assumptions, *sorted(why), *self.notes)
 
 
-def make(file: StackFile, *, preview: bool = False) -> Plan:
+def make(file: StackFile, *, preview: bool = False, at: datetime | None = None) -> Plan:
     """Plan a stack file. Raises `pulumi.RunError` when its settings are bad; then nothing was registered."""
     from review.recorder import record
     from rules import judge
 
-    graph = record(file.stack, file.config, secret_keys=file.secret_keys, preview=preview)
+    graph = record(file.stack, file.config, secret_keys=file.secret_keys, preview=preview, at=at)
     return Plan(file.stack, graph, tuple(judge(graph)), tuple(_notes(graph)))
 
 

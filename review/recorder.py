@@ -14,6 +14,7 @@ import os
 import runpy
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -362,12 +363,13 @@ def record(
     answers: Answers | None = None,
     preview: bool = False,
     program: Path | Any = ROOT / "__main__.py",
+    at: datetime | None = None,
 ) -> Graph:
     """Run the program for a stack and return what it registered.
 
     `config` maps full keys (`dynamo-eks:network`) to values as the stack file holds them; objects travel as JSON, as
     the engine sends them. With `preview` every computed property and id is unknown, as in a first `pulumi preview`.
-    `program` is a path to run or a callable. Errors raised by the program (`pulumi.RunError` for bad settings) pass through.
+    `at` is the moment that rules about time judge by, now unless given. `program` is a path to run or a callable. Errors raised by the program (`pulumi.RunError` for bad settings) pass through.
     """
     answers = answers or Answers.for_config(stack, config)
     monitor = Monitor(answers, preview)
@@ -404,4 +406,5 @@ def record(
         reads=monitor.reads,
         assumptions=answers.assumptions,
         preview=preview,
+        at=at,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from components.capacity import instances
@@ -147,7 +147,7 @@ def block_disruption(graph: Graph) -> Iterator[Finding | Looked]:
     "A pool on a block that is over launches nothing, or falls back at on-demand prices.",
 )
 def block_window(graph: Graph) -> Iterator[Finding | Looked]:
-    now = datetime.now(UTC)
+    now = graph.at
     for item in _pools(graph):
         annotations = item.manifest["metadata"].get("annotations") or {}
         if "dynamo-eks/drain-at" not in annotations:

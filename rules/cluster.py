@@ -77,8 +77,6 @@ def secrets_encrypted(graph: Graph) -> Iterator[Finding | Looked]:
     "In extended support the control plane costs $0.60 instead of $0.10 an hour; under STANDARD it is upgraded unasked.",
 )
 def kubernetes_support(graph: Graph) -> Iterator[Finding | Looked]:
-    from datetime import date
-
     from components import catalog
 
     for node in graph.of(CLUSTER):
@@ -91,9 +89,9 @@ def kubernetes_support(graph: Graph) -> Iterator[Finding | Looked]:
                 node.name,
                 f"Kubernetes {version} is not in the catalogue; choose one of {', '.join(catalog.KUBERNETES)}",
             )
-        elif ends is not None and ends <= date.today():
+        elif ends is not None and ends <= graph.at.date():
             yield Finding(node.name, f"standard support of {version} ended on {ends}; raise cluster.version", "warn")
-        elif ends is not None and (ends - date.today()).days < 60:
+        elif ends is not None and (ends - graph.at.date()).days < 60:
             yield Finding(node.name, f"standard support of {version} ends on {ends}; plan the upgrade", "warn")
 
 
