@@ -7,10 +7,10 @@ PY     := $(VENV)/bin/python
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help plan objects test lint check preview up destroy schema shapes lock bench clean
+.PHONY: help plan objects test lint check preview up destroy schema shapes shapes-build lock bench clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  STACK=<name> picks the stack (default $(STACK)): $(patsubst stacks/Pulumi.%.yaml,%,$(wildcard stacks/Pulumi.*.yaml))"
 
 # Installs once: the stamp is newer than the locked requirements. Bytecode is compiled here, not on the first run.
@@ -64,6 +64,9 @@ schema: $(VENV)/.installed ## regenerate stacks/stack.schema.json
 
 shapes: $(VENV)/.installed-dev ## add the shapes of CRDs or a chart to the strict check (FROM=file|folder|chart|cluster)
 	@$(PY) -m tools.shapes add $(FROM)
+
+shapes-build: $(VENV)/.installed-dev ## derive the project's own shape tables again (CONTRACTS_DIR)
+	@$(PY) -m tools.shapes build --contracts $(CONTRACTS_DIR)
 
 bench: $(VENV)/.installed-dev ## measure the plan against importing the SDK (see benchmarks/)
 	@$(PY) -m benchmarks

@@ -248,7 +248,8 @@ class Monitor(MockMonitor):
             parent=self._key_of.get(request.parent),
             provider=provider,
             provider_mismatch=mismatch,
-            depends_on=tuple(keys),
+            # The SDK hands them over in another order each run.
+            depends_on=tuple(sorted(keys)),
             inputs=inputs,
             outputs={**inputs, **{key: value for key, value in computed.items() if not isinstance(value, Mapping)}},
             id=id_ or (UNKNOWN if request.custom else ""),
@@ -306,7 +307,7 @@ class Monitor(MockMonitor):
                     urn=child_urn,
                     parent=keys[child.parent] if child.parent else component,
                     provider=self._key_of.get(given.rsplit("::", 1)[0]) if child.custom else None,
-                    depends_on=tuple(dict.fromkeys(depends)),
+                    depends_on=tuple(sorted(set(depends))),
                     inputs=own,
                     outputs=_plain(state),
                     id=id_ or (UNKNOWN if child.custom else ""),

@@ -12,6 +12,8 @@ OPEN = {"type": "any"}
 def paths(defaults: Mapping[str, Any], *, open_keys: Collection[str] = ()) -> dict[str, Any]:
     """The tree of a chart's values: keys, and for every leaf its type. `open_keys` are values of other charts."""
     properties = {key: (OPEN if key in open_keys else _leaf(value)) for key, value in sorted(defaults.items())}
+    for key in open_keys:
+        properties.setdefault(key, OPEN)
     # Helm gives these to every chart, whether its defaults list them or not.
     properties.setdefault("global", OPEN)
     return {"type": "object", "properties": properties}

@@ -1,0 +1,47 @@
+"""Every shipped stack, recorded once: as an update, and as a first preview in which nothing computed is known."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from review import stackfile
+from review.graph import Graph
+from review.recorder import record
+
+AT = datetime(2026, 12, 2, 12, tzinfo=UTC)
+"""A day on which the shipped Capacity Block runs."""
+
+STACKS = stackfile.available()
+
+
+@cache
+def recorded(stack: str, preview: bool = False) -> Graph:
+    """A shipped stack's graph; the same object to every test that asks."""
+    file = stackfile.read(stack)
+    return record(stack, file.config, secret_keys=file.secret_keys, preview=preview, at=AT)
+
+
+@pytest.fixture(
+    params=[(stack, preview) for stack in STACKS for preview in (False, True)],
+    ids=lambda param: f"{param[0]}-{'preview' if param[1] else 'update'}",
+)
+def every(request: pytest.FixtureRequest) -> Graph:
+    """Each stack, as update and as preview."""
+    return recorded(*request.param)
+
+
+@pytest.fixture(scope="session")
+def contracts() -> Path:
+    """Folder of real CRDs and chart values; tests skip without it unless REQUIRE_CONTRACTS is set."""
+    folder = Path(os.environ.get("CONTRACTS_DIR", Path(__file__).resolve().parents[2] / "shared" / "contracts"))
+    if not folder.is_dir():
+        reason = f"no CRDs and chart values at {folder}; set CONTRACTS_DIR"
+        if os.environ.get("REQUIRE_CONTRACTS"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return folder

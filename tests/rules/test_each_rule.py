@@ -1,0 +1,191 @@
+"""Every rule on a stack where it holds, and on the same stack with the one thing wrong that it is there to find."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from review.graph import Graph, Node
+from rules import RULES
+from tests.conftest import recorded
+
+Edit = Callable[[Graph], Graph]
+BY_ID = {item.id: item for item in RULES}
+
+
+def rebuilt(graph: Graph, nodes: list[Node], at: datetime | None = None) -> Graph:
+    return Graph(graph.stack, nodes, outputs=graph.outputs, preview=graph.preview, at=at or graph.at)
+
+
+def edit(type_: str, change: Callable[[dict[str, Any]], Any], name: str = "", **options: Any) -> Edit:
+    """Change the inputs (and options) of the first node of a type."""
+
+    def apply(graph: Graph) -> Graph:
+        nodes, done = [], False
+        for node in graph:
+            if not done and node.type.endswith(type_) and name in node.name:
+                inputs = copy.deepcopy(dict(node.inputs))
+                change(inputs)
+                node, done = dataclasses.replace(node, inputs=inputs, **options), True
+            nodes.append(node)
+        assert done, f"{type_} {name} is not in {graph.stack}"
+        return rebuilt(graph, nodes)
+
+    return apply
+
+
+def drop(type_: str, name: str = "") -> Edit:
+    def apply(graph: Graph) -> Graph:
+        gone = next(node for node in graph if node.type.endswith(type_) and name in node.name)
+        return rebuilt(graph, [node for node in graph if node is not gone])
+
+    return apply
+
+
+def twice(type_: str, rename: str | None = None) -> Edit:
+    def apply(graph: Graph) -> Graph:
+        node = next(node for node in graph if node.type.endswith(type_))
+        return rebuilt(graph, [*graph, dataclasses.replace(node, name=rename or node.name, order=len(graph) + 1)])
+
+    return apply
+
+
+def untied(type_: str, name: str = "") -> Edit:
+    """Forget what a resource depends on: the deleted `depends_on` line."""
+    return edit(type_, lambda inputs: None, name, depends_on=())
+
+
+def nothing(inputs: dict[str, Any]) -> None:
+    pass
+
+
+def component(inputs: dict[str, Any], type_: str) -> dict[str, Any]:
+    return next(item for item in inputs["spec"]["components"] if item.get("type") == type_)
+
+
+def container(inputs: dict[str, Any], type_: str) -> dict[str, Any]:
+    pod = component(inputs, type_)["podTemplate"]["spec"]
+    return next(item for item in pod["containers"] if item["name"] == "main")
+
+
+def pod_spec(inputs: dict[str, Any], type_: str) -> dict[str, Any]:
+    return component(inputs, type_)["podTemplate"]["spec"]
+
+
+def set_requirement(key: str, *values: str) -> Callable[[dict[str, Any]], None]:
+    def change(inputs: dict[str, Any]) -> None:
+        for item in inputs["spec"]["template"]["spec"]["requirements"]:
+            if item["key"] == key:
+                item["values"] = list(values)
+
+    return change
+
+
+def set_env(inputs: dict[str, Any], type_: str, name: str, value: str) -> None:
+    for item in container(inputs, type_)["env"]:
+        if item["name"] == name:
+            item["value"] = value
+
+
+def no_backends(inputs: dict[str, Any]) -> None:
+    main = container(inputs, "decode")
+    for key in ("command", "args"):
+        main[key] = [str(word).replace("LIBFABRIC", "UCX") for word in main.get(key, [])]
+
+
+def late(graph: Graph) -> Graph:
+    return rebuilt(graph, list(graph), datetime(2026, 12, 15, 11, tzinfo=UTC))
+
+
+def unmarked_provider(graph: Graph) -> Graph:
+    return edit("v1:Namespace", nothing, provider=None)(graph)
+
+
+G, DGD, POOL, CLASS = "g6e-dev", ":DynamoGraphDeployment", ":NodePool", ":NodeClass"
+CASES: dict[str, tuple[str, Edit, str]] = {
+    "pool-families": (G, edit(POOL, set_requirement("eks.amazonaws.com/instance-family", "p6e-gb200")), "managed node group"),
+    "pool-limit": (G, edit(POOL, lambda i: i["spec"].pop("limits")), "gpuLimit"),
+    "pool-taint": (G, edit(POOL, lambda i: i["spec"]["template"]["spec"].pop("taints")), "pods without a GPU"),
+    "reserved-terms": ("p5-reserved", edit(CLASS, lambda i: i["spec"].pop("capacityReservationSelectorTerms"), "block"), "selects no reservation"),
+    "open-reservations": ("p5-reserved", edit("CapacityReservation", lambda i: i.update(instanceMatchCriteria="open")), "make it targeted"),
+    "block-disruption": ("p5-reserved", edit(POOL, lambda i: i["spec"]["disruption"].update(consolidateAfter="300s"), "block"), "WhenEmpty and Never"),
+    "block-window": ("p5-reserved", late, "name the next block"),
+    "node-groups": (G, edit(CLASS, lambda i: i["spec"]["securityGroupSelectorTerms"].pop(0)), "cannot join"),
+    "auto-mode-flags": (G, edit("eks/cluster:Cluster", lambda i: i["computeConfig"].update(enabled=False)), "literally true"),
+    "endpoint-closed": (G, edit("eks/cluster:Cluster", lambda i: i["vpcConfig"].pop("endpointPublicAccess")), "state it"),
+    "secrets-encrypted": (G, edit("eks/cluster:Cluster", lambda i: i.pop("encryptionConfig")), "names no key"),
+    "kubernetes-support": (G, lambda graph: rebuilt(graph, list(graph), datetime(2027, 4, 1, tzinfo=UTC)), "raise cluster.version"),
+    "one-provider": (G, unmarked_provider, "no explicit provider"),
+    "names-unique": (G, twice("v1:Namespace"), "registered twice"),
+    "pod-fits": (G, edit(DGD, lambda i: pod_spec(i, "worker")["containers"][0]["resources"]["requests"].update({"memory": "4Ti"})), "fits no instance"),
+    "pool-room": (G, edit(POOL, lambda i: i["spec"]["limits"].update({"nvidia.com/gpu": "1"})), "raise gpuLimit"),
+    "gpus-stranded": (
+        "p5-reserved",
+        edit(
+            DGD,
+            lambda i: [
+                container(i, role)["resources"][part].update({"nvidia.com/gpu": "4"})
+                for role in ("prefill", "decode")
+                for part in ("limits", "requests")
+            ],
+        ),
+        "without work",
+    ),
+    "efa-whole-node": ("p5-reserved", edit(DGD, lambda i: [container(i, "prefill")["resources"][part].update({"vpc.amazonaws.com/efa": "8"}) for part in ("limits", "requests")]), "leave efa out"),
+    "kv-transport": ("g7e-staging", edit(DGD, no_backends), "LIBFABRIC"),
+    "one-zone": ("g7e-staging", edit(DGD, lambda i: pod_spec(i, "prefill")["affinity"].pop("podAffinity")), "sameZone"),
+    "image-version": (G, edit(DGD, lambda i: container(i, "worker").update(image="registry.example.com/vllm:nightly")), "image.runtimeVersion"),
+    "offline-from-cache": (G, edit(DGD, lambda i: set_env(i, "worker", "HF_HUB_OFFLINE", "0")), "HF_HUB_OFFLINE=1"),
+    "exposed-narrowly": ("g7e-staging", edit("v1:Service", lambda i: i["spec"].pop("loadBalancerSourceRanges")), "allowedCidrs"),
+    "download-memory": (G, edit("v1:Job", lambda i: [i["spec"]["template"]["spec"]["containers"][0]["resources"][part].update(memory="4Gi") for part in ("limits", "requests")], "cache"), "needs 16Gi"),
+    "subnets-disjoint": (G, edit("subnet:Subnet", lambda i: i.update(cidrBlock="10.64.0.0/16")), "a range of its own"),
+    "zones-supported": (G, edit("subnet:Subnet", lambda i: i.update(availabilityZoneId="use1-az3")), "another zone id"),
+    "s3-endpoint-everywhere": (G, edit("VpcEndpoint", lambda i: i.update(routeTableIds=i["routeTableIds"][1:]), "s3"), "attach it"),
+    "efa-group": (G, drop("SecurityGroupEgressRule", "efa-to-itself"), "both directions"),
+    "private-egress": (G, drop("route:Route", "private"), "no default route"),
+    "objects-strict": (G, edit(DGD, lambda i: component(i, "worker").update(replcas=2)), "nearest: replicas"),
+    "values-strict": (G, edit(":Release", lambda i: i["values"]["dynamo-operator"].update(discoveryBackends="kubernetes")), "nearest: discoveryBackend"),
+    "objects-namespaced": (G, edit("v1:Job", lambda i: i["metadata"].pop("namespace")), "metadata.namespace"),
+    "graphs-before-operator": (G, untied(DGD), "outlive the operator"),
+    "nodes-before-access": (G, untied(POOL), "make the pool depend on it"),
+    "graphs-before-pools": (G, untied(DGD), "drained under the workers"),
+    "mounts-before-files": (G, untied(":PersistentVolumeClaim"), "`ready`"),
+    "releases-pinned": (G, edit(":Release", lambda i: i.pop("version")), "pin it"),
+    "protected": (G, edit("fileSystem:FileSystem", nothing, protect=False), "is not protected"),
+    "efs-encrypted": (G, edit("fileSystem:FileSystem", lambda i: i.update(encrypted=False)), "set encrypted"),
+    "mount-targets": (G, drop("MountTarget"), "cross zones"),
+    "no-clear-secrets": (G, edit("v1:ConfigMap", lambda i: i["data"].update(token="hf_" + "a" * 34)), "revoke it"),
+}  # fmt: skip
+
+
+def test_every_rule_has_a_case() -> None:
+    """A rule that nothing can break may as well not be there."""
+    assert set(CASES) == set(BY_ID)
+    assert len(BY_ID) >= 15
+
+
+@pytest.mark.parametrize("rule", sorted(CASES))
+def test_holds_where_all_is_well(rule: str) -> None:
+    verdicts = BY_ID[rule].verdicts(recorded(CASES[rule][0]))
+    assert all(verdict.verdict == "pass" for verdict in verdicts)
+    if rule != "no-clear-secrets":  # no shipped stack makes a Secret
+        assert verdicts, "it looked at nothing"
+
+
+@pytest.mark.parametrize("rule", sorted(CASES))
+def test_finds_what_it_is_there_to_find(rule: str) -> None:
+    stack, change, words = CASES[rule]
+    wrong = [verdict for verdict in BY_ID[rule].verdicts(change(recorded(stack))) if verdict.verdict != "pass"]
+    assert wrong, "nothing found"
+    assert words in wrong[0].message
+    assert all(verdict.subject for verdict in wrong)
+
+
+@pytest.mark.parametrize("rule", sorted(CASES))
+def test_says_why(rule: str) -> None:
+    assert BY_ID[rule].says.endswith(".") and BY_ID[rule].why

@@ -1,0 +1,157 @@
+"""What holds for every shipped stack, in an update and in a first preview."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from review import report, stackfile
+from review.graph import SECRET, UNKNOWN, Graph
+from review.plan import Plan, make
+from review.recorder import record
+from rules import RULES, judge
+from tests.conftest import AT, STACKS, recorded
+
+TOKEN = "hf_" + "q" * 34
+
+
+def test_no_rule_fails_or_warns(every: Graph) -> None:
+    """A shipped stack with a warning teaches people to overlook warnings."""
+    assert [verdict for verdict in judge(every) if verdict.verdict != "pass"] == []
+
+
+def test_every_resource_has_its_parent_and_provider(every: Graph) -> None:
+    """A resource without a provider takes the shell's kubeconfig or credentials: another cluster, another account."""
+    for node in every:
+        if not node.custom or node.package == "pulumi":
+            continue
+        assert node.parent is not None, node.key
+        assert node.provider is not None and not node.provider_mismatch, node.key
+        assert node.provider.startswith(f"pulumi:providers:{node.package}::"), node.key
+
+
+def test_dependencies_were_registered_before(every: Graph) -> None:
+    """A dependency on something unregistered is no dependency: the engine drops it."""
+    seen = set()
+    for node in every:
+        assert set(node.depends_on) <= seen, node.key
+        seen.add(node.key)
+
+
+def test_update_and_preview_register_the_same() -> None:
+    """What a preview does not show was not reviewed."""
+    for stack in STACKS:
+        update, preview = recorded(stack), recorded(stack, True)
+        assert [node.key for node in update] == [node.key for node in preview]
+        assert [node.depends_on for node in update] == [node.depends_on for node in preview]
+        assert [(node.protect, node.retain_on_delete) for node in update] == [
+            (node.protect, node.retain_on_delete) for node in preview
+        ]
+
+
+def test_a_preview_knows_no_ids() -> None:
+    """Code that branches on an id works in tests and fails in the first preview of an empty account."""
+    for stack in STACKS:
+        graph = recorded(stack, True)
+        assert all(node.id == UNKNOWN or not node.id for node in graph if node.package == "aws"), stack
+
+
+def test_stateful_things_are_protected(every: Graph) -> None:
+    """One wrong edit otherwise deletes the cluster, the models or the reservation."""
+    for type_ in ("aws:eks/cluster:Cluster", "aws:efs/fileSystem:FileSystem", "aws:kms/key:Key",
+                  "aws:ec2/capacityReservation:CapacityReservation"):  # fmt: skip
+        for node in every.of(type_):
+            assert node.protect, node.key
+
+
+def test_existing_cluster_takes_nothing_from_aws() -> None:
+    """Whoever tries the program on a laptop has no account, and must not need one."""
+    graph = recorded("mocker-local")
+    assert {node.package for node in graph} == {"pulumi", "kubernetes", "dynamo-eks"}
+    assert graph.of("pulumi:providers:aws") == []
+    assert [read.token for read in graph.reads if read.token.startswith("aws:")] == []
+
+
+def test_outputs_tell_the_next_command(every: Graph) -> None:
+    outputs = every.outputs
+    assert outputs["kubeconfigCommand"] and outputs["platformNamespace"] == "dynamo-system"
+    graphs = every.objects_of("DynamoGraphDeployment")
+    assert set(outputs["graphs"]) == {item.name for item in graphs}
+    for item in graphs:
+        told = outputs["graphs"][item.name]
+        assert {"namespace", "service", "model", "portForward", "curl"} <= set(told)
+    if every.of("aws:eks/cluster:Cluster"):
+        assert {"cluster", "region", "vpcId", "efsFileSystemId"} <= set(outputs)
+
+
+def test_two_graphs_of_a_namespace_do_not_collide(every: Graph) -> None:
+    """Frontends that share a Dynamo namespace route to each other's workers."""
+    seen = set()
+    for item in every.objects:
+        identity = (item.kind, item.namespace, item.name)
+        assert identity not in seen, identity
+        seen.add(identity)
+    services = [told["service"] for told in every.outputs["graphs"].values()]
+    assert len(services) == len(set(services))
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_plan_is_the_same_twice(stack: str) -> None:
+    """A plan that differs from run to run cannot be reviewed."""
+    file = stackfile.read(stack)
+    first, second = (json.dumps(report.as_json(make(file, at=AT))) for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_machine_contract(stack: str) -> None:
+    """The keys that pull-request bots read; docs/plan.md promises them."""
+    document = report.as_json(Plan(stack, recorded(stack), tuple(judge(recorded(stack))), ()))
+    assert set(document) == {
+        "stack", "resources", "objects", "destroyOrder", "rules", "assumptions", "outputs",
+    }  # fmt: skip
+    assert set(document["resources"][0]) == {
+        "type", "name", "parent", "provider", "dependsOn", "protect", "step", "assumed", "inputs",
+    }  # fmt: skip
+    assert {item["verdict"] for item in document["rules"]} <= {"pass", "warn", "fail"}
+
+
+def test_enough_rules_apply() -> None:
+    applied = {verdict.id for stack in STACKS for verdict in judge(recorded(stack))}
+    assert len(applied) >= 15
+    assert applied <= {item.id for item in RULES}
+
+
+def test_no_token_is_in_clear() -> None:
+    """State, previews, pull requests and logs are read by many."""
+    file = stackfile.read("g6e-dev")
+    config = {
+        **file.config,
+        "dynamo-eks:huggingFaceToken": TOKEN,
+        "dynamo-eks:imagePullPassword": TOKEN[::-1],
+        "dynamo-eks:dynamo": {"version": "1.5.0", "imagePullSecret": {"server": "nvcr.io"}},
+    }
+    secret_keys = ("dynamo-eks:huggingFaceToken", "dynamo-eks:imagePullPassword")
+    for preview in (False, True):
+        graph = record("g6e-dev", config, secret_keys=secret_keys, preview=preview, at=AT)
+        plan = Plan("g6e-dev", graph, tuple(judge(graph)), ())
+        text = json.dumps(report.as_json(plan)) + report.markdown(plan) + repr(graph.nodes)
+        assert TOKEN not in text and TOKEN[::-1] not in text
+        secrets = graph.objects_of("Secret")
+        assert {item.name for item in secrets} >= {"hugging-face"} or len(secrets) >= 2
+        for item in secrets:
+            held = item.manifest.get("stringData") or item.manifest.get("data")
+            assert held == SECRET or set(held.values()) == {SECRET}
+
+
+def test_tags_reach_what_karpenter_launches() -> None:
+    """Tags of the provider do not; an untagged p5 is found on the bill a month later."""
+    for stack in STACKS:
+        graph = recorded(stack)
+        for item in graph.objects_of("NodeClass"):
+            provider = graph.one("pulumi:providers:aws")
+            tags = provider.inputs["defaultTags"]
+            tags = json.loads(tags) if isinstance(tags, str) else tags
+            assert dict(tags["tags"]).items() <= dict(item.manifest["spec"]["tags"]).items()
+            assert {"project", "stack"} <= set(item.manifest["spec"]["tags"])
