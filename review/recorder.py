@@ -261,6 +261,9 @@ class Monitor(MockMonitor):
             delete_before_replace=request.deleteBeforeReplace,
             ignore_changes=tuple(request.ignoreChanges),
             replace_on_changes=tuple(request.replaceOnChanges),
+            replacement_trigger=_value(request.replacement_trigger)
+            if request.HasField("replacement_trigger")
+            else None,
             timeouts=timeouts,
             aliases=tuple(alias.urn or alias.spec.name for alias in request.aliases),
             secret_inputs=secret_inputs,
