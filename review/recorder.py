@@ -261,7 +261,7 @@ class Monitor(MockMonitor):
             delete_before_replace=request.deleteBeforeReplace,
             ignore_changes=tuple(request.ignoreChanges),
             replace_on_changes=tuple(request.replaceOnChanges),
-            replacement_trigger=_value(request.replacement_trigger)
+            replacement_trigger=_value(request.replacement_trigger, None, False)
             if request.HasField("replacement_trigger")
             else None,
             timeouts=timeouts,
