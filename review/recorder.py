@@ -359,6 +359,17 @@ def _hermetic() -> Iterator[None]:
         os.environ.update(hidden)
 
 
+def _settle(loop: asyncio.AbstractEventLoop) -> None:
+    """End what a program that raised left running; the SDK keeps it in globals, where the next recording finds it."""
+    runtime_settings.SETTINGS.outputs.clear()
+    runtime_settings.SETTINGS.rpc_manager.clear()
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    if left:
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+
+
 def record(
     stack: str,
     config: Mapping[str, Any],
@@ -401,6 +412,7 @@ def record(
             loop.run_until_complete(run_in_stack(lambda: (run(), None)[1]))
         finally:
             runtime_settings.ROOT.set(None)
+            _settle(loop)
             loop.close()
             asyncio.set_event_loop(None)
     return Graph(

@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema
 import pulumi
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from review import plan, stackfile
@@ -132,6 +132,7 @@ def test_unknown_key_is_refused_everywhere(name: str) -> None:
     assert getattr(models, name).model_config["extra"] == "forbid"
 
 
+@settings(max_examples=25)
 @given(st.text(alphabet="abcdefghijklmnopqrstuvwxyzABC-_", min_size=1, max_size=20))
 def test_any_unknown_section_is_told(name: str) -> None:
     known = set(schema()["properties"]["config"]["properties"])

@@ -43,7 +43,7 @@ def server(answers: dict[str, Any]) -> Iterator[str]:
             pass
 
     listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=listening.serve_forever, daemon=True).start()
+    threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{listening.server_port}"
     finally:
