@@ -11,31 +11,50 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components import catalog, sizing
 from components.capacity.instances import allocatable, instance, table
 from components.dynamo import backends, download
 from components.dynamo.expected_pods import expected_pods, fits, mib, milli
+from components.dynamo.manifest import Surroundings, manifest
 from review import stackfile
 from review.graph import Graph
 from review.recorder import record
 from review.strict import Shapes
 from rules import judge
+from stacks.settings import Settings
 from tests.conftest import AT, recorded
 
 BASE = Path(__file__).parents[1] / "stacks" / "settings" / "ordinary.happy.yaml"
 
 
+def config(graph: dict[str, Any], sections: dict[str, Any]) -> dict[str, Any]:
+    """The ordinary stack with changes to its graph (None removes a key) and other sections."""
+    values = copy.deepcopy(dict(stackfile.read("ordinary", BASE).config))
+    chat = {**values["dynamo-eks:graphs"]["chat"], **graph}
+    values["dynamo-eks:graphs"]["chat"] = {key: value for key, value in chat.items() if value is not None}
+    return {**values, **{f"dynamo-eks:{key}": value for key, value in sections.items()}}
+
+
 def stack(graph: dict[str, Any], **sections: Any) -> Graph:
-    config = copy.deepcopy(dict(stackfile.read("ordinary", BASE).config))
-    config["dynamo-eks:graphs"]["chat"].update(graph)
-    for key in [key for key, value in config["dynamo-eks:graphs"]["chat"].items() if value is None]:
-        del config["dynamo-eks:graphs"]["chat"][key]
-    config.update({f"dynamo-eks:{key}": value for key, value in sections.items()})
-    return record("ordinary", config, at=AT)
+    return record("ordinary", config(graph, sections), at=AT)
 
 
 def rendered(graph: dict[str, Any], **sections: Any) -> dict[str, Any]:
-    (found,) = stack(graph, **sections).objects_of("DynamoGraphDeployment")
-    return dict(found.manifest)
+    """The object alone, without recording a stack around it."""
+    settings = Settings.parse("ordinary", config(graph, sections))
+    chat = settings.graphs["chat"]
+    around = Surroundings(
+        release=catalog.dynamo_release(settings.dynamo.version),
+        machine=sizing.machine_of(chat, settings.capacity.pools["gpu"]),
+        zone_names={},
+        caches=frozenset(settings.storage.caches),
+    )
+    return manifest("chat", chat, settings.models[chat.model], around)
+
+
+def test_a_recorded_stack_has_the_same_object() -> None:
+    (found,) = stack({}).objects_of("DynamoGraphDeployment")
+    assert dict(found.manifest) == rendered({})
 
 
 def main(manifest: dict[str, Any], role: str) -> dict[str, Any]:
@@ -55,9 +74,9 @@ DISAGG = {"worker": None, "prefill": {"gpus": 1}, "decode": {"gpus": 1}, "transp
 @pytest.mark.parametrize("transport", ["efa", "tcp"])
 def test_each_backend_chooses_libfabric_in_its_own_way(backend: str, transport: str) -> None:
     """A wrong choice is silent: 100 s to the first token."""
-    manifest = rendered({**DISAGG, "backend": backend, "transport": transport})
+    made = rendered({**DISAGG, "backend": backend, "transport": transport})
     for role in ("prefill", "decode"):
-        env, words = environment(manifest, role), main(manifest, role)["args"]
+        env, words = environment(made, role), main(made, role)["args"]
         assert (env.get("FI_PROVIDER") == "efa") == (transport == "efa")
         if backend == "vllm":
             config = json.loads(words[words.index("--kv-transfer-config") + 1])
@@ -84,9 +103,9 @@ def test_every_combination_is_accepted(backend: str, roles: str, router: str) ->
 @pytest.mark.parametrize("backend", ["vllm", "sglang", "trtllm"])
 def test_router_and_workers_agree_on_the_block(backend: str) -> None:
     """With different block sizes the KV router finds nothing it looks for, without a word."""
-    manifest = rendered({"backend": backend, "frontend": {"router": "kv"}})
+    made = rendered({"backend": backend, "frontend": {"router": "kv"}})
     flags = {"vllm": "--block-size", "sglang": "--page-size", "trtllm": "--kv-block-size"}
-    front, worker = main(manifest, "frontend")["args"], main(manifest, "worker")["args"]
+    front, worker = main(made, "frontend")["args"], main(made, "worker")["args"]
     assert front[front.index("--kv-cache-block-size") + 1] == worker[worker.index(flags[backend]) + 1]
     assert "--publish-kv-events" in worker or "--kv-events-config" in worker
 
@@ -105,8 +124,8 @@ def test_whole_node_of_efa_by_default() -> None:
     """Part of a node can cross PCIe switches: empty answers with HTTP 200."""
     placement = {"pool": "gpu", "instanceType": "g6e.48xlarge"}
     role = {"gpus": 8, "tensorParallel": 8}
-    manifest = rendered({**DISAGG, "prefill": role, "decode": role, "placement": placement})
-    assert main(manifest, "prefill")["resources"]["limits"]["vpc.amazonaws.com/efa"] == "4"
+    made = rendered({**DISAGG, "prefill": role, "decode": role, "placement": placement})
+    assert main(made, "prefill")["resources"]["limits"]["vpc.amazonaws.com/efa"] == "4"
     part = rendered({**DISAGG, "prefill": {**role, "efa": 2}, "decode": role, "placement": placement})
     assert main(part, "prefill")["resources"]["limits"]["vpc.amazonaws.com/efa"] == "2"
 
@@ -125,11 +144,11 @@ def test_probes_follow_the_release() -> None:
 
 def test_other_images_tell_their_version() -> None:
     image = {"repository": "registry.example.com/vllm", "tag": "nightly", "runtimeVersion": "1.5.0"}
-    manifest = rendered({"image": image})
-    worker = manifest["spec"]["components"][1]
+    made = rendered({"image": image})
+    worker = made["spec"]["components"][1]
     assert worker["runtimeVersionOverride"] == "1.5.0"
-    assert main(manifest, "worker")["image"] == "registry.example.com/vllm:nightly"
-    assert "runtimeVersionOverride" not in manifest["spec"]["components"][0]
+    assert main(made, "worker")["image"] == "registry.example.com/vllm:nightly"
+    assert "runtimeVersionOverride" not in made["spec"]["components"][0]
 
 
 def test_extra_words_and_environment_arrive() -> None:
@@ -139,10 +158,10 @@ def test_extra_words_and_environment_arrive() -> None:
         "env": {"VLLM_LOGGING_LEVEL": "DEBUG"},
         "sharedMemory": "32Gi",
     }
-    manifest = rendered({"worker": worker})
-    assert main(manifest, "worker")["args"][-2:] == ["--max-model-len", "8192"]
-    assert environment(manifest, "worker")["VLLM_LOGGING_LEVEL"] == "DEBUG"
-    assert manifest["spec"]["components"][1]["sharedMemorySize"] == "32Gi"
+    made = rendered({"worker": worker})
+    assert main(made, "worker")["args"][-2:] == ["--max-model-len", "8192"]
+    assert environment(made, "worker")["VLLM_LOGGING_LEVEL"] == "DEBUG"
+    assert made["spec"]["components"][1]["sharedMemorySize"] == "32Gi"
 
 
 def test_zone_and_reserved_nodes() -> None:
