@@ -1,0 +1,1 @@
+"""Speed of the plan, as ratios within one run (`make bench`)."""
