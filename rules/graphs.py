@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from components.capacity import instances
@@ -27,7 +28,17 @@ def candidates(pod: ExpectedPod, pools: Mapping[str, Mapping[str, Any]]) -> list
     if pool is None:
         return []
     type_ = pod.node_selector.get("node.kubernetes.io/instance-type")
-    return [item for item in instances.launchable(pool) if type_ is None or item.type == type_]
+    return [
+        item
+        for item in _launchable(json.dumps(pool["spec"]["template"], sort_keys=True))
+        if type_ is None or item.type == type_
+    ]
+
+
+@cache
+def _launchable(template: str) -> tuple[instances.Instance, ...]:
+    """What a pool with this template may launch; asked for every worker, the same for all of a pool's."""
+    return tuple(instances.launchable({"spec": {"template": json.loads(template)}}))
 
 
 def _pools(graph: Graph) -> dict[str, Mapping[str, Any]]:
