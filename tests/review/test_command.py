@@ -1,0 +1,79 @@
+"""`python -m review` as people and pull-request bots use it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+from typer.testing import CliRunner
+
+from review import __main__ as command
+from review import report, stackfile
+from review.plan import Plan
+from rules import judge
+from tests.conftest import STACKS, recorded
+
+APP = typer.Typer()
+APP.command()(command.main)
+AT = ["--at", "2026-12-02T12:00:00Z"]
+
+
+def run(*words: str) -> tuple[int, str]:
+    result = CliRunner().invoke(APP, [*words])
+    return result.exit_code, result.output
+
+
+def test_a_good_stack_exits_with_0() -> None:
+    code, text = run("--stack", "g6e-dev", *AT)
+    assert code == 0
+    for part in ("Plan of g6e-dev", "Destroyed in this order", "Rules", "Assumed", "Outputs", "vllm-disagg-tcp"):
+        assert part in text
+
+
+def test_a_failing_rule_exits_with_1() -> None:
+    """A pull request must turn red by itself."""
+    code, text = run("--stack", "p5-reserved", "--format", "quiet", "--at", "2026-12-15T11:00Z")
+    assert code == 1 and "fail block-window" in text
+
+
+def test_an_unknown_stack_exits_with_2() -> None:
+    code, text = run("--stack", "g6-dev")
+    assert code == 2 and "there is no stack 'g6-dev'; stacks/ has g6e-dev" in text
+
+
+def test_a_bad_file_exits_with_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = Path(__file__).parents[1] / "stacks" / "settings" / "ordinary.error.many-at-once.yaml"
+    read = stackfile.read
+    monkeypatch.setattr(stackfile, "read", lambda name: read(name, bad))
+    code, text = run("--stack", "ordinary")
+    assert code == 2 and "has 5 faults; nothing was registered" in text
+
+
+def test_json_is_one_object_or_a_list() -> None:
+    code, text = run("--stack", "mocker-local", "--format", "json")
+    assert code == 0 and json.loads(text)["stack"] == "mocker-local"
+    code, text = run("--stack", "all", "--format", "json", *AT)
+    assert code == 0 and [document["stack"] for document in json.loads(text)] == STACKS
+
+
+def test_objects_are_written_as_yaml(tmp_path: Path) -> None:
+    (tmp_path / "999-old.yaml").write_text("left: over\n")
+    assert run("--stack", "mocker-local", "--format", "quiet", "--objects", str(tmp_path))[0] == 0
+    written = [yaml.safe_load(path.read_text()) for path in sorted(tmp_path.glob("*.yaml"))]
+    assert written == [json.loads(json.dumps(item.manifest)) for item in recorded("mocker-local").objects]
+
+
+def test_markdown_puts_what_is_wrong_first() -> None:
+    graph = recorded("g6e-dev")
+    verdicts = tuple(judge(graph))
+    broken = (verdicts[0].__class__("pool-limit", "fail", "NodePool gpu", "has | no limit"), *verdicts)
+    text = report.markdown(Plan("g6e-dev", graph, broken, ()))
+    assert text.index("has \\| no limit") < text.index("rules hold")
+
+
+def test_preview_is_a_choice() -> None:
+    code, text = run("--stack", "g6e-dev", "--format", "json", "--preview", *AT)
+    assert code == 0 and "<known after apply>" in text
