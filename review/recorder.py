@@ -361,8 +361,8 @@ def _hermetic() -> Iterator[None]:
 
 def _settle(loop: asyncio.AbstractEventLoop) -> None:
     """End what a program that raised left running; the SDK keeps it in globals, where the next recording finds it."""
-    runtime_settings.SETTINGS.outputs.clear()
-    runtime_settings.SETTINGS.rpc_manager.clear()
+    runtime_settings.SETTINGS.outputs.clear()  # pyright: ignore[reportAttributeAccessIssue] set per program
+    runtime_settings.SETTINGS.rpc_manager.clear()  # pyright: ignore[reportAttributeAccessIssue]
     left = asyncio.all_tasks(loop)
     for task in left:
         task.cancel()
