@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import os
 import runpy
@@ -71,8 +72,9 @@ def _plain(value: Any, secrets: list[str] | None = None, clear: bool = False) ->
                 return _value(fields["value"], None, True) if clear else SECRET
             if signature == _RESOURCE_SIGNATURE:
                 return fields["urn"].string_value
-            return {key: _value(item, None, clear) for key, item in fields.items() if key != _SIGNATURE}
-        return {key: _value(item, secrets, clear) for key, item in fields.items()}
+            return {key: _value(fields[key], None, clear) for key in sorted(fields) if key != _SIGNATURE}
+        # A protobuf map has another order in each process.
+        return {key: _value(fields[key], secrets, clear) for key in sorted(fields)}
     if isinstance(value, struct_pb2.ListValue):
         return [_value(item, secrets, clear) for item in value.values]
     return value
@@ -160,7 +162,7 @@ class Monitor(MockMonitor):
         self._parent_urn[urn] = request.parent
         secrets: list[str] = []
         inputs, secret_inputs = {}, []
-        for key, item in request.object.fields.items():
+        for key, item in sorted(request.object.fields.items(), key=lambda pair: pair[0]):
             found = len(secrets)
             inputs[key] = _value(item, secrets, False)
             if len(secrets) > found:
@@ -370,6 +372,20 @@ def _settle(loop: asyncio.AbstractEventLoop) -> None:
         loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
 
 
+def _ordered(nodes: list[Node]) -> list[Node]:
+    """Nodes by step, within a step by the program's top-level components, within one by type and name.
+
+    The SDK awaits dependencies in sets, so resources arrive in another order each run; components have none and arrive as
+    the program declares them. Dependencies still come before what depends on them.
+    """
+    arrived = Graph("", nodes)
+    rank: dict[str, int] = {}
+    for node in nodes:
+        rank[node.key] = rank.get(node.parent or "", node.order)
+    ordered = sorted(nodes, key=lambda node: (arrived.waves[node.key], rank[node.key], node.type, node.name))
+    return [dataclasses.replace(node, order=number) for number, node in enumerate(ordered, 1)]
+
+
 def record(
     stack: str,
     config: Mapping[str, Any],
@@ -417,7 +433,7 @@ def record(
             asyncio.set_event_loop(None)
     return Graph(
         stack,
-        monitor.nodes,
+        _ordered(monitor.nodes),
         outputs=monitor.stack_outputs,
         reads=monitor.reads,
         assumptions=answers.assumptions,

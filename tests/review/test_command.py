@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,3 +79,10 @@ def test_markdown_puts_what_is_wrong_first() -> None:
 def test_preview_is_a_choice() -> None:
     code, text = run("--stack", "g6e-dev", "--format", "json", "--preview", *AT)
     assert code == 0 and "<known after apply>" in text
+
+
+def test_two_processes_print_the_same() -> None:
+    """The SDK's sets and protobuf's maps have another order in each process; a plan that follows them cannot be diffed."""
+    words = [sys.executable, "-m", "review", "--stack", "mocker-local", "--format", "json"]
+    first, second = (subprocess.Popen(words, stdout=subprocess.PIPE, cwd=stackfile.ROOT) for _ in range(2))
+    assert first.communicate()[0] == second.communicate()[0] != b""
