@@ -201,15 +201,27 @@ def _words(component: Mapping[str, Any]) -> str:
     return " ".join([*container.get("command", ()), *container.get("args", ())])
 
 
+def _argument(component: Mapping[str, Any], flag: str) -> str | None:
+    """Value of a flag, given as a word of its own or after `=`; the last one wins, as in argparse."""
+    container = _container(component)
+    words = [*container.get("command", ()), *container.get("args", ())]
+    found = None
+    for position, word in enumerate(words):
+        if word == flag and position + 1 < len(words):
+            found = words[position + 1]
+        elif str(word).startswith(f"{flag}="):
+            found = str(word).partition("=")[2]
+    return found
+
+
 def transfer_faults(framework: str, component: Mapping[str, Any]) -> list[str]:
     """What is wrong with how a prefill or decode worker moves KV blocks; empty when all is right."""
     limits = _container(component).get("resources", {}).get("limits", {})
     over_efa = EFA in limits
-    words, environment = _words(component), _environment(component)
+    environment = _environment(component)
     if framework == "vllm":
-        match = re.search(r"--kv-transfer-config[ =]'?(\{.*?\}\}|\{.*?\})'?(?: |$)", words)
         try:
-            config = json.loads(match.group(1)) if match else {}
+            config = json.loads(_argument(component, "--kv-transfer-config") or "{}")
         except ValueError:
             return ["its --kv-transfer-config is not JSON; let the program write it"]
         extra = config.get("kv_connector_extra_config") or {}
