@@ -155,3 +155,40 @@ def test_tags_reach_what_karpenter_launches() -> None:
             tags = json.loads(tags) if isinstance(tags, str) else tags
             assert dict(tags["tags"]).items() <= dict(item.manifest["spec"]["tags"]).items()
             assert {"project", "stack"} <= set(item.manifest["spec"]["tags"])
+
+
+def test_what_drains_is_given_time(every: Graph) -> None:
+    """The engine's own limit is ten minutes: a pool that still drains is reported as failed, and the destroy stops there."""
+    for node in every.of("kubernetes:karpenter.sh/v1:NodePool"):
+        assert node.timeouts["delete"] == "45m"
+    for node in every.of("kubernetes:nvidia.com/v1beta1:DynamoGraphDeployment"):
+        assert node.timeouts["delete"] == "30m"
+    for node in every.of("kubernetes:batch/v1:Job"):
+        assert int(node.timeouts["create"].removesuffix("m")) >= 5
+
+
+def test_a_download_may_take_what_the_stack_says() -> None:
+    file = stackfile.read("mocker-local")
+    config = json.loads(json.dumps(dict(file.config)))
+    config["dynamo-eks:models"]["qwen3-0-6b"]["download"]["timeoutMinutes"] = 345
+    graph = record("mocker-local", config, at=AT)
+    (job,) = [node for node in graph.of("kubernetes:batch/v1:Job") if node.name.startswith("cache")]
+    assert job.timeouts["create"] == "345m"
+
+
+def test_protection_is_released_by_its_settings_alone() -> None:
+    """Otherwise a stack can never be destroyed, or is destroyed by accident."""
+    file = stackfile.read("p5-reserved")
+    config = json.loads(json.dumps(dict(file.config)))
+    config["dynamo-eks:cluster"].update(protect=False, deletionProtection=False)
+    config["dynamo-eks:storage"] = {"efs": {"protect": False}}
+    config["dynamo-eks:capacity"]["pools"]["reserved"]["reservations"][0]["protect"] = False
+    graph = record("p5-reserved", config, at=AT)
+    assert [node.key for node in graph if node.protect] == []
+    assert {verdict.subject for verdict in judge(graph) if verdict.id == "protected"} >= {"files-efs"}
+    kept = {node.type for node in recorded("p5-reserved") if node.protect}
+    assert {
+        "aws:ec2/capacityReservation:CapacityReservation",
+        "aws:efs/fileSystem:FileSystem",
+        "aws:kms/key:Key",
+    } <= kept
