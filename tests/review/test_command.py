@@ -84,5 +84,5 @@ def test_preview_is_a_choice() -> None:
 def test_two_processes_print_the_same() -> None:
     """The SDK's sets and protobuf's maps have another order in each process; a plan that follows them cannot be diffed."""
     words = [sys.executable, "-m", "review", "--stack", "mocker-local", "--format", "json"]
-    first, second = (subprocess.Popen(words, stdout=subprocess.PIPE, cwd=stackfile.ROOT) for _ in range(2))
-    assert first.communicate()[0] == second.communicate()[0] != b""
+    other = subprocess.run(words, capture_output=True, text=True, cwd=stackfile.ROOT, check=True).stdout
+    assert run(*words[3:]) == (0, other) != (0, "")

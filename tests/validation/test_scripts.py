@@ -59,7 +59,7 @@ def run(script: str, folder: Path, url: str, **environment: str) -> tuple[int, s
         [sys.executable, "-S", str(SCRIPTS / f"{script}.py")],
         capture_output=True, text=True, timeout=30, check=False,
         env={**os.environ, "SERVICE_ACCOUNT_DIR": str(folder), "KUBERNETES_API": url, "TERMINATION_LOG": str(log),
-             "POLL_S": "0.02", "TIMEOUT_S": "0.3", **environment},
+             "POLL_S": "0.02", "TIMEOUT_S": "0.15", **environment},
     )  # fmt: skip
     return done.returncode, done.stdout, log.read_text() if log.exists() else ""
 
