@@ -80,6 +80,7 @@ PAIRS = [
     ("g7e-staging", (SERVICE, "vllm-disagg-efa"), (POOL, "gpu"), "the load balancer drains its targets while they live"),
     ("p5-reserved", (POOL, "reserved"), (RESERVATION, ""), "instances on a cancelled reservation go on at the on-demand price"),
     ("p5-reserved", (GRAPH, "trtllm-block"), (POOL, "block"), "the block's nodes would be drained under the workers"),
+    ("g6e-dev", (NAMESPACE, "platform"), (STORAGE, "ebs"), "volumes of the platform's namespace are deleted with their class's parameters"),
     ("g6e-dev", (JOB, "platform-check"), (RELEASE, "platform"), "made the other way round, the check asks for kinds that nobody has installed yet, and `up` fails"),
     ("g6e-dev", (GRAPH, ""), (JOB, "platform-check"), "a graph made before its kind is served fails with a message about something else"),
     ("g6e-dev", (RELEASE, "platform"), (STORAGE, "ebs"), "a chart's volume claims bind to the default class, or wait for ever (aws-samples/aws-do-eks #37)"),

@@ -193,3 +193,9 @@ def test_protection_is_released_by_its_settings_alone() -> None:
         "aws:efs/fileSystem:FileSystem",
         "aws:kms/key:Key",
     } <= kept
+
+
+def test_fixed_names_make_way_before_they_are_taken_again(every: Graph) -> None:
+    """A replacement made first collides with the old object's name, and `up` fails there for ever."""
+    for type_ in ("kubernetes:storage.k8s.io/v1:StorageClass", "kubernetes:nvidia.com/v1beta1:DynamoGraphDeployment"):
+        assert all(node.delete_before_replace for node in every.of(type_))
