@@ -120,3 +120,106 @@ def check_pair(dynamo: str, kubernetes: str) -> str | None:
     if dynamo.startswith("1.4.") and (major, minor) > (1, 35):
         return f"1.5.0 or newer with Kubernetes {kubernetes}; 1.4 was released before it and is tested up to 1.35"
     return None
+
+
+# --- UltraServers ----------------------------------------------------------------------------------------------------
+
+AMI_RELEASES: Mapping[str, str] = {
+    "1.34": "1.34.10-20260903",
+    "1.35": "1.35.7-20260911",
+    "1.36": "1.36.3-20260911",
+}
+"""Release of the EKS AMI AL2023_ARM_64_NVIDIA by Kubernetes version. Pinned before v20260917, the first one with two
+driver branches that chooses between them at boot (awslabs/amazon-eks-ami #2768); all of these run R580."""
+
+AMI_FLOOR = 20251103
+"""Oldest AMI for P6e-GB200, by its date: the first with driver 580 and kernel 6.12 (EKS User Guide, P6e-GB200)."""
+
+P6E_DRIVER_BRANCH = 580
+"""Driver branch that P6e-GB200 runs on. R595 dropped the topology override that GPUDirect over EFA needs there, and NCCL
+aborts (NVIDIA/aicr #2383). Lift it when an R595 release is shown to work on P6e."""
+
+HYBRID_ADDONS: Mapping[str, Mapping[str, str]] = {
+    "1.34": {
+        "vpc-cni": "v1.22.4-eksbuild.3",
+        "kube-proxy": "v1.34.6-eksbuild.21",
+        "eks-pod-identity-agent": "v1.3.10-eksbuild.3",
+        "coredns": "v1.12.4-eksbuild.29",
+    },
+    "1.35": {
+        "vpc-cni": "v1.22.4-eksbuild.3",
+        "kube-proxy": "v1.35.3-eksbuild.21",
+        "eks-pod-identity-agent": "v1.3.10-eksbuild.3",
+        "coredns": "v1.13.2-eksbuild.21",
+    },
+}
+"""EKS add-ons that managed nodes need and Auto Mode nodes bring themselves, by Kubernetes version. Versions that were
+listed together for it in September 2026; `aws eks describe-addon-versions --kubernetes-version 1.35` lists newer ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChartRelease:
+    """One version of a Helm chart."""
+
+    name: str
+    version: str
+    """As the repository spells it, some with a `v`."""
+    repository: str | None
+    """Helm repository; None for a chart given by its `oci://` reference."""
+    reference: str
+    """What the release names as its chart."""
+    why: str
+
+
+_NVIDIA = "https://helm.ngc.nvidia.com/nvidia"
+
+GPU_OPERATOR: Mapping[str, ChartRelease] = {
+    "26.3.3": ChartRelease(
+        "gpu-operator", "v26.3.3", _NVIDIA, "gpu-operator",
+        "default: the first whose device plugin mounts neither GDRCopy nor MOFED by itself (0.19.3), which broke EFA",
+    ),
+    "26.7.0": ChartRelease(
+        "gpu-operator", "v26.7.0", _NVIDIA, "gpu-operator",
+        "newest whose chart could be read; its own driver container is R595, so the AMI's driver is a must",
+    ),
+}  # fmt: skip
+"""GPU Operator releases (NVIDIA GPU Operator release notes; EKS User Guide, device plugin page, for the floor)."""
+
+DRA_DRIVER: Mapping[str, ChartRelease] = {
+    "0.4.1": ChartRelease(
+        "dra-driver-nvidia-gpu", "0.4.1", None,
+        "oci://registry.k8s.io/dra-driver-nvidia/charts/dra-driver-nvidia-gpu",
+        "default: survives node reboots (kubernetes-sigs/dra-driver-nvidia-gpu #951, #1080), numNodes optional",
+    ),
+    "25.12.0": ChartRelease(
+        "nvidia-dra-driver-gpu", "25.12.0", _NVIDIA, "nvidia-dra-driver-gpu",
+        "last of the old numbering and the old name, for clusters that have it; older than 0.4.1 in spite of its number",
+    ),
+}  # fmt: skip
+"""DRA driver releases. Going from 25.12.0 to 0.4.1 replaces the release: drain the racks first."""
+
+EFA_PLUGIN: Mapping[str, ChartRelease] = {
+    "0.5.30": ChartRelease(
+        "aws-efa-k8s-device-plugin", "0.5.30", "https://aws.github.io/eks-charts", "aws-efa-k8s-device-plugin",
+        "newest whose values could be read; P6e-GB200 is in its list of types from 0.5.14 on",
+    ),
+}  # fmt: skip
+
+KAI_REFERENCE = "oci://ghcr.io/kai-scheduler/kai-scheduler/kai-scheduler"
+GROVE_REFERENCE = "oci://ghcr.io/ai-dynamo/grove/grove-charts"
+"""Charts of the gang scheduler; their versions are the floors of the Dynamo release (`grove_floor`, `kai_floor`)."""
+
+MPI_OPERATOR = "0.8.0"
+"""Runs the bandwidth tests of the verification ladder; it has no chart, but one manifest for each release."""
+
+MPI_OPERATOR_MANIFEST = (
+    f"https://raw.githubusercontent.com/kubeflow/mpi-operator/v{MPI_OPERATOR}/deploy/v2beta1/mpi-operator.yaml"
+)
+
+
+def chart_release(table: Mapping[str, ChartRelease], version: str | None) -> ChartRelease:
+    """A release of a chart, the first of its table by default; ValueError names those there are."""
+    chosen = version or next(iter(table))
+    if chosen not in table:
+        raise ValueError(f"version {chosen} is not supported; choose one of {', '.join(table)}")
+    return table[chosen]

@@ -13,12 +13,14 @@ from typing import Any
 import pulumi
 
 from components import catalog, sizing
-from components.dynamo import download, exposure, manifest
+from components.capacity.ultraservers import Rack
+from components.dynamo import compute_domain, download, exposure, manifest
 from components.dynamo.graph import DynamoGraph, DynamoGraphArgs
 from components.dynamo.model_cache import ModelCache, ModelCacheArgs
 from components.dynamo.namespace import PULL_SECRET, TOKEN_SECRET, GraphNamespace, GraphNamespaceArgs, RegistryLogin
 from components.dynamo.platform import DynamoPlatform, DynamoPlatformArgs
 from components.dynamo.values import platform_values
+from components.scheduling import gang as gang_objects
 from components.validation.platform_check import PlatformCheck, PlatformCheckArgs
 from components.validation.smoke import SmokeTest, SmokeTestArgs
 from stacks.models import Graph
@@ -38,6 +40,14 @@ class Place:
     zone_names: Mapping[str, str] = field(default_factory=dict)
     pools: Mapping[str, list[pulumi.Resource]] = field(default_factory=dict)
     """GPU pools by name, as what depends on them."""
+    racks: Mapping[str, Rack] = field(default_factory=dict)
+    """UltraServers by name."""
+    rack_ready: Mapping[str, list[pulumi.Resource]] = field(default_factory=dict)
+    """What graphs on an UltraServer wait for: its nodes, and the rungs of its verification ladder."""
+    gpu_stack: list[pulumi.Resource] = field(default_factory=list)
+    """DRA driver, GPU Operator and EFA plugin; empty without UltraServers."""
+    local_zone_class: str | None = None
+    """Storage class of graphs on an UltraServer in a Local Zone, which has no mount target."""
     outputs: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -81,7 +91,9 @@ def aws_place(settings: Settings) -> Place:
     # Default tags live on the provider: no resource can forget them.
     account = aws.Provider("aws", region=region, default_tags=aws.ProviderDefaultTagsArgs(tags=tags(settings)))
     in_aws = pulumi.ResourceOptions(providers=[account])
-    network = _network(settings, account)
+    racks = {name: sizing.rack(name, given) for name, given in settings.capacity.ultra_servers.items()}
+    blocks = _blocks(racks, account)
+    network = _network(settings, account, racks, blocks)
     cluster = AutoModeCluster(
         "main",
         AutoModeClusterArgs(
@@ -131,17 +143,28 @@ def aws_place(settings: Settings) -> Place:
     )
     classes = StorageClasses(
         "storage",
-        StorageClassesArgs(efs_file_system_id=files.file_system_id, efs_ready=[*addons.ready, *files.ready]),
+        StorageClassesArgs(
+            efs_file_system_id=files.file_system_id,
+            efs_ready=[*addons.ready, *files.ready],
+            local_zone_mounts=_mounts(racks, blocks, network),
+        ),
         in_cluster,
     )
     pools = _pools(settings, network, cluster, in_cluster)
+    ready = [*cluster.ready, *network.egress, *addons.ready, *files.ready, *classes.ready]
+    placed = _ultra_servers(settings, racks, network, cluster, ready, in_cluster)
     return Place(
         provider=provider,
         storage_class=EFS_CLASS,
-        ready=[*cluster.ready, *network.egress, *addons.ready, *files.ready, *classes.ready],
+        ready=ready,
         zone_names=network.zone_names,
         pools=pools,
+        racks=racks,
+        rack_ready=placed.rack_ready,
+        gpu_stack=placed.gpu_stack,
+        local_zone_class=classes.local_zone_class_name,
         outputs={
+            **placed.outputs,
             "cluster": cluster.cluster_name,
             "kubeconfigCommand": update_command(settings.cluster_name, region),
             "region": region,
@@ -151,18 +174,55 @@ def aws_place(settings: Settings) -> Place:
     )
 
 
-def _network(settings: Settings, account: Any) -> Any:
+def _blocks(racks: Mapping[str, Rack], account: Any) -> dict[str, Any]:
+    """Capacity Blocks of the stack, read before anything else: their zones shape the network."""
+    if not racks:
+        return {}
+    from components.capacity.capacity_block import CapacityBlock, CapacityBlockArgs
+
+    in_aws = pulumi.ResourceOptions(providers=[account])
+    return {
+        name: CapacityBlock(f"block-{name}", CapacityBlockArgs(rack=rack, provider=account), in_aws)
+        for name, rack in racks.items()
+    }
+
+
+def _mounts(racks: Mapping[str, Rack], blocks: Mapping[str, Any], network: Any) -> str | None:
+    """Name of the zone whose mount target UltraServers in a Local Zone use; None where every zone has its own."""
+    zones = {block.zone.zone_id: block.zone for block in blocks.values() if block.zone.type != "availability-zone"}
+    for zone in zones.values():
+        parent = zone.parent_zone_id if zone.parent_zone_id in network.zone_names else min(network.zone_names)
+        return network.zone_names[parent]
+    return None
+
+
+def _network(settings: Settings, account: Any, racks: Mapping[str, Rack], blocks: Mapping[str, Any]) -> Any:
     from components.network.existing import ExistingNetwork, ExistingNetworkArgs, SubnetPair
     from components.network.lookup import read_zones
-    from components.network.network import Network, NetworkArgs
+    from components.network.network import Network, NetworkArgs, RackZone
+    from components.network.rack_zones import closed_zones, nat_zone
     from components.network.zones import choose
 
     config, in_aws = settings.network, pulumi.ResourceOptions(providers=[account])
     if config.existing is not None:
         pairs = {zone: SubnetPair(pair.private, pair.public) for zone, pair in sorted(config.existing.subnets.items())}
+        nodes: dict[str, int] = {}
+        for rack in racks.values():
+            nodes[rack.zone_id] = nodes.get(rack.zone_id, 0) + rack.nodes
         return ExistingNetwork(
-            "network", ExistingNetworkArgs(vpc_id=config.existing.vpc_id, subnets=pairs), account, in_aws
+            "network",
+            ExistingNetworkArgs(
+                vpc_id=config.existing.vpc_id,
+                subnets=pairs,
+                rack_subnets=config.existing.ultra_server_subnets,
+                rack_nodes=nodes,
+            ),
+            account,
+            in_aws,
         )
+    standing = {block.zone.zone_id: block.zone for block in blocks.values()}
+    if closed := closed_zones(list(standing.values()), config.local_zones.opt_in):
+        raise pulumi.RunError(closed)
     try:
         zones = choose(read_zones(account), config.zones)
     except ValueError as error:
@@ -176,6 +236,17 @@ def _network(settings: Settings, account: Any) -> Any:
             nat=config.nat,
             interface_endpoints=config.interface_endpoints,
             flow_log_retention_days=config.flow_logs.retention_days if config.flow_logs else None,
+            rack_zones=[
+                RackZone(
+                    zone_id=zone.zone_id,
+                    name=zone.name,
+                    group=zone.group,
+                    type=zone.type,
+                    nat_zone_id=nat_zone(config.local_zones.nat_zone, zone, [item.zone_id for item in zones]),
+                )
+                for zone in standing.values()
+            ],
+            opt_in=config.local_zones.opt_in,
         ),
         in_aws,
     )
@@ -243,6 +314,162 @@ def _pools(
     return made
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Racks:
+    rack_ready: Mapping[str, list[pulumi.Resource]] = field(default_factory=dict)
+    gpu_stack: list[pulumi.Resource] = field(default_factory=list)
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _ultra_servers(
+    settings: Settings,
+    racks: Mapping[str, Rack],
+    network: Any,
+    cluster: Any,
+    ready: list[pulumi.Resource],
+    in_cluster: pulumi.ResourceOptions,
+) -> _Racks:
+    """Nodes of every UltraServer, NVIDIA's stack on them, and the ladder that proves each rack."""
+    if not racks:
+        return _Racks()
+    from components.capacity.rack_role import RackRole
+    from components.capacity.ultraserver_nodes import UltraServerNodes, UltraServerNodesArgs
+    from components.cluster.hybrid_addons import HybridAddons, HybridAddonsArgs
+
+    version = settings.cluster.version
+    hybrid = HybridAddons(
+        "hybrid",
+        HybridAddonsArgs(cluster_name=cluster.cluster_name, versions=catalog.HYBRID_ADDONS[version]),
+        in_cluster,
+        depends_on=[*cluster.ready, *network.egress],
+    )
+    role = RackRole("racks", in_cluster)
+    nodes = {}
+    for name, rack in racks.items():
+        given = settings.capacity.ultra_servers[name]
+        nodes[name] = UltraServerNodes(
+            f"nodes-{name}",
+            UltraServerNodesArgs(
+                rack=rack,
+                now=settings.at,
+                cluster_name=cluster.cluster_name,
+                node_role_arn=role.role_arn,
+                subnet_id=network.rack_subnet_ids[rack.zone_id],
+                security_group_ids=[cluster.cluster_security_group_id, network.efa_security_group_id],
+                kubernetes_version=version,
+                ami_release=given.ami_release or catalog.AMI_RELEASES[version],
+                root_volume_gib=given.root_volume_gib,
+                node_repair=given.node_repair,
+                protect=given.protect,
+                tags=tags(settings),
+                node_access=[*role.ready, *hybrid.ready, *cluster.ready, *network.egress],
+            ),
+            in_cluster,
+        )
+    groups = [resource for item in nodes.values() for resource in item.ready]
+    stack = _gpu_stack(settings, racks, [*ready, *groups], in_cluster)
+    rack_ready, verified = _ladders(settings, racks, nodes, stack, in_cluster)
+    windows = {
+        name: {"start": rack.window.start.isoformat(), "drain": rack.window.drain_at.isoformat(),
+               "end": rack.window.end.isoformat(), "nodeGroup": nodes[name].node_group_name,
+               "verification": verified.get(name, {})}
+        for name, rack in racks.items()
+    }  # fmt: skip
+    return _Racks(rack_ready=rack_ready, gpu_stack=stack, outputs={"ultraServers": windows})
+
+
+def _gpu_stack(
+    settings: Settings,
+    racks: Mapping[str, Rack],
+    depends_on: list[pulumi.Resource],
+    in_cluster: pulumi.ResourceOptions,
+) -> list[pulumi.Resource]:
+    """DRA driver first, whose ComputeDomain CRD must be the one that is installed; then operator and EFA plugin."""
+    from components.gpu import values
+    from components.gpu.dra_driver import DraDriver, DraDriverArgs
+    from components.gpu.efa_plugin import EfaPlugin, EfaPluginArgs
+    from components.gpu.gpu_operator import GpuOperator, GpuOperatorArgs
+
+    config, names = settings.gpu, sorted(racks)
+    dra = catalog.chart_release(catalog.DRA_DRIVER, config.dra_driver.version)
+    operator = catalog.chart_release(catalog.GPU_OPERATOR, config.operator.version)
+    plugin = catalog.chart_release(catalog.EFA_PLUGIN, config.efa_plugin.version)
+    driver = DraDriver(
+        "dra-driver",
+        DraDriverArgs(
+            chart=dra,
+            values=values.merged(
+                values.dra_driver(dra.version, settings.cluster.version, names), config.dra_driver.values
+            ),
+        ),
+        in_cluster,
+        depends_on=depends_on,
+    )
+    made = GpuOperator(
+        "gpu-operator",
+        GpuOperatorArgs(
+            chart=operator,
+            values=values.merged(
+                values.gpu_operator(operator.version.removeprefix("v"), names, monitors=settings.dynamo.pod_monitors),
+                config.operator.values,
+            ),
+        ),
+        in_cluster,
+        depends_on=[*depends_on, *driver.ready],
+    )
+    efa = EfaPlugin(
+        "efa-plugin",
+        EfaPluginArgs(chart=plugin, values=values.merged(values.efa_plugin(), config.efa_plugin.values)),
+        in_cluster,
+        depends_on=depends_on,
+    )
+    return [*driver.ready, *made.ready, *efa.ready]
+
+
+def _ladders(
+    settings: Settings,
+    racks: Mapping[str, Rack],
+    nodes: Mapping[str, Any],
+    stack: list[pulumi.Resource],
+    in_cluster: pulumi.ResourceOptions,
+) -> tuple[dict[str, list[pulumi.Resource]], dict[str, Any]]:
+    """What graphs on each rack wait for, and what the rungs said."""
+    from components.validation.ladder import VerificationLadder, VerificationLadderArgs
+    from components.validation.ladder_objects import MEASURED, RackUnderTest
+    from components.validation.mpi_operator import MpiOperator, MpiOperatorArgs
+
+    given = settings.capacity.ultra_servers
+    operator: list[pulumi.Resource] = []
+    if any(rung in MEASURED for name in racks for rung in given[name].verify):
+        operator = MpiOperator("mpi-operator", MpiOperatorArgs(), in_cluster, depends_on=stack).ready
+    ready, results = {}, {}
+    for name, rack in racks.items():
+        ladder = VerificationLadder(
+            f"verify-{name}",
+            VerificationLadderArgs(
+                rack=RackUnderTest(
+                    rack=name,
+                    reservation=rack.reservation,
+                    ultraserver_type=rack.type,
+                    instance_type=rack.instance_type,
+                    nodes=rack.nodes,
+                    efa_per_node=rack.efa_interfaces,
+                    hugepages_mib=rack.huge_pages_mib,
+                    driver_branch=settings.gpu.driver_branch,
+                    gpus_per_node=rack.machine.gpus,
+                    namespace=f"verify-{name}",
+                ),
+                check_image=catalog.PYTHON_IMAGE,
+                rungs=given[name].verify,
+            ),
+            in_cluster,
+            depends_on=[*nodes[name].ready, *stack, *operator],
+        )
+        ready[name] = [*nodes[name].ready, *stack, *ladder.ready]
+        results[name] = ladder.results
+    return ready, results
+
+
 def serving(settings: Settings, place: Place) -> Serving:
     """Dynamo platform, model caches and graphs."""
     config, in_cluster = settings.dynamo, pulumi.ResourceOptions(providers=[place.provider])
@@ -254,6 +481,7 @@ def serving(settings: Settings, place: Place) -> Serving:
         registry = RegistryLogin(
             server=pull.server, username=pull.username, password=settings.secrets["imagePullPassword"]
         )
+    gang = _gang(settings, place, release, in_cluster)
     platform = DynamoPlatform(
         "platform",
         DynamoPlatformArgs(
@@ -265,12 +493,14 @@ def serving(settings: Settings, place: Place) -> Serving:
                 pod_monitors=config.pod_monitors,
                 prometheus_endpoint=config.prometheus_endpoint,
                 image_pull_secrets=[pull_name] if pull_name else [],
+                gang_scheduling=bool(gang),
             ),
         ),
         in_cluster,
-        depends_on=place.ready,
+        # The GPU stack outlives the operator, which ends the graphs, whose claims the DRA driver takes back.
+        depends_on=[*place.ready, *place.gpu_stack, *gang],
     )
-    operator = list(platform.ready)
+    operator = [*platform.ready, *gang]
     if config.check:
         check = PlatformCheck(
             "platform-check",
@@ -286,7 +516,7 @@ def serving(settings: Settings, place: Place) -> Serving:
             GraphNamespaceArgs(
                 namespace=namespace,
                 caches=settings.storage.caches,
-                storage_class=place.storage_class,
+                storage_class=_class_of(settings, place, namespace),
                 access_mode=settings.storage.access_mode,
                 size_gib=settings.storage.cache_size_gib,
                 hugging_face_token=settings.secrets.get("huggingFaceToken"),
@@ -303,6 +533,34 @@ def serving(settings: Settings, place: Place) -> Serving:
             caches[graph.namespace, graph.model], pull_name, in_cluster,
         )  # fmt: skip
     return Serving(outputs=outputs)
+
+
+def _class_of(settings: Settings, place: Place, namespace: str) -> str:
+    """Storage class of a namespace's caches: one for all of its pods, reachable from a Local Zone if any is there."""
+    there = any(manifest.on_rack(graph) for graph in settings.graphs.values() if graph.namespace == namespace)
+    return place.local_zone_class if there and place.local_zone_class else place.storage_class
+
+
+def _gang(
+    settings: Settings, place: Place, release: catalog.DynamoRelease, in_cluster: pulumi.ResourceOptions
+) -> list[pulumi.Resource]:
+    """The gang scheduler, where a graph of the stack needs it."""
+    graphs = settings.graphs.values()
+    if not any(manifest.ganged(graph) for graph in graphs):
+        return []
+    from components.scheduling.gang_scheduler import GangScheduler, GangSchedulerArgs
+
+    return GangScheduler(
+        "gang",
+        GangSchedulerArgs(
+            kai_version=release.kai_floor,
+            grove_version=release.grove_floor,
+            gpus=sum(rack.gpus for rack in place.racks.values()),
+            auto_mnnvl=any(graph.compute_domain == "groveAuto" for graph in graphs),
+        ),
+        in_cluster,
+        depends_on=[*place.ready, *place.gpu_stack],
+    ).ready
 
 
 def _caches(
@@ -354,12 +612,16 @@ def _graph(
         model,
         manifest.Surroundings(
             release=catalog.dynamo_release(settings.dynamo.version),
-            machine=sizing.machine_of(graph, settings.capacity.pools.get(placed or "")),
+            machine=sizing.machine_of(graph, settings.capacity.pools.get(placed or ""), place.racks),
             zone_names=place.zone_names,
             image_pull_secret=pull_secret,
             caches=frozenset(settings.storage.caches),
+            queue=gang_objects.QUEUE,
+            topology=gang_objects.TOPOLOGY,
+            rack_domain=gang_objects.RACK_DOMAIN,
         ),
     )
+    racks = [rack.name for rack in sizing.racks_of(graph, place.racks)] if manifest.on_rack(graph) else []
     outside = graph.exposure
     balancer = None
     if outside.type == "nlb":
@@ -368,12 +630,19 @@ def _graph(
         )
     made = DynamoGraph(
         f"graph-{name}",
-        DynamoGraphArgs(manifest=rendered, load_balancer=balancer),
+        DynamoGraphArgs(manifest=rendered, compute_domains=compute_domain.domains(name, graph), load_balancer=balancer),
         in_cluster,
-        depends_on=[*operator, *namespace, *cache, *place.pools.get(placed or "", [])],
+        depends_on=[
+            *operator,
+            *namespace,
+            *cache,
+            *place.pools.get(placed or "", []),
+            *(resource for rack in racks for resource in place.rack_ready[rack]),
+        ],
     )
     served = manifest.served_name(graph, model)
     if graph.smoke_test is not None:
+        # On a rack these are the two highest rungs of its ladder, so that a failure says which of the two it was.
         SmokeTest(
             f"smoke-{name}",
             SmokeTestArgs(
@@ -385,6 +654,7 @@ def _graph(
                 image=catalog.PYTHON_IMAGE,
                 timeout_minutes=graph.smoke_test.timeout_minutes,
                 efa=graph.transport == "efa",
+                stages=("load", "completion") if racks else ("all",),
             ),
             in_cluster,
             depends_on=made.ready,

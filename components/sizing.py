@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from components.capacity import instances, node_spec
 from components.capacity.instances import Instance
-from components.dynamo.manifest import efa_count, roles
-from stacks.models import Graph, Pool
+from components.capacity.ultraservers import Rack
+from components.capacity.window import Window
+from components.dynamo.manifest import efa_count, on_rack, rack_of, roles
+from stacks.models import Graph, Pool, UltraServer
 
 
-def machine_of(graph: Graph, pool: Pool | None) -> Instance | None:
-    """The instance a graph's workers are sized for: the one stated, or the smallest its pool may launch that holds the
-    largest worker. None for graphs without GPUs."""
+def rack(name: str, given: UltraServer) -> Rack:
+    """An UltraServer of the settings. Raises ValueError for a window that cannot be."""
+    return Rack(
+        name=name,
+        reservation=given.reservation,
+        type=given.type,
+        zone_id=given.zone,
+        instance_type=given.instance_type,
+        efa_interfaces=given.efa_interfaces,
+        huge_pages_mib=given.huge_pages_mib,
+        window=Window(start=given.start, end=given.end, drain_minutes=given.drain_minutes),
+    )
+
+
+def racks_of(graph: Graph, racks: Mapping[str, Rack]) -> list[Rack]:
+    """UltraServers a graph may run on: those its roles name, or all of them."""
+    if graph.placement.any_ultra_server:
+        return list(racks.values())
+    names = dict.fromkeys(rack_of(graph, role) for role in roles(graph))
+    return [racks[name] for name in names if name in racks]
+
+
+def machine_of(graph: Graph, pool: Pool | None, racks: Mapping[str, Rack] | None = None) -> Instance | None:
+    """The instance a graph's workers are sized for: a node of its UltraServer, the one stated, or the smallest its pool may
+    launch that holds the largest worker. None for graphs without GPUs."""
+    if on_rack(graph):
+        # All racks of a graph hold the same machines; the settings refuse others.
+        return next((item.machine for item in racks_of(graph, racks or {})), None)
     if graph.placement.instance_type:
         return instances.instance(graph.placement.instance_type)
     gpus = max((worker.gpus for worker in roles(graph).values()), default=0)

@@ -29,6 +29,7 @@ from pulumi.runtime.stack import run_in_stack
 
 from review.answers import Answers, ChildProperty, ChildReference, Computed
 from review.graph import SECRET, UNKNOWN, Graph, Node, Read
+from stacks.settings import CLOCK
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = "dynamo-eks"
@@ -349,15 +350,23 @@ class Monitor(MockMonitor):
 
 
 @contextlib.contextmanager
-def _hermetic() -> Iterator[None]:
-    """Hide what the operator's shell would leak into a recording (credentials, kubeconfig, provider switches)."""
-    hidden = {key: os.environ.pop(key) for key in list(os.environ) if key.startswith(("AWS_", "PULUMI_", "KUBE"))}
+def _hermetic(at: datetime | None) -> Iterator[None]:
+    """Hide what the operator's shell would leak into a recording (credentials, kubeconfig, provider switches), and set the
+    program's clock."""
+    hidden = {
+        key: os.environ.pop(key)
+        for key in list(os.environ)
+        if key.startswith(("AWS_", "PULUMI_", "KUBE")) or key == CLOCK
+    }
+    if at is not None:
+        os.environ[CLOCK] = at.isoformat()
     # An f-string over an Output would print its repr into a manifest; raising is what both plan and tests want.
     os.environ["PULUMI_ERROR_OUTPUT_STRING"] = "true"
     try:
         yield
     finally:
         os.environ.pop("PULUMI_ERROR_OUTPUT_STRING", None)
+        os.environ.pop(CLOCK, None)
         os.environ.update(hidden)
 
 
@@ -408,7 +417,7 @@ def record(
     loop = asyncio.new_event_loop()
     loop.set_default_executor(_Inline())
     asyncio.set_event_loop(loop)
-    with _hermetic():
+    with _hermetic(at):
         pulumi.runtime.set_all_config(wire, list(secret_keys))
         runtime_settings.ROOT.set(None)
         runtime_settings.configure(

@@ -216,7 +216,8 @@ class _Walker:
         if type_ == "any" or value in (UNKNOWN, SECRET):
             return
         if value is None:
-            if not shape.get("nullable"):
+            # A chart's value set to null takes the chart's default away.
+            if not shape.get("nullable") and self.word != "value":
                 self._wrong(value, type_, path)
             return
         if type_ == "object":

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from components.capacity import instances
+from components.capacity.ultraservers import RACK_LABEL, RACK_MARK
 from components.dynamo.expected_pods import ExpectedPod, expected_pods, fits
 from review.graph import Graph, KubernetesObject
 from rules.model import Finding, Looked, rule
@@ -45,6 +46,11 @@ def _pools(graph: Graph) -> dict[str, Mapping[str, Any]]:
     return {item.name: item.manifest for item in graph.objects_of("NodePool")}
 
 
+def _on_rack(pod: ExpectedPod) -> bool:
+    """Whether the pod runs on an UltraServer, which rules/ultraservers.py judges."""
+    return RACK_LABEL in pod.node_selector or RACK_MARK in pod.node_selector
+
+
 def _count(pod: ExpectedPod, resource: str) -> int:
     return int(pod.requests.get(resource, 0))
 
@@ -64,7 +70,7 @@ def pod_fits(graph: Graph) -> Iterator[Finding | Looked]:
             seen.add(pod.component)
             subject = f"{item.address} {pod.component}"
             yield Looked(subject)
-            if not _count(pod, GPU):
+            if not _count(pod, GPU) or _on_rack(pod):
                 continue
             if pod.node_selector.get("karpenter.sh/nodepool", "") not in pools:
                 yield Finding(subject, "asks for GPUs and names no pool of this stack; set placement.pool")
@@ -219,12 +225,18 @@ def transfer_faults(framework: str, component: Mapping[str, Any]) -> list[str]:
     limits = _container(component).get("resources", {}).get("limits", {})
     over_efa = EFA in limits
     environment = _environment(component)
+    # What no engine says otherwise: with UCX's own variables blocks go over NVLink.
+    over_nvlink = environment.get("UCX_CUDA_IPC_ENABLE_MNNVL") == "y" and not over_efa
     if framework == "vllm":
         try:
             config = json.loads(_argument(component, "--kv-transfer-config") or "{}")
         except ValueError:
             return ["its --kv-transfer-config is not JSON; let the program write it"]
         extra = config.get("kv_connector_extra_config") or {}
+        if over_nvlink:
+            if extra.get("backends") != ["UCX"]:
+                return ['its KV transfer does not choose UCX ("backends"), which alone moves blocks over NVLink']
+            return []
         if extra.get("backends") != ["LIBFABRIC"]:
             return [
                 'its KV transfer does not choose LIBFABRIC ("backends"); the first token would take 100 s instead of 1 s'
@@ -235,6 +247,8 @@ def transfer_faults(framework: str, component: Mapping[str, Any]) -> list[str]:
     name = {"sglang": "SGLANG_DISAGGREGATION_NIXL_BACKEND", "trtllm": "TRTLLM_NIXL_KVCACHE_BACKEND"}.get(framework)
     if name and over_efa and environment.get(name) != "LIBFABRIC":
         return [f"lacks {name}=LIBFABRIC; KV blocks would go over TCP without a word"]
+    if name and over_nvlink and environment.get(name) != "UCX":
+        return [f"lacks {name}=UCX; KV blocks would not go over NVLink"]
     return []
 
 
@@ -267,7 +281,8 @@ def one_zone(graph: Graph) -> Iterator[Finding | Looked]:
                 continue
             subject = f"{item.address} {pod.component}"
             yield Looked(subject)
-            pinned = any(key.startswith("topology.") for key in pod.node_selector)
+            # An UltraServer is in one zone.
+            pinned = _on_rack(pod) or any(key.startswith("topology.") for key in pod.node_selector)
             terms = pod.affinity.get("podAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution", ())
             if not pinned and not any(term.get("topologyKey") == "topology.kubernetes.io/zone" for term in terms):
                 yield Finding(subject, "uses EFA without being kept in its graph's zone; set placement.sameZone")

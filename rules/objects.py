@@ -9,8 +9,11 @@ from review.graph import Graph, Node
 from rules.model import Finding, Looked, rule
 
 NAMESPACED_ANYWHERE = frozenset(
-    {"Namespace", "StorageClass", "NodePool", "NodeClass", "ClusterRole", "ClusterRoleBinding", "PriorityClass"}
-)
+    {
+        "Namespace", "StorageClass", "NodePool", "NodeClass", "ClusterRole", "ClusterRoleBinding", "PriorityClass",
+        "Queue", "Topology", "ClusterTopologyBinding",
+    }
+)  # fmt: skip
 """Kinds the program renders that live outside namespaces."""
 
 
@@ -31,9 +34,14 @@ def versions(graph: Graph) -> dict[str, str]:
     return found
 
 
+_TABLE_NAMES = {"grove-charts": "grove"}
+"""Charts whose table is named after their project."""
+
+
 def chart_of(node: Node) -> tuple[str, str]:
     """Chart name and version of a release; a packaged chart carries its version in its name."""
     reference = str(node.inputs.get("chart", "")).rsplit("/", 1)[-1]
+    reference = _TABLE_NAMES.get(reference, reference)
     match = re.fullmatch(r"(.+?)-v?(\d+\.\d+.*?)(?:\.tgz)?", reference)
     if match:
         return match[1], str(node.inputs.get("version") or match[2])

@@ -13,6 +13,7 @@ STATEFUL = {
     "aws:kms/key:Key": "cluster.protect",
     "aws:efs/fileSystem:FileSystem": "storage.efs.protect",
     "aws:ec2/capacityReservation:CapacityReservation": "capacity.pools.<pool>.reservations[].protect",
+    "aws:eks/nodeGroup:NodeGroup": "capacity.ultraServers.<name>.protect",
 }
 """Types that hold something that cannot be made again, with the setting that releases them."""
 
@@ -68,6 +69,13 @@ def mount_targets(graph: Graph) -> Iterator[Finding | Looked]:
         for node in graph.of("aws:ec2/routeTableAssociation:RouteTableAssociation")
         if node.inputs.get("routeTableId") in nat
     }
-    for subnet in sorted(filter(None, private)):
+    # Zones of UltraServers alone have no mount target: their pods are told which zone's to use.
+    racks = {
+        subnet
+        for node in graph.of("aws:eks/nodeGroup:NodeGroup")
+        if node.inputs.get("capacityType") == "CAPACITY_BLOCK"
+        for subnet in node.inputs.get("subnetIds") or ()
+    }
+    for subnet in sorted(filter(None, private - racks)):
         if zone_of.get(subnet) and zone_of[subnet] not in zones:
             yield Finding(str(zone_of[subnet]), "has private nodes and no mount target; their mounts would cross zones")

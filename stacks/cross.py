@@ -10,23 +10,28 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from components import catalog
 from components.capacity import instances
+from components.dynamo.manifest import on_rack, roles
 from components.network import endpoints
 from components.network.zones import REGION_ZONES, UNSUPPORTED_ZONE_IDS
+from stacks import cross_ultraservers
 from stacks.faults import Fault, one_of
 from stacks.models import (
     RESERVED_TAG,
     Capacity,
     Cluster,
     Dynamo,
+    Gpu,
     Graph,
     ModelSource,
     Network,
     Pool,
     Storage,
+    UltraServer,
     Worker,
 )
 
@@ -63,6 +68,12 @@ OWNED_ARGUMENTS: Mapping[str, str] = {
     "--tp-size": "tensorParallel",
     "--pipeline-parallel-size": "pipelineParallel",
     "--data-parallel-size": "dataParallel",
+    "--expert-parallel-size": "expertParallel",
+    "--ep-size": "expertParallel",
+    "--enable-expert-parallel": "expertParallel",
+    "--enable-dp-attention": "attentionDataParallel",
+    "--enable-attention-dp": "attentionDataParallel",
+    "--override-engine-args": "engine",
     "--disaggregation-mode": "prefill and decode",
     "--kv-transfer-config": "transport",
     "--disaggregation-transfer-backend": "transport",
@@ -84,10 +95,13 @@ class Draft:
     """Sections as written, to tell an absent key from a default."""
     broken: frozenset[str]
     secrets: frozenset[str]
+    at: datetime
+    """Moment to check for."""
     tags: Mapping[str, str] | None
     network: Network | None
     cluster: Cluster | None
     capacity: Capacity | None
+    gpu: Gpu | None
     storage: Storage | None
     dynamo: Dynamo | None
     models: Mapping[str, ModelSource]
@@ -100,6 +114,10 @@ class Draft:
     @property
     def pools(self) -> Mapping[str, Pool]:
         return self.capacity.pools if self.capacity else {}
+
+    @property
+    def ultra_servers(self) -> Mapping[str, UltraServer]:
+        return self.capacity.ultra_servers if self.capacity else {}
 
     @property
     def zone_ids(self) -> frozenset[str] | None:
@@ -133,7 +151,7 @@ def _place(draft: Draft) -> Iterator[Fault]:
     if draft.cluster is None:
         return
     if draft.cluster.existing:
-        for name in ("network", "capacity"):
+        for name in ("network", "capacity", "gpu"):
             if draft.given.get(name):
                 yield Fault(
                     name,
@@ -350,7 +368,7 @@ def _family(key: str, family: str, type_: str | None = None) -> Iterator[Fault]:
             key,
             "a family that EKS Auto Mode supports; P6e-GB200 needs a managed node group on an UltraServer block",
             given,
-            fix=one_of(family, instances.GPU_POOL_FAMILIES, "choose one of"),
+            fix="put the block under capacity.ultraServers",
         )
     elif family not in instances.GPU_POOL_FAMILIES:
         what = "a GPU family that EKS Auto Mode supports:"
@@ -525,11 +543,6 @@ def _graphs(draft: Draft) -> Iterator[Fault]:
         yield from _graph(draft, f"graphs.{name}", name, graph)
 
 
-def roles(graph: Graph) -> dict[str, Worker]:
-    """Worker roles of a graph that are given."""
-    return {role: worker for role in ("worker", "prefill", "decode") if (worker := getattr(graph, role)) is not None}
-
-
 def _graph(draft: Draft, key: str, name: str, graph: Graph) -> Iterator[Fault]:
     if graph.model not in draft.models and "models" not in draft.broken:
         yield Fault(f"{key}.model", one_of(graph.model, draft.models, "a key of models:"), graph.model)
@@ -541,7 +554,8 @@ def _graph(draft: Draft, key: str, name: str, graph: Graph) -> Iterator[Fault]:
     if aggregated and graph.transport != "none":
         yield Fault(f"{key}.transport", "none, since an aggregated graph transfers no KV blocks", graph.transport)
     if not aggregated and graph.transport == "none":
-        yield Fault(f"{key}.transport", "efa or tcp, since prefill hands KV blocks to decode", "none")
+        choices = "nvlink or efa" if on_rack(graph) else "efa or tcp"
+        yield Fault(f"{key}.transport", f"{choices}, since prefill hands KV blocks to decode", "none")
     if draft.dynamo and graph.namespace == draft.dynamo.namespace:
         yield Fault(f"{key}.namespace", "a namespace apart from the operator's (dynamo.namespace)", graph.namespace)
     if len(graph.namespace) + 1 + len(name) > 63:
@@ -619,7 +633,9 @@ def _environment(key: str, part: Any) -> Iterator[Fault]:
 
 def _worker(draft: Draft, key: str, graph: Graph, worker: Worker) -> Iterator[Fault]:
     yield from _environment(key, worker)
-    product = worker.tensor_parallel * worker.pipeline_parallel * worker.data_parallel
+    # Attention that is data-parallel inside the tensor-parallel group adds no ranks.
+    data_parallel = 1 if worker.attention_data_parallel else worker.data_parallel
+    product = worker.tensor_parallel * worker.pipeline_parallel * data_parallel
     if graph.backend == "mocker":
         if worker.gpus:
             yield Fault(f"{key}.gpus", "0, since the mocker computes nothing", worker.gpus)
@@ -627,12 +643,14 @@ def _worker(draft: Draft, key: str, graph: Graph, worker: Worker) -> Iterator[Fa
     if worker.gpus == 0:
         yield Fault(f"{key}.gpus", f"at least 1 for {graph.backend}; only the mocker runs without", 0)
         return
-    if product != worker.gpus:
+    parts = f"tensorParallel {worker.tensor_parallel} x pipelineParallel {worker.pipeline_parallel} x dataParallel {data_parallel}"
+    if worker.nodes == 1 and product != worker.gpus:
+        yield Fault(f"{key}.gpus", f"{product}: {parts}", worker.gpus)
+    elif product != worker.nodes * worker.gpus:
         yield Fault(
-            f"{key}.gpus",
-            f"{product}: tensorParallel {worker.tensor_parallel} x pipelineParallel {worker.pipeline_parallel} "
-            f"x dataParallel {worker.data_parallel}",
-            worker.gpus,
+            f"{key}.nodes",
+            f"nodes x gpus ({worker.nodes} x {worker.gpus} = {worker.nodes * worker.gpus}) equal to {product}: {parts}",
+            worker.nodes,
         )
     if graph.transport == "tcp" and worker.kv_buffer_device == "cuda":
         yield Fault(f"{key}.kvBufferDevice", "cpu with transport: tcp, which cannot read GPU memory", "cuda")
@@ -664,6 +682,8 @@ def _placement(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
                 )
         if graph.transport == "efa":
             yield Fault(f"{key}.transport", "tcp or none, since the mocker transfers nothing", "efa")
+        return
+    if on_rack(graph) and not draft.existing_cluster:
         return
     if draft.existing_cluster:
         yield Fault(
@@ -750,5 +770,6 @@ def _reserved_room(draft: Draft, key: str, graph: Graph, pool: Pool, machine: An
 
 
 _CHECKS: tuple[_Check, ...] = (
-    _place, _versions, _tags, _network, _capacity, _storage, _dynamo, _models, _graphs,
+    _place, _versions, _tags, _network, _capacity, cross_ultraservers.ultra_servers, cross_ultraservers.gpu_stack, _storage,
+    _dynamo, _models, _graphs, cross_ultraservers.graphs,
 )  # fmt: skip

@@ -87,6 +87,21 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 120 else f"{text[:117]}..."
 
 
+REASONS: Mapping[tuple[str, str], str] = {
+    (
+        "ultraServers",
+        "placementGroup",
+    ): "no placement group: a block's machines are placed already, and with one none starts",
+    ("ultraServers", "nodes"): "no count: the type says it, 9 or 18 nodes",
+    ("ultraServers", "count"): "no count: the type says it, 9 or 18 nodes",
+    (
+        "ultraServers",
+        "subnet",
+    ): "no subnet: one is made in the block's zone, or named in network.existing.ultraServerSubnets",
+    ("graphs", "numNodes"): "no count: a ComputeDomain has numNodes 0, and who claims a channel is in",
+}
+"""What to say of a key that people try and that is missing on purpose, by something above it and its name."""
+
 EXAMPLES: Mapping[str, str] = {
     "publicAccessCidrs": "publicAccessCidrs: [198.51.100.0/24]",
     "model": "model: qwen3-32b",
@@ -99,6 +114,10 @@ EXAMPLES: Mapping[str, str] = {
     "instanceType": "instanceType: p5.48xlarge",
     "zone": "zone: use1-az1",
     "count": "count: 1",
+    "reservation": "reservation: cr-0123456789abcdef0",
+    "type": "type: u-p6e-gb200x72",
+    "start": "start: 2026-12-01T11:30:00Z",
+    "end": "end: 2026-12-08T11:30:00Z",
     "vpcId": "vpcId: vpc-0123456789abcdef0",
     "subnets": "subnets: {use1-az1: {private: subnet-0123456789abcdef0}}",
     "private": "private: subnet-0123456789abcdef0",
@@ -121,6 +140,7 @@ PATTERNS: Mapping[str, str] = {
     r"^subnet-[0-9a-f]{8,17}$": "a subnet id, such as subnet-0123456789abcdef0",
     r"^vpc-[0-9a-f]{8,17}$": "a VPC id, such as vpc-0123456789abcdef0",
     r"^[a-zA-Z][a-zA-Z0-9-]{0,99}$": "an EKS cluster name: letters, digits and dashes, at most 100",
+    r"^1\.[0-9]{2}\.[0-9]+-20[0-9]{6}$": "a release of the EKS AMI in quotes, such as 1.35.7-20260911",
     r"^cr-[0-9a-f]{17}$": "a reservation id: cr- and 17 hexadecimal digits",
     r"^([0-9]|[1-9][0-9]|100)%$|^[0-9]+$": 'a count or a percentage in quotes, such as "1" or 10%',
     r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$": "a Hugging Face repository, such as Qwen/Qwen3-32B",
@@ -175,7 +195,8 @@ def from_pydantic(errors: Iterable[Mapping[str, Any]], section: str, keys_at: An
             continue
         if kind == "extra_forbidden":
             allowed = keys_at(path[:-1])
-            faults[key] = Fault(key, one_of(str(path[-1]), allowed, "no such key here, but"), given)
+            reason = next((REASONS[above, path[-1]] for above in path[:-1] if (above, path[-1]) in REASONS), None)
+            faults[key] = Fault(key, reason or one_of(str(path[-1]), allowed, "no such key here, but"), given)
             continue
         if kind == "string_pattern_mismatch":
             expected = PATTERNS.get(context["pattern"], f"text that matches {context['pattern']}")

@@ -97,11 +97,24 @@ class ExistingSubnets(Model):
     """Subnet for public load balancers; needed only when a graph is exposed publicly."""
 
 
+class LocalZones(Model):
+    """How subnets in the zones of UltraServers are reached. Those zones follow from `capacity.ultraServers`."""
+
+    opt_in: bool = False
+    """Opt the account in to the zone group of each UltraServer's Local Zone. It holds for the whole account, so it stays after destroy; without it the zone must be opted in already."""
+    nat_zone: ZoneId | None = None
+    """Zone whose NAT gateway they go out through; by default the Local Zone's parent, or the first zone with one."""
+
+
 class ExistingNetwork(Model):
     vpc_id: Annotated[str, StringConstraints(pattern=r"^vpc-[0-9a-f]{8,17}$")]
     """VPC to use. It is read and checked, never changed, except for one security group made in it."""
     subnets: dict[ZoneId, ExistingSubnets]
     """Subnets by zone id, at least two zones. Read and checked: zone, free addresses, role tags, routes."""
+    ultra_server_subnets: dict[ZoneId, Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]{8,17}$")]] = Field(
+        default_factory=dict
+    )
+    """Subnet of the nodes of UltraServers by zone id. Read and checked as the private ones are; never given to the control plane."""
 
 
 class Network(Model):
@@ -119,6 +132,7 @@ class Network(Model):
     """Ranges of the networks this VPC is or will be connected to (peering, transit gateway, VPN); an overlap is refused."""
     flow_logs: FlowLogs | None = None
     """Record the VPC's accepted and rejected connections in CloudWatch."""
+    local_zones: LocalZones = Field(default_factory=LocalZones)
     existing: ExistingNetwork | None = None
     """Use a VPC that is there already; then `cidr`, `zones`, `nat`, `interfaceEndpoints` and `flowLogs` must be absent."""
 
@@ -228,11 +242,73 @@ class Pool(Model):
     """Preference among pools that fit a pod; higher first."""
 
 
+RackName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=20)]
+"""20: with the stack's name and the block's id it makes the node group's name, which EKS lets have 63 characters."""
+
+
+class UltraServer(Model):
+    """One UltraServer: a prepaid Capacity Block of 9 or 18 P6e machines in one NVLink rack. It is never bought by this program."""
+
+    reservation: Annotated[str, StringConstraints(pattern=r"^cr-[0-9a-f]{17}$")]
+    """Capacity Reservation of the block. Another one is another node group: the new one is made before the old one goes."""
+    type: Literal["u-p6e-gb200x36", "u-p6e-gb200x72"]
+    """9 machines with 36 GPUs, or 18 with 72; compared with the reservation's count."""
+    zone: ZoneId
+    """Zone id of the block, such as that of a Local Zone; compared with what EC2 says of the reservation."""
+    start: Moment
+    """Start of the block, UTC. The node group has no nodes before; a scheduled action raises it at this very minute."""
+    end: Moment
+    """End of the block, UTC. EC2 takes the machines 60 minutes before. An extended block keeps its reservation: only this key moves."""
+    drain_minutes: Annotated[int, Field(ge=75, le=1440)] = 90
+    """Minutes before the end at which the nodes are drained and given back; less than 75 leaves no time to drain before EC2 takes them."""
+    instance_type: InstanceType = "p6e-gb200.36xlarge"
+    """Instance type in the block; its network cards must be in the program's table."""
+    efa_interfaces: Literal[4, 8] = 4
+    """EFA interfaces per node: 4 as EC2 advises, or one on every odd network card. The bandwidth is the same. Changing it replaces the nodes."""
+    ami_release: Annotated[str, StringConstraints(pattern=r"^1\.[0-9]{2}\.[0-9]+-20[0-9]{6}$")] | None = None
+    """Release of the EKS AMI (AL2023_ARM_64_NVIDIA), by default the one in components/catalog.py for the cluster's version. Changing it replaces the nodes."""
+    root_volume_gib: Annotated[int, Field(ge=50, le=16000)] = 200
+    """Encrypted gp3 root volume. Images and pods' files lie on the NVMe disks, joined as RAID0. Changing it replaces the nodes."""
+    huge_pages_mib: Annotated[int, Field(ge=0, le=102400, multiple_of=2)] = 0
+    """Memory set aside as 2 MiB pages for EFA, per node; graphs that ask for hugepages need it. Changing it replaces the nodes."""
+    node_repair: bool = True
+    """Let EKS replace a node whose GPU or NVLink fails; the block holds the same count, so the replacement waits for the old one."""
+    protect: bool = True
+    """Pulumi refuses to delete or replace the node group. Set to false and run `make up` to let the rack go, best after its end."""
+    verify: tuple[Literal["devices", "imex", "nvbandwidth", "nccl"], ...] = ("devices", "imex", "nvbandwidth", "nccl")
+    """Rungs of the verification ladder that graphs on the rack wait for; one left out is shown as skipped, never as passed."""
+
+
 class Capacity(Model):
     """GPU capacity. The built-in `system` and `general-purpose` pools carry everything without a GPU."""
 
     pools: dict[DnsLabel, Pool] = Field(default_factory=dict)
     """NodePools by name."""
+    ultra_servers: dict[RackName, UltraServer] = Field(default_factory=dict)
+    """UltraServers by name, one managed node group each. P6e-GB200 cannot be an Auto Mode node."""
+
+
+# --- GPU stack -----------------------------------------------------------------------------------------------------
+
+
+class Chart(Model):
+    version: Release | None = None
+    """Chart version, in quotes; by default the one in components/catalog.py."""
+    values: dict[str, Any] = Field(default_factory=dict)
+    """Helm values laid over the program's own. Paths are checked against the chart, contradictions to the rest are refused."""
+
+
+class Gpu(Model):
+    """NVIDIA's stack on the nodes of UltraServers; Auto Mode nodes bring their own."""
+
+    driver_branch: int = 580
+    """NVIDIA driver branch that the AMI is expected to run, checked on every node by the verification ladder."""
+    operator: Chart = Field(default_factory=Chart)
+    """GPU Operator: device plugin, feature discovery, DCGM exporter. Driver and toolkit are the AMI's."""
+    dra_driver: Chart = Field(default_factory=Chart)
+    """NVIDIA's DRA driver, for ComputeDomains only: whole GPUs are the device plugin's."""
+    efa_plugin: Chart = Field(default_factory=Chart)
+    """EFA device plugin."""
 
 
 # --- storage -------------------------------------------------------------------------------------------------------
@@ -339,14 +415,26 @@ class Frontend(Model):
 
 
 class Worker(Model):
-    """Workers of one role. GPUs are counted per pod."""
+    """Workers of one role. GPUs are counted per pod; a worker of several nodes has one pod on each."""
 
     replicas: Annotated[int, Field(ge=0)] = 1
+    nodes: Annotated[int, Field(ge=1, le=18)] = 1
+    """Nodes of one worker: a leader pod and nodes - 1 others that start together. More than one needs Grove, which the program then installs."""
     gpus: Annotated[int, Field(ge=0, le=16)] = 1
-    """GPUs per pod: tensor x pipeline x data parallel."""
+    """GPUs per pod. Nodes x GPUs is tensor x pipeline x data parallel."""
     tensor_parallel: Annotated[int, Field(ge=1)] = 1
     pipeline_parallel: Annotated[int, Field(ge=1)] = 1
     data_parallel: Annotated[int, Field(ge=1)] = 1
+    expert_parallel: Annotated[int, Field(ge=1)] = 1
+    """Ranks that experts are spread over: a divisor of the worker's GPUs; for vLLM all of them or 1."""
+    attention_data_parallel: bool = False
+    """Data-parallel attention inside the tensor-parallel group (SGLang, TensorRT-LLM); it adds no GPUs."""
+    ultra_server: RackName | None = None
+    """UltraServer of this role, where prefill and decode are on different racks."""
+    huge_pages_mib: Annotated[int, Field(ge=2, multiple_of=2)] | None = None
+    """2 MiB pages for EFA; the rack sets them aside with its own `hugePagesMib`."""
+    engine: dict[str, Any] = Field(default_factory=dict)
+    """TensorRT-LLM engine options, under the engine's own names, laid over what the program sets."""
     efa: Annotated[int, Field(ge=0)] | None = None
     """EFA interfaces per pod; by default all of the instance's with `transport: efa`. Part of a node can break the KV transfer."""
     kv_buffer_device: Literal["cuda", "cpu"] | None = None
@@ -366,7 +454,11 @@ class Placement(Model):
     """Where a graph's workers run."""
 
     pool: DnsLabel | None = None
-    """NodePool they run on; not given for graphs without GPUs."""
+    """NodePool they run on; not given for graphs without GPUs or on an UltraServer."""
+    ultra_server: RackName | None = None
+    """UltraServer they run on."""
+    any_ultra_server: bool = False
+    """Let the gang scheduler choose one UltraServer for the whole graph, instead of naming it."""
     instance_type: InstanceType | None = None
     """Instance type they ask for; by default any that the pool may launch and that fits."""
     zone: ZoneId | None = None
@@ -416,8 +508,16 @@ class Graph(Model):
     """Key of the model under `models`."""
     backend: Literal["vllm", "sglang", "trtllm", "mocker"]
     """Inference engine. Changing it replaces the graph."""
-    transport: Literal["efa", "tcp", "none"]
+    preset: Literal["deepseek-r1-wide-ep", "glm-5-efa"] | None = None
+    """A published recipe whose keys stand under those given here; see components/dynamo/recipes/."""
+    transport: Literal["efa", "nvlink", "tcp", "none"]
     """How KV blocks travel from prefill to decode: always stated. `none` for aggregated graphs, which transfer nothing."""
+    compute_domain: Literal["perGraph", "perRole", "groveAuto", "none"] | None = None
+    """NVLink memory sharing across nodes (IMEX): one ComputeDomain for the graph, one for each role, left to Grove, or none. Stated for every graph on an UltraServer."""
+    weights: Literal["cache", "nvme"] = "cache"
+    """Where workers read the model: from the shared cache, or from the node's NVMe disks, to which each pod first copies it."""
+    host_ipc: bool = False
+    """Share the node's IPC namespace with the workers, as NVIDIA's GB200 recipes do."""
     namespace: DnsLabel = "dynamo"
     """Namespace of the graph. Changing it replaces the graph."""
     served_model_name: str | None = None
@@ -430,8 +530,8 @@ class Graph(Model):
     placement: Placement = Field(default_factory=Placement)
     exposure: Exposure = Field(default_factory=Exposure)
     image: Image | None = None
-    efa_security: Literal["ipcLock", "privileged"] = "ipcLock"
-    """What lets workers pin memory for EFA. Sources disagree whether IPC_LOCK is enough everywhere; `privileged` surely is."""
+    efa_security: Literal["ipcLock", "privileged"] | None = None
+    """What lets workers pin memory for EFA; by default IPC_LOCK in pools and `privileged` on UltraServers, where the recipes use it."""
     compilation_cache: bool = True
     """Keep compiled kernels on the shared `compilation-cache` claim, so that a restarted worker is ready minutes earlier."""
     pod_monitor: bool = True
@@ -441,6 +541,7 @@ class Graph(Model):
     termination_grace_seconds: Annotated[int, Field(ge=30, le=3600)] = 120
     """How long a worker may finish running requests when its pod is deleted."""
     smoke_test: SmokeTest | None = None
+    """On an UltraServer it is the top of the verification ladder: first the model's load, then one completion."""
 
 
 Tags = dict[

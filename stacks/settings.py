@@ -7,13 +7,16 @@ fault of the file at once and raise before anything registers. Components never 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from components.dynamo.recipes import expanded
 from stacks.cross import Draft, cross_faults
 from stacks.faults import PREFIX, Fault, from_pydantic, one_of, report
 from stacks.models import (
@@ -21,13 +24,16 @@ from stacks.models import (
     Cluster,
     DnsLabel,
     Dynamo,
+    Gpu,
     Graph,
     GraphName,
     ModelSource,
     Network,
     Pool,
+    RackName,
     Storage,
     Tags,
+    UltraServer,
 )
 
 SECTIONS: Mapping[str, Any] = {
@@ -35,6 +41,7 @@ SECTIONS: Mapping[str, Any] = {
     "network": Network,
     "cluster": Cluster,
     "capacity": Capacity,
+    "gpu": Gpu,
     "storage": Storage,
     "dynamo": Dynamo,
     "models": ModelSource,
@@ -45,7 +52,17 @@ SECTIONS: Mapping[str, Any] = {
 SECRETS = ("huggingFaceToken", "imagePullPassword")
 """Keys whose value must be encrypted (`pulumi config set --secret`)."""
 
-_ENTRIES: Mapping[str, Any] = {"models": DnsLabel, "graphs": GraphName}
+_ENTRIES: Mapping[str, Any] = {"models": DnsLabel, "graphs": GraphName, "capacity.ultraServers": RackName}
+
+CLOCK = "DYNAMO_EKS_AT"
+"""Environment variable that stands for the present moment (`2026-12-08T10:00:00Z`), for plans as of another one. Unset,
+it is now. Read here alone."""
+
+
+def present() -> datetime:
+    """The moment to plan for."""
+    given = os.environ.get(CLOCK)
+    return datetime.fromisoformat(given.replace("Z", "+00:00")) if given else datetime.now(UTC)
 
 
 class SettingsError(Exception):
@@ -67,6 +84,7 @@ class Settings:
     network: Network
     cluster: Cluster
     capacity: Capacity
+    gpu: Gpu
     storage: Storage
     dynamo: Dynamo
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -74,6 +92,8 @@ class Settings:
     graphs: Mapping[str, Graph] = field(default_factory=dict)
     secrets: Mapping[str, Any] = field(default_factory=dict)
     """Secret values by key, as pulumi secret Outputs (or, parsed from a file, the text found there)."""
+    at: datetime = field(default_factory=present)
+    """Moment the settings are read for: it decides what of a Capacity Block is still to come."""
 
     @property
     def cluster_name(self) -> str:
@@ -98,9 +118,15 @@ class Settings:
 
     @classmethod
     def parse(
-        cls, stack: str, values: Mapping[str, Any], secret_keys: set[str] | frozenset[str] = frozenset()
+        cls,
+        stack: str,
+        values: Mapping[str, Any],
+        secret_keys: set[str] | frozenset[str] = frozenset(),
+        at: datetime | None = None,
     ) -> Settings:
-        """Check values by full key (`dynamo-eks:network`); raises SettingsError with every fault found."""
+        """Check values by full key (`dynamo-eks:network`); raises SettingsError with every fault found. `at` is the moment
+        to check for, by default the present one."""
+        at = at or present()
         faults: list[Fault] = []
         known = {*SECTIONS, *SECRETS}
         for key, value in values.items():
@@ -115,10 +141,8 @@ class Settings:
                 given = {}
             if name in _ENTRIES:
                 parsed[name] = _entries(name, model, given, faults, broken)
-            elif name == "capacity" and isinstance(given, dict) and isinstance(given.get("pools"), dict):
-                pools = _entries("capacity.pools", Pool, given["pools"], faults, broken)
-                rest = _one("capacity", Capacity, {**given, "pools": {}}, faults, broken)
-                parsed[name] = None if rest is None else Capacity.model_construct(pools=pools)
+            elif name == "capacity" and isinstance(given, dict):
+                parsed[name] = _capacity(given, faults, broken)
             else:
                 parsed[name] = _one(name, model, given, faults, broken)
         secrets = {name: values[PREFIX + name] for name in SECRETS if values.get(PREFIX + name) is not None}
@@ -138,6 +162,7 @@ class Settings:
             given=raw,
             broken=frozenset(broken),
             secrets=frozenset(secrets),
+            at=at,
             **parsed,
         )
         faults += cross_faults(draft)
@@ -147,8 +172,21 @@ class Settings:
             stack=stack,
             region=draft.region,
             secrets=secrets,
+            at=at,
             **{name: parsed[name] for name in SECTIONS},
         )
+
+
+def _capacity(given: Mapping[str, Any], faults: list[Fault], broken: set[str]) -> Capacity | None:
+    """Pools and UltraServers, each entry checked by itself."""
+    made = {}
+    for key, model in (("pools", Pool), ("ultraServers", UltraServer)):
+        if key in given:
+            made[key] = _entries(f"capacity.{key}", model, given[key], faults, broken)
+    rest = {key: {} if key in made else value for key, value in given.items()}
+    if _one("capacity", Capacity, rest, faults, broken) is None:
+        return None
+    return Capacity.model_construct(pools=made.get("pools", {}), ultra_servers=made.get("ultraServers", {}))
 
 
 def _object(value: Any) -> Any:
@@ -199,6 +237,8 @@ def _entries(name: str, model: Any, given: Any, faults: list[Fault], broken: set
             _adapter(_ENTRIES.get(name, DnsLabel)).validate_python(key)
         except ValidationError as error:
             faults += from_pydantic([{**error.errors()[0], "loc": (key,)}], name, lambda loc: ())
+        if model is Graph and isinstance(value, dict):
+            value = expanded(value)
         entry = _one(f"{name}\0{key}", model, value, faults, broken)
         if entry is not None:
             found[key] = entry
@@ -237,6 +277,10 @@ def schema() -> dict[str, Any]:
         built = _adapter(model).json_schema(by_alias=True, ref_template="#/$defs/{model}")
         definitions.update(built.pop("$defs", {}))
         if name in _ENTRIES:
+            if model is Graph:
+                # A preset brings the others along.
+                built["required"] = ["model"]
+                built["anyOf"] = [{"required": ["preset"]}, {"required": ["backend", "transport"]}]
             definitions[built["title"]] = built
             built = {
                 "type": "object",

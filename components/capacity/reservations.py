@@ -10,10 +10,18 @@ USABLE_STATES = frozenset({"active", "scheduled", "pending", "payment-pending"})
 
 
 def mismatches(
-    id_: str, *, instance_type: str, zone_id: str, count: int, end: str | None, found: Mapping[str, Any]
+    id_: str,
+    *,
+    instance_type: str,
+    zone_id: str,
+    count: int,
+    end: str | None,
+    found: Mapping[str, Any],
+    start: str | None = None,
+    platform: str | None = None,
 ) -> list[str]:
-    """What differs between a stated reservation and `found` (state, instanceType, availabilityZoneId, instanceCount,
-    endDate as EC2 gives them), each as a sentence with the remedy; empty when all agrees.
+    """What differs between a stated reservation and `found` (state, instance_type, availability_zone_id, instance_count,
+    start_date, end_date, instance_platform as EC2 gives them), each as a sentence with the remedy; empty when all agrees.
 
     A block that has not started reports no instance count yet; then the stated one stands.
     """
@@ -32,6 +40,15 @@ def mismatches(
         )
     if found.get("instance_count") and found["instance_count"] != count:
         faults.append(f"{id_}: holds {found['instance_count']} instances, the stack says {count}; correct count")
+    if start and found.get("start_date") and str(found["start_date"])[:16] != start[:16]:
+        faults.append(
+            f"{id_}: starts {found['start_date']}, the stack says {start}; correct start, or the nodes come at the wrong time"
+        )
+    if platform and found.get("instance_platform") and found["instance_platform"] != platform:
+        faults.append(
+            f"{id_}: is for {found['instance_platform']}, and only one for {platform} starts the nodes' image; "
+            "name another reservation"
+        )
     if end and found.get("end_date") and str(found["end_date"])[:16] != end[:16]:
         faults.append(
             f"{id_}: ends {found['end_date']}, the stack says {end}; correct end, or the drain comes at the wrong time"

@@ -19,6 +19,9 @@ from components.cluster.iam import pod_identity_trust
 EFS_DRIVER_POLICY = "arn:aws:iam::aws:policy/service-role/AmazonEFSCSIDriverPolicy"
 """Managed policy for the driver: describe file systems and mount targets, make and delete access points."""
 
+AUTO_POOL = {"karpenter.sh/nodepool": "general-purpose"}
+"""Selects the built-in pool."""
+
 _ADDON_VERSION = re.compile(r"^v(?P<major>\d+)\.\d+\.\d+-eksbuild\.\d+$")
 
 
@@ -46,7 +49,7 @@ def efs_driver_configuration() -> dict[str, Any]:
     Left alone it may be scheduled to a GPU node, which then neither empties nor is given back. The node component needs
     nothing: by default it tolerates every taint, and so mounts on GPU nodes too.
     """
-    return {"controller": {"nodeSelector": {"karpenter.sh/nodepool": "general-purpose"}}}
+    return {"controller": {"nodeSelector": dict(AUTO_POOL)}}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 Role = Literal["worker", "prefill", "decode"]
-Transport = Literal["efa", "tcp", "none"]
+Transport = Literal["efa", "nvlink", "tcp", "none"]
 
 KV_BLOCK_TOKENS: Mapping[str, int] = {"vllm": 16, "sglang": 16, "trtllm": 32, "mocker": 16}
 """Tokens in a KV block. Router and workers must agree, so both are told; vLLM's and TensorRT-LLM's defaults on CUDA."""
+
+NIXL_BACKENDS: Mapping[str, str] = {"efa": "LIBFABRIC", "nvlink": "UCX"}
+"""NIXL's backend by transport, for the engines that take it from the environment."""
 
 KV_EVENTS_PORT = 20080
 """Port on which vLLM and SGLang publish KV events to the worker's own Dynamo process."""
@@ -42,6 +45,12 @@ class WorkerSpec:
     tensor_parallel: int = 1
     pipeline_parallel: int = 1
     data_parallel: int = 1
+    expert_parallel: int = 1
+    """Ranks that experts are spread over."""
+    attention_data_parallel: bool = False
+    """Data-parallel attention inside the tensor-parallel group."""
+    engine: Mapping[str, Any] = field(default_factory=dict)
+    """TensorRT-LLM's own options, over those set here."""
     kv_router: bool = False
     """Whether the frontend routes by cached prefixes and so needs KV events."""
     kv_buffer_device: str = "cuda"
@@ -50,11 +59,12 @@ class WorkerSpec:
 
 def kv_transfer_config(transport: Transport, buffer_device: str) -> dict[str, object]:
     """vLLM's `--kv-transfer-config`. LIBFABRIC is chosen here and nowhere else: vLLM reads no environment for it
-    (awsome-inference #72). Over TCP blocks are staged in host memory, since libfabric's TCP provider cannot read GPUs."""
+    (awsome-inference #72). Over TCP blocks are staged in host memory, since libfabric's TCP provider cannot read GPUs.
+    Over NVLink UCX moves them by CUDA IPC."""
     config: dict[str, object] = {
         "kv_connector": "NixlConnector",
         "kv_role": "kv_both",
-        "kv_connector_extra_config": {"backends": ["LIBFABRIC"]},
+        "kv_connector_extra_config": {"backends": ["UCX" if transport == "nvlink" else "LIBFABRIC"]},
     }
     if transport == "tcp" or buffer_device != "cuda":
         config["kv_buffer_device"] = buffer_device
@@ -86,6 +96,9 @@ def _kv_events(port: int) -> str:
 
 def _vllm(spec: WorkerSpec) -> Launch:
     args = ["--model", spec.model_path, "--served-model-name", spec.served_model_name, *_parallel(spec)]
+    if spec.expert_parallel > 1:
+        # vLLM spreads experts over all ranks or none, so the flag has no number.
+        args.append("--enable-expert-parallel")
     if spec.role != "worker":
         config = kv_transfer_config(spec.transport, spec.kv_buffer_device)
         args += ["--disaggregation-mode", spec.role, "--kv-transfer-config", json.dumps(config)]
@@ -97,6 +110,10 @@ def _vllm(spec: WorkerSpec) -> Launch:
 def _sglang(spec: WorkerSpec) -> Launch:
     args = ["--model-path", spec.model_path, "--served-model-name", spec.served_model_name, *_parallel(spec)]
     environment = {}
+    if spec.expert_parallel > 1:
+        args += ["--expert-parallel-size", str(spec.expert_parallel)]
+    if spec.attention_data_parallel:
+        args.append("--enable-dp-attention")
     if spec.role != "worker":
         args += [
             "--disaggregation-mode", spec.role,
@@ -104,8 +121,8 @@ def _sglang(spec: WorkerSpec) -> Launch:
             "--disaggregation-bootstrap-port", "12345",
             "--host", "0.0.0.0",
         ]  # fmt: skip
-        if spec.transport == "efa":
-            environment["SGLANG_DISAGGREGATION_NIXL_BACKEND"] = "LIBFABRIC"
+        if spec.transport in NIXL_BACKENDS:
+            environment["SGLANG_DISAGGREGATION_NIXL_BACKEND"] = NIXL_BACKENDS[spec.transport]
     if spec.kv_router:
         args += ["--page-size", str(KV_BLOCK_TOKENS["sglang"]), "--kv-events-config", _kv_events(KV_EVENTS_PORT)]
     return Launch(("python3", "-m", "dynamo.sglang"), tuple(args), environment)
@@ -114,16 +131,29 @@ def _sglang(spec: WorkerSpec) -> Launch:
 def _trtllm(spec: WorkerSpec) -> Launch:
     args = ["--model-path", spec.model_path, "--served-model-name", spec.served_model_name, *_parallel(spec)]
     environment = {}
+    engine: dict[str, Any] = {}
+    if spec.expert_parallel > 1:
+        engine["moe_expert_parallel_size"] = spec.expert_parallel
+    if spec.attention_data_parallel:
+        engine["enable_attention_dp"] = True
     if spec.role != "worker":
-        args += [
-            "--disaggregation-mode", spec.role,
-            "--override-engine-args", json.dumps({"cache_transceiver_config": {"backend": "NIXL"}}),
-        ]  # fmt: skip
-        if spec.transport == "efa":
-            environment["TRTLLM_NIXL_KVCACHE_BACKEND"] = "LIBFABRIC"
+        args += ["--disaggregation-mode", spec.role]
+        engine["cache_transceiver_config"] = {"backend": "NIXL"}
+        if spec.transport in NIXL_BACKENDS:
+            environment["TRTLLM_NIXL_KVCACHE_BACKEND"] = NIXL_BACKENDS[spec.transport]
+    if engine or spec.engine:
+        args += ["--override-engine-args", json.dumps(_over(engine, spec.engine))]
     if spec.kv_router:
         args += ["--publish-kv-events", "--kv-block-size", str(KV_BLOCK_TOKENS["trtllm"])]
     return Launch(("python3", "-m", "dynamo.trtllm"), tuple(args), environment)
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    out = dict(below)
+    for key, value in above.items():
+        under = out.get(key)
+        out[key] = _over(under, value) if isinstance(under, Mapping) and isinstance(value, Mapping) else value
+    return out
 
 
 def _mocker(spec: WorkerSpec) -> Launch:

@@ -50,7 +50,19 @@ class ExpectedPod:
     tolerations: tuple[Mapping[str, Any], ...] = ()
     claims: tuple[str, ...] = ()
     """PersistentVolumeClaims it mounts."""
+    resource_claims: tuple[str, ...] = ()
+    """ResourceClaimTemplates that its claims are made from, such as a ComputeDomain's channel."""
     image: str = ""
+    replica: int = 0
+    """Number of the worker it belongs to; a worker of several nodes has several pods."""
+    rank: int = 0
+    """0 for the leader of a worker, or for its only pod."""
+    gang: str | None = None
+    """Pods with the same gang are placed together or not at all; None without a gang scheduler."""
+
+    @property
+    def leader(self) -> bool:
+        return self.rank == 0
 
     def avoids(self, other: ExpectedPod) -> bool:
         """Whether a required anti-affinity keeps the two off one node."""
@@ -63,16 +75,35 @@ class ExpectedPod:
 
 
 def expected_pods(graph: Mapping[str, Any]) -> tuple[ExpectedPod, ...]:
-    """Every pod of a DynamoGraphDeployment, components in order."""
+    """Every pod of a DynamoGraphDeployment: components in order, in each its workers, in each the leader first.
+
+    Under Grove a worker of several nodes is a scaling group with one leader clique (`<component>-ldr`) and one clique of
+    the others (`<component>-wkr`), all from the same pod template.
+    """
     metadata, spec = graph["metadata"], graph["spec"]
+    grove = metadata.get("annotations", {}).get("nvidia.com/enable-grove") != "false"
     return tuple(
-        _pod(metadata, component, index)
+        _pod(metadata, component, replica, rank, grove)
         for component in spec.get("components", ())
-        for index in range(component.get("replicas", 1) * component.get("multinode", {}).get("nodeCount", 1))
+        for replica in range(component.get("replicas", 1))
+        for rank in range(component.get("multinode", {}).get("nodeCount", 1))
     )
 
 
-def _pod(metadata: Mapping[str, Any], component: Mapping[str, Any], index: int) -> ExpectedPod:
+def pod_name(graph: str, component: str, replica: int, rank: int, nodes: int, grove: bool) -> str:
+    """Name of a pod without its random part: Grove's naming guide and the Dynamo operator's cliques, or a plain count."""
+    component = component.lower()
+    if not grove:
+        return f"{graph}-{component}-{replica}"
+    if nodes == 1:
+        return f"{graph}-0-{component}-{replica}"
+    clique = f"{component}-ldr-0" if rank == 0 else f"{component}-wkr-{rank - 1}"
+    return f"{graph}-0-{component}-{replica}-{clique}"
+
+
+def _pod(
+    metadata: Mapping[str, Any], component: Mapping[str, Any], replica: int, rank: int, grove: bool
+) -> ExpectedPod:
     template = component.get("podTemplate", {})
     spec = template.get("spec", {})
     requests: dict[str, float] = {}
@@ -89,13 +120,14 @@ def _pod(metadata: Mapping[str, Any], component: Mapping[str, Any], index: int) 
         claims.append(component["compilationCache"]["pvcName"])
     name, component_name = metadata["name"], component["name"]
     main = next((item for item in spec.get("containers", ()) if item.get("name") == "main"), {})
+    nodes = component.get("multinode", {}).get("nodeCount", 1)
     return ExpectedPod(
-        name=f"{name}-{component_name.lower()}-{index}",
+        name=pod_name(name, component_name, replica, rank, nodes, grove),
         graph=name,
         namespace=metadata.get("namespace", "default"),
         component=component_name,
         type=component.get("type", "worker"),
-        index=index,
+        index=replica * nodes + rank,
         labels={
             **template.get("metadata", {}).get("labels", {}),
             GRAPH_LABEL: name,
@@ -109,20 +141,32 @@ def _pod(metadata: Mapping[str, Any], component: Mapping[str, Any], index: int) 
         affinity=spec.get("affinity", {}),
         tolerations=tuple(spec.get("tolerations", ())),
         claims=tuple(claims),
+        resource_claims=tuple(
+            item["resourceClaimTemplateName"]
+            for item in spec.get("resourceClaims", ())
+            if "resourceClaimTemplateName" in item
+        ),
         image=str(main.get("image", "")),
+        replica=replica,
+        rank=rank,
+        gang=f"{metadata.get('namespace', 'default')}/{name}" if grove else None,
     )
 
 
 def _amount(key: str, value: str) -> float:
     if key == "cpu":
         return milli(value)
-    return mib(value) if key in ("memory", "ephemeral-storage") else float(value)
+    return mib(value) if _in_mib(key) else float(value)
 
 
 def _text(key: str, value: float) -> str:
     if key == "cpu":
         return f"{int(value)}m"
-    return f"{int(value)}Mi" if key in ("memory", "ephemeral-storage") else str(int(value))
+    return f"{int(value)}Mi" if _in_mib(key) else str(int(value))
+
+
+def _in_mib(key: str) -> bool:
+    return key in ("memory", "ephemeral-storage") or key.startswith("hugepages-")
 
 
 def fits(pod: ExpectedPod, machine: Instance) -> str | None:

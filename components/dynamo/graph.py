@@ -19,6 +19,8 @@ class DynamoGraphArgs:
     manifest: Mapping[str, Any]
     """The object as `manifest.manifest` renders it. Replicas, arguments and images change in place, by a rolling update;
     another backend or other component names replace the graph."""
+    compute_domains: Sequence[Mapping[str, Any]] = ()
+    """ComputeDomains as `compute_domain.domains` renders them. A changed one is made again, and its workers with it."""
     load_balancer: Mapping[str, Any] | None = None
     """The Service as `exposure.load_balancer` renders it; None keeps the graph inside the cluster."""
 
@@ -45,6 +47,7 @@ class DynamoGraph(pulumi.ComponentResource):
         rendered = args.manifest
         graph, namespace = rendered["metadata"]["name"], rendered["metadata"]["namespace"]
         super().__init__("dynamo-eks:index:DynamoGraph", name, {"namespace": namespace}, opts)
+        domains = [self._domain(name, domain, depends_on) for domain in args.compute_domains]
         self.resource = CustomResource(
             f"{name}-graph",
             api_version=rendered["apiVersion"],
@@ -55,7 +58,8 @@ class DynamoGraph(pulumi.ComponentResource):
                 parent=self,
                 # The operator must be there to admit it and, on destroy, to run its finalizer (NVIDIA/aicr #406); pools,
                 # claims and the downloaded model are what its pods start with.
-                depends_on=list(depends_on),
+                # A ComputeDomain deleted first stops IMEX under running workers (NVIDIA DRA driver #357).
+                depends_on=[*depends_on, *domains],
                 # The webhook refuses another framework and added or removed components (Dynamo API reference), so such
                 # an edit is carried out as a replacement. The name is fixed: the old graph must go first.
                 replacement_trigger=identity(rendered),
@@ -84,3 +88,21 @@ class DynamoGraph(pulumi.ComponentResource):
                 )
             )
         self.register_outputs({"service_url": self.service_url})
+
+    def _domain(self, name: str, rendered: Mapping[str, Any], depends_on: Sequence[pulumi.Resource]) -> CustomResource:
+        return CustomResource(
+            f"{name}-domain-{rendered['metadata']['name']}",
+            api_version=rendered["apiVersion"],
+            kind=rendered["kind"],
+            metadata=rendered["metadata"],
+            spec=rendered["spec"],
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # The DRA driver's controller runs its finalizer, and makes the claim template that pods name.
+                depends_on=list(depends_on),
+                # The API server refuses every change of the spec.
+                replace_on_changes=["spec"],
+                delete_before_replace=True,
+                custom_timeouts=pulumi.CustomTimeouts(delete="20m"),
+            ),
+        )

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.capacity.instances import Instance, allocatable
+from components.capacity.ultraservers import CLIQUE_LABEL, RACK_LABEL, RACK_MARK
 from components.catalog import DynamoRelease
-from components.dynamo import backends
+from components.dynamo import backends, fabric
+from components.dynamo.compute_domain import CLAIM, GROVE_GROUP, domain_of, template_of
 from components.dynamo.download import MOUNT, snapshot_path
 from stacks.models import Graph, ModelSource, Worker
 
@@ -25,7 +27,15 @@ GRAPH_LABEL = "nvidia.com/dynamo-graph-deployment-name"
 COMPONENT_LABEL = "nvidia.com/dynamo-component"
 """Labels the operator puts on every pod of a graph (operator v1beta1)."""
 
-GPU, EFA = "nvidia.com/gpu", "vpc.amazonaws.com/efa"
+GPU, EFA, HUGE_PAGES = "nvidia.com/gpu", "vpc.amazonaws.com/efa", "hugepages-2Mi"
+
+CLIQUE_GROUP_LABEL = "dynamo-eks/clique-group"
+"""Label of workers that must be in one NVLink domain; their affinity to one another selects by it. A label of its own,
+since the frontend carries the graph's and is nowhere near a rack when it is the first pod."""
+
+RACK_RESERVE_CPU_MILLI, RACK_RESERVE_MEMORY_MIB = 8000, 16 * 1024
+"""Left free on a rack's nodes by workers that state no CPU and memory: for a frontend, and for the daemon pod that a
+ComputeDomain puts on each of its nodes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +50,35 @@ class Surroundings:
     image_pull_secret: str | None = None
     caches: frozenset[str] = frozenset()
     """Claims in the graph's namespace."""
+    queue: str | None = None
+    """Queue of the gang scheduler; None where the stack has none."""
+    topology: str | None = None
+    """Topology binding of the gang scheduler, and `rack_domain` its level that is one NVLink domain."""
+    rack_domain: str = "rack"
+
+
+def on_rack(graph: Graph) -> bool:
+    """Whether the graph runs on an UltraServer."""
+    racks = [graph.placement.ultra_server, *(worker.ultra_server for worker in roles(graph).values())]
+    return graph.placement.any_ultra_server or any(racks)
+
+
+def rack_of(graph: Graph, role: str) -> str | None:
+    """UltraServer of a role; None where the gang scheduler chooses."""
+    worker = roles(graph).get(role)
+    return (worker.ultra_server if worker else None) or graph.placement.ultra_server
+
+
+def ganged(graph: Graph) -> bool:
+    """Whether the graph needs the gang scheduler: a worker of several nodes, or one rack of any for all of it."""
+    return graph.placement.any_ultra_server or any(worker.nodes > 1 for worker in roles(graph).values())
+
+
+def clique_group(name: str, graph: Graph, role: str) -> str | None:
+    """Workers with the same answer share one NVLink domain; None for those that need not."""
+    if graph.compute_domain in (None, "none"):
+        return None
+    return f"{name}-{role}" if graph.compute_domain == "perRole" else name
 
 
 def roles(graph: Graph) -> dict[str, Worker]:
@@ -50,15 +89,20 @@ def roles(graph: Graph) -> dict[str, Worker]:
 
 def manifest(name: str, graph: Graph, model: ModelSource, around: Surroundings) -> dict[str, Any]:
     """The complete object. Everything in it is known before anything runs."""
-    annotations = {
+    if ganged(graph):
+        annotations = {"nvidia.com/kai-scheduler-queue": around.queue or ""}
+    else:
         # Without the opt-out a Grove installed later would turn single-node graphs into PodCliqueSets.
-        "nvidia.com/enable-grove": "false",
-    }
+        annotations = {"nvidia.com/enable-grove": "false"}
     if not graph.pod_monitor:
         annotations["nvidia.com/enable-metrics"] = "false"
     spec: dict[str, Any] = {"components": [_frontend(name, graph, model, around)]}
     if graph.backend != "mocker":
         spec["backendFramework"] = graph.backend
+    if graph.placement.any_ultra_server:
+        # The whole graph in one NVLink domain, whichever is free: with affinity alone its first pod may choose a rack
+        # that is half used, and the rest never fit.
+        spec["topologyConstraint"] = {"clusterTopologyName": around.topology, "packDomain": around.rack_domain}
     for role, worker in roles(graph).items():
         spec["components"].append(_worker(name, graph, model, around, role, worker))
     return {
@@ -75,9 +119,16 @@ def digest(rendered: Mapping[str, Any]) -> str:
 
 
 def identity(rendered: Mapping[str, Any]) -> list[Any]:
-    """What the operator lets nobody change: framework and component names. A change replaces the graph."""
+    """What the operator lets nobody change: framework, component names, topology, and whether Grove runs it. A change
+    replaces the graph."""
     spec = rendered["spec"]
-    return [spec.get("backendFramework", ""), sorted(component["name"] for component in spec["components"])]
+    fixed = [spec.get("backendFramework", ""), sorted(component["name"] for component in spec["components"])]
+    # Only where they say something, so that graphs made before these were known are not replaced for it.
+    if "topologyConstraint" in spec:
+        fixed.append(spec["topologyConstraint"]["packDomain"])
+    if "nvidia.com/enable-grove" not in rendered["metadata"].get("annotations", {}):
+        fixed.append("grove")
+    return fixed
 
 
 def served_name(graph: Graph, model: ModelSource) -> str:
@@ -107,6 +158,22 @@ def _environment(fixed: Mapping[str, str], given: Mapping[str, str]) -> list[dic
 _OFFLINE = {"HF_HOME": MOUNT, "HF_HUB_OFFLINE": "1"}
 
 
+def _same_clique(group: str) -> dict[str, Any]:
+    """Keeps workers of a group in one NVLink domain. The first one chooses among the nodes its selector allows, so the
+    graph also names its rack."""
+    term = {"labelSelector": {"matchLabels": {CLIQUE_GROUP_LABEL: group}}, "topologyKey": CLIQUE_LABEL}
+    return {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+
+
+def _rack_selector(graph: Graph, role: str) -> dict[str, str]:
+    """Nodes of the role's UltraServer, or of any; images are the arm64 ones there."""
+    rack = rack_of(graph, role)
+    return {"kubernetes.io/arch": "arm64", **({RACK_LABEL: rack} if rack else {RACK_MARK: "true"})}
+
+
+_TOLERATIONS = [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}]
+
+
 def _same_zone(name: str) -> dict[str, Any]:
     term = {
         "labelSelector": {"matchLabels": {GRAPH_LABEL: name}},
@@ -131,11 +198,14 @@ def _apart(name: str, graph: Graph, role: str) -> dict[str, Any]:
     return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
 
 
-def _pod(graph: Graph, around: Surroundings, spec: dict[str, Any]) -> dict[str, Any]:
+def _pod(
+    graph: Graph, around: Surroundings, spec: dict[str, Any], metadata: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     if around.image_pull_secret:
         spec["imagePullSecrets"] = [{"name": around.image_pull_secret}]
     spec["terminationGracePeriodSeconds"] = graph.termination_grace_seconds
-    return {"spec": {key: value for key, value in spec.items() if value}}
+    held = {key: value for key, value in (metadata or {}).items() if value}
+    return {**({"metadata": held} if held else {}), "spec": {key: value for key, value in spec.items() if value}}
 
 
 def _zone_selector(graph: Graph, around: Surroundings) -> dict[str, str]:
@@ -173,14 +243,23 @@ def _frontend(name: str, graph: Graph, model: ModelSource, around: Surroundings)
             {
                 "containers": [container],
                 "volumes": [volume],
-                "nodeSelector": _zone_selector(graph, around),
-                "affinity": _same_zone(name) if graph.placement.same_zone else {},
+                # On a rack the frontend stays with its workers, one hop away; the rack is the zone.
+                "nodeSelector": _rack_selector(graph, _first_role(graph))
+                if on_rack(graph)
+                else _zone_selector(graph, around),
+                "affinity": _same_zone(name) if graph.placement.same_zone and not on_rack(graph) else {},
+                "tolerations": list(_TOLERATIONS) if on_rack(graph) else [],
             },
         ),
     }
     if override:
         component["runtimeVersionOverride"] = override
     return component
+
+
+def _first_role(graph: Graph) -> str:
+    """The role whose rack the frontend is on: decode, which streams the answer, or the only one."""
+    return "decode" if graph.decode is not None else "worker"
 
 
 def efa_count(graph: Graph, worker: Worker, machine: Instance | None) -> int:
@@ -194,6 +273,8 @@ def share(graph: Graph, worker: Worker, machine: Instance) -> tuple[int, int]:
     """CPU (cores) and memory (GiB) of a worker by default: its part of what the node has for pods, by GPUs, or all of it
     when it takes every EFA interface and so leaves no room for another."""
     cpu, memory = allocatable(machine)
+    if on_rack(graph):
+        cpu, memory = cpu - RACK_RESERVE_CPU_MILLI, memory - RACK_RESERVE_MEMORY_MIB
     whole = machine.efa and efa_count(graph, worker, machine) == machine.efa
     part = 1.0 if whole else worker.gpus / max(machine.gpus, 1)
     return max(1, int(cpu * part) // 1000), max(1, int(memory * part) // 1024)
@@ -207,7 +288,46 @@ def _resources(graph: Graph, worker: Worker, machine: Instance | None) -> dict[s
         devices[GPU] = str(worker.gpus)
     if efa := efa_count(graph, worker, machine):
         devices[EFA] = str(efa)
+    if worker.huge_pages_mib:
+        devices[HUGE_PAGES] = f"{worker.huge_pages_mib}Mi"
     return {"requests": {"cpu": cpu, "memory": memory, **devices}, "limits": {"memory": memory, **devices}}
+
+
+STAGED = "staged-model"
+"""Volume on the node's NVMe disks that a pod copies its model to."""
+
+
+def _staging(image: str, model: ModelSource, mount: Mapping[str, Any]) -> dict[str, Any]:
+    """Copies one revision from the shared cache, with many files at a time: one stream over a network file system reaches a
+    fraction of what it can do. The links of the cache become files, so the worker needs nothing of the cache."""
+    path = snapshot_path(model.repository, model.revision)
+    source = path.replace(MOUNT, "/source", 1)
+    script = (
+        f"set -eu; mkdir -p {path}; cd {source}; "
+        f"find -L . -type d -exec mkdir -p {path}/{{}} ';'; "
+        f"find -L . -type f -print0 | xargs -0 -P 32 -I{{}} cp -L {{}} {path}/{{}}"
+    )
+    return {
+        "name": "stage-model",
+        "image": image,
+        "command": ["/bin/sh", "-c"],
+        "args": [script],
+        "volumeMounts": [
+            {**mount, "mountPath": "/source"},
+            {"name": STAGED, "mountPath": MOUNT},
+        ],
+    }
+
+
+def _affinity(name: str, graph: Graph, role: str, group: str | None) -> dict[str, Any]:
+    """What else a worker must be near to, or apart from."""
+    near: dict[str, Any] = {}
+    if on_rack(graph):
+        # With a rack to be chosen the gang scheduler keeps the group together.
+        near = _same_clique(group) if group and not graph.placement.any_ultra_server else {}
+    elif graph.placement.same_zone:
+        near = _same_zone(name)
+    return {**near, **_apart(name, graph, role)}
 
 
 def _worker(
@@ -223,24 +343,43 @@ def _worker(
             tensor_parallel=worker.tensor_parallel,
             pipeline_parallel=worker.pipeline_parallel,
             data_parallel=worker.data_parallel,
+            expert_parallel=worker.expert_parallel,
+            attention_data_parallel=worker.attention_data_parallel,
+            engine=worker.engine,
             kv_router=graph.frontend.router == "kv",
             kv_buffer_device=worker.kv_buffer_device or ("cpu" if graph.transport == "tcp" else "cuda"),
             speedup_ratio=graph.speedup_ratio,
         ),
     )
     volume, mount = _model_volume()
+    volumes, staging = [volume], []
     image, override = _image(graph, around, graph.backend)
+    if graph.weights == "nvme":
+        staging = [_staging(image, model, mount)]
+        mount = {"name": STAGED, "mountPath": MOUNT, "readOnly": True}
+        volumes.append({"name": STAGED, "emptyDir": {}})
+    rack, domain, group = on_rack(graph), domain_of(name, graph, role), clique_group(name, graph, role)
+    across = (
+        fabric.environment(
+            domain=graph.compute_domain != "none", transport=graph.transport, huge_pages_mib=worker.huge_pages_mib
+        )
+        if rack
+        else {}
+    )
     container: dict[str, Any] = {
         "name": "main",
         "image": image,
         "command": list(started.command),
         "args": [*started.args, *worker.extra_args],
-        "env": _environment({**_OFFLINE, **started.env}, worker.env),
+        "env": _environment({**_OFFLINE, **across, **started.env}, worker.env),
         "resources": _resources(graph, worker, around.machine),
         "volumeMounts": [mount],
     }
+    if domain:
+        container["resources"]["claims"] = [{"name": CLAIM}]
     if role != "worker" and graph.backend != "mocker":
-        privileged = graph.transport == "efa" and graph.efa_security == "privileged"
+        security = graph.efa_security or ("privileged" if rack else "ipcLock")
+        privileged = graph.transport == "efa" and security == "privileged"
         # NIXL pins the buffers it registers; without IPC_LOCK registration fails beyond 64 KiB.
         container["securityContext"] = {"privileged": True} if privileged else {"capabilities": {"add": ["IPC_LOCK"]}}
     if not around.release.lenient_liveness and graph.backend != "mocker":
@@ -251,8 +390,8 @@ def _worker(
             "timeoutSeconds": 4,
             "failureThreshold": 3,
         }
-    selector = _zone_selector(graph, around)
     placement = graph.placement
+    selector = _rack_selector(graph, role) if rack else _zone_selector(graph, around)
     if placement.pool:
         selector["karpenter.sh/nodepool"] = placement.pool
     if placement.instance_type:
@@ -267,14 +406,24 @@ def _worker(
             graph,
             around,
             {
+                "initContainers": staging,
                 "containers": [container],
-                "volumes": [volume],
+                "volumes": volumes,
+                "resourceClaims": [{"name": CLAIM, "resourceClaimTemplateName": template_of(domain)}] if domain else [],
+                "hostIPC": graph.host_ipc,
                 "nodeSelector": selector,
-                "affinity": {**(_same_zone(name) if placement.same_zone else {}), **_apart(name, graph, role)},
-                "tolerations": [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}] if worker.gpus else [],
+                "affinity": _affinity(name, graph, role, group),
+                "tolerations": list(_TOLERATIONS) if worker.gpus else [],
+            },
+            {
+                "labels": {CLIQUE_GROUP_LABEL: group} if group else {},
+                # On the pods and not on the graph: Grove refuses the group on a clique without GPUs, such as the frontend.
+                "annotations": {GROVE_GROUP: name} if graph.compute_domain == "groveAuto" else {},
             },
         ),
     }
+    if worker.nodes > 1:
+        component["multinode"] = {"nodeCount": worker.nodes}
     if graph.backend != "mocker":
         component["sharedMemorySize"] = worker.shared_memory
     if graph.compilation_cache and graph.backend == "vllm" and "compilation-cache" in around.caches:

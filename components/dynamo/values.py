@@ -7,13 +7,18 @@ from typing import Any
 
 
 def platform_values(
-    *, pod_monitors: bool, prometheus_endpoint: str = "", image_pull_secrets: Sequence[str] = ()
+    *,
+    pod_monitors: bool,
+    prometheus_endpoint: str = "",
+    image_pull_secrets: Sequence[str] = (),
+    gang_scheduling: bool = False,
 ) -> dict[str, Any]:
     """Values for the chart; the paths are those of 1.4 and later (chart values.yaml).
 
     Brokers stay off: discovery is the Kubernetes API, requests go over TCP and events over ZMQ, so nothing waits for a
     default StorageClass (aws-samples/aws-do-eks #37) and frontends see the workers (ai-dynamo/dynamo #9200). Grove and
-    KAI are for multi-node graphs; with Grove enabled every graph, also a single-node one, becomes a PodCliqueSet.
+    KAI are for multi-node graphs and installed apart from the chart, whose bundled ones are for trials; with Grove enabled
+    every graph becomes a PodCliqueSet, except those that opt out.
     """
     operator: dict[str, Any] = {
         # The chart's own init container applies the CRDs, conversion stanza included (ai-dynamo/dynamo #10419).
@@ -34,8 +39,8 @@ def platform_values(
         "global": {
             "nats": {"install": False},
             "etcd": {"install": False},
-            "grove": {"install": False, "enabled": False},
-            "kai-scheduler": {"install": False, "enabled": False},
+            "grove": {"install": False, "enabled": gang_scheduling},
+            "kai-scheduler": {"install": False, "enabled": gang_scheduling},
         },
         "dynamo-operator": operator,
     }

@@ -7,6 +7,7 @@ from its zone alone, so adding or removing a zone moves nothing.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -42,6 +43,27 @@ def plan(cidr: str, zone_ids: Iterable[str]) -> dict[str, ZoneSubnets]:
         zone_id: ZoneSubnets(private=str(blocks[zone_slot(zone_id)]), public=str(public[zone_slot(zone_id)]))
         for zone_id in zone_ids
     }
+
+
+NODE_ADDRESSES = 1 + 24
+"""Addresses of a managed node at most: its own, and those the CNI takes for pods and keeps warm (components/cluster/
+hybrid_addons.py). EFA-only interfaces take none."""
+
+RESERVED_ADDRESSES = 5
+"""Addresses EC2 keeps for itself in every subnet."""
+
+LOCAL_ZONE_SLOTS = 8
+
+
+def local_zone_slot(zone_id: str) -> int:
+    """Place of a zone among those kept for UltraServers, 0 to 7. It follows from the id alone, so that a rack in another
+    zone moves nothing; two zones may share one, which the settings refuse."""
+    return int(hashlib.sha256(zone_id.encode()).hexdigest(), 16) % LOCAL_ZONE_SLOTS
+
+
+def room(cidr: str) -> int:
+    """Managed nodes that fit a subnet."""
+    return (ipaddress.IPv4Network(cidr).num_addresses - RESERVED_ADDRESSES) // NODE_ADDRESSES
 
 
 def local_zone(cidr: str, index: int) -> str:

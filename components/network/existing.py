@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pulumi
 import pulumi_aws as aws
 
+from components.network.cidr import NODE_ADDRESSES
 from components.network.efa_group import efa_security_group
 from components.network.zones import UNSUPPORTED_ZONE_IDS
 
@@ -32,6 +33,10 @@ class ExistingNetworkArgs:
     """Changing it replaces the cluster and everything in it."""
     subnets: Mapping[str, SubnetPair]
     """Subnets by zone id."""
+    rack_subnets: Mapping[str, str] = field(default_factory=dict)
+    """Subnet of UltraServer nodes by zone id."""
+    rack_nodes: Mapping[str, int] = field(default_factory=dict)
+    """Nodes that each of those subnets must have room for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,6 +97,31 @@ def faults(vpc_id: str, dns: bool, pairs: Mapping[str, SubnetPair], found: Mappi
     return wrong
 
 
+def rack_faults(
+    vpc_id: str, subnets: Mapping[str, str], nodes: Mapping[str, int], found: Mapping[str, FoundSubnet]
+) -> list[str]:
+    """What would keep UltraServer nodes from joining out of these subnets, each as a sentence with its remedy."""
+    wrong = []
+    for zone_id, subnet_id in subnets.items():
+        subnet = found[subnet_id]
+        where = f"{subnet_id} (UltraServers, {zone_id})"
+        if subnet.vpc_id != vpc_id:
+            wrong.append(f"{where}: belongs to {subnet.vpc_id}, not to {vpc_id}; name a subnet of that VPC")
+        if subnet.zone_id != zone_id:
+            wrong.append(f"{where}: is in {subnet.zone_id}; put it under that zone, or name another subnet")
+        needed = nodes.get(zone_id, 0) * NODE_ADDRESSES
+        if subnet.free_addresses < needed:
+            wrong.append(
+                f"{where}: has {subnet.free_addresses} free addresses, and {nodes[zone_id]} nodes may take {needed}; "
+                "name a larger one"
+            )
+        if subnet.default_route is None or subnet.default_route.startswith("igw-"):
+            wrong.append(
+                f"{where}: has no way out that a node without a public address can use; route it to a NAT gateway"
+            )
+    return wrong
+
+
 def _default_route(subnet_id: str, vpc_id: str, options: pulumi.InvokeOptions) -> str | None:
     """What a subnet's default route leads to. A subnet without a table of its own uses the VPC's main one."""
     filters = [aws.ec2.GetRouteTablesFilterArgs(name="association.subnet-id", values=[subnet_id])]
@@ -119,6 +149,7 @@ class ExistingNetwork(pulumi.ComponentResource):
     zone_names: dict[str, str]
     private_subnet_ids: dict[str, str]
     public_subnet_ids: dict[str, str]
+    rack_subnet_ids: dict[str, str]
     efa_security_group_id: pulumi.Output[str]
     egress: list[pulumi.Resource]
     """Empty: the ways out belong to whoever made the VPC."""
@@ -136,8 +167,11 @@ class ExistingNetwork(pulumi.ComponentResource):
         vpc = aws.ec2.get_vpc(id=args.vpc_id, opts=options)
         self.zone_names = {}
         found = {}
-        for zone_id, pair in args.subnets.items():
-            for subnet_id in filter(None, (pair.private, pair.public)):
+        named = {zone_id: [pair.private, pair.public] for zone_id, pair in args.subnets.items()}
+        for zone_id, subnet_id in args.rack_subnets.items():
+            named.setdefault(zone_id, []).append(subnet_id)
+        for zone_id, ids in named.items():
+            for subnet_id in filter(None, ids):
                 subnet = aws.ec2.get_subnet(id=subnet_id, opts=options)
                 found[subnet_id] = FoundSubnet(
                     id=subnet_id,
@@ -149,11 +183,13 @@ class ExistingNetwork(pulumi.ComponentResource):
                 )
                 self.zone_names[zone_id] = subnet.availability_zone
         wrong = faults(args.vpc_id, vpc.enable_dns_support and vpc.enable_dns_hostnames, args.subnets, found)
+        wrong += rack_faults(args.vpc_id, args.rack_subnets, args.rack_nodes, found)
         if wrong:
             raise pulumi.RunError("dynamo-eks:network.existing cannot be used:\n  " + "\n  ".join(wrong))
         self.vpc_id = args.vpc_id
         self.private_subnet_ids = {zone_id: pair.private for zone_id, pair in args.subnets.items()}
         self.public_subnet_ids = {zone_id: pair.public for zone_id, pair in args.subnets.items() if pair.public}
+        self.rack_subnet_ids = dict(args.rack_subnets)
         self.efa_security_group_id = efa_security_group(name, args.vpc_id, self).id
         self.egress = []
         self.register_outputs({"efa_security_group_id": self.efa_security_group_id})

@@ -1,7 +1,7 @@
 """A VPC for the cluster.
 
-Makes the VPC, a private and a public subnet in each zone, NAT gateways, route tables, the S3 gateway endpoint, the
-interface endpoints asked for, the EFA security group and, when asked for, flow logs.
+Makes the VPC, a private and a public subnet in each zone, a subnet in each zone of an UltraServer, NAT gateways, route
+tables, the S3 gateway endpoint, the interface endpoints asked for, the EFA security group and, when asked for, flow logs.
 """
 
 from __future__ import annotations
@@ -22,6 +22,21 @@ from components.network.zones import Zone
 
 
 @dataclass(frozen=True, kw_only=True)
+class RackZone:
+    """A zone that an UltraServer stands in, usually a Local Zone."""
+
+    zone_id: str
+    name: str
+    group: str
+    """Zone group, for the opt-in."""
+    type: str
+    """`local-zone`, or `availability-zone`, which needs no opt-in."""
+    nat_zone_id: str
+    """Zone whose NAT gateway its nodes go out through: NAT gateways are not offered in every Local Zone, and an internet
+    gateway there would need public addresses, which nodes with several interfaces cannot have."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class NetworkArgs:
     """What a network needs to know."""
 
@@ -36,6 +51,10 @@ class NetworkArgs:
     """Short names of AWS services to reach without NAT."""
     flow_log_retention_days: int | None = None
     """Days CloudWatch keeps flow logs; None makes none."""
+    rack_zones: Sequence[RackZone] = ()
+    """Zones of UltraServers, each with a subnet of its own for managed nodes, never for the control plane."""
+    opt_in: bool = False
+    """Opt the account in to the zone groups of those zones."""
 
 
 class Network(pulumi.ComponentResource):
@@ -51,6 +70,8 @@ class Network(pulumi.ComponentResource):
     """Private subnet by zone id."""
     public_subnet_ids: dict[str, pulumi.Output[str]]
     """Public subnet by zone id."""
+    rack_subnet_ids: dict[str, pulumi.Output[str]]
+    """Subnet of UltraServer nodes by zone id."""
     efa_security_group_id: pulumi.Output[str]
     egress: list[pulumi.Resource]
     """Ways out: what must stand before a node can join, and must stay until the last one has drained."""
@@ -75,7 +96,9 @@ class Network(pulumi.ComponentResource):
         public_way = self._public(name, vpc, gateway)
         nat = self._nat(name, args, gateway, public_way)
         private_ways, tables = self._private(name, args, vpc, nat)
-        self.egress = [*public_way, *nat.values(), *private_ways]
+        rack_ways, rack_tables = self._racks(name, args, vpc, nat)
+        tables += rack_tables
+        self.egress = [*public_way, *nat.values(), *private_ways, *rack_ways]
         self._endpoints(name, args, vpc, tables)
         self.efa_security_group_id = efa_security_group(name, vpc.id, self).id
         if args.flow_log_retention_days is not None:
@@ -85,6 +108,7 @@ class Network(pulumi.ComponentResource):
                 "vpc_id": self.vpc_id,
                 "private_subnet_ids": self.private_subnet_ids,
                 "public_subnet_ids": self.public_subnet_ids,
+                "rack_subnet_ids": self.rack_subnet_ids,
                 "efa_security_group_id": self.efa_security_group_id,
             }
         )
@@ -172,6 +196,52 @@ class Network(pulumi.ComponentResource):
                     route_table_id=table.id,
                     destination_cidr_block="0.0.0.0/0",
                     nat_gateway_id=out.id,
+                    opts=child,
+                )
+            )
+            ways.append(aws.ec2.RouteTableAssociation(label, subnet_id=subnet.id, route_table_id=table.id, opts=child))
+        return ways, tables
+
+    def _racks(
+        self, name: str, args: NetworkArgs, vpc: aws.ec2.Vpc, nat: dict[str, aws.ec2.NatGateway]
+    ) -> tuple[list[pulumi.Resource], list[aws.ec2.RouteTable]]:
+        child = pulumi.ResourceOptions(parent=self)
+        ways: list[pulumi.Resource] = []
+        tables = []
+        self.rack_subnet_ids = {}
+        for zone in args.rack_zones:
+            opted: list[pulumi.Resource] = []
+            if args.opt_in and zone.type != "availability-zone":
+                opted.append(
+                    aws.ec2.AvailabilityZoneGroup(
+                        f"{name}-{zone.group}",
+                        group_name=zone.group,
+                        opt_in_status="opted-in",
+                        # It holds for the whole account, and others may rely on it by then; AWS takes a way back only
+                        # through support.
+                        opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
+                    )
+                )
+            label = f"{name}-rack-{zone.zone_id}"
+            subnet = aws.ec2.Subnet(
+                label,
+                vpc_id=vpc.id,
+                availability_zone_id=zone.zone_id,
+                cidr_block=address_plan.local_zone(args.cidr, address_plan.local_zone_slot(zone.zone_id)),
+                map_public_ip_on_launch=False,
+                # No load balancer role: the control plane's load balancers stay in the region's own zones.
+                tags={"Name": label},
+                opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=opted)),
+            )
+            self.rack_subnet_ids[zone.zone_id] = subnet.id
+            table = aws.ec2.RouteTable(label, vpc_id=vpc.id, tags={"Name": label}, opts=child)
+            tables.append(table)
+            ways.append(
+                aws.ec2.Route(
+                    f"{label}-out",
+                    route_table_id=table.id,
+                    destination_cidr_block="0.0.0.0/0",
+                    nat_gateway_id=(nat.get(zone.nat_zone_id) or next(iter(nat.values()))).id,
                     opts=child,
                 )
             )

@@ -18,6 +18,9 @@ EBS_CLASS = "auto-ebs-sc"
 EFS_CLASS = "efs-sc-dynamic"
 """Name of the EFS class, as in Dynamo's guide for EKS."""
 
+LOCAL_ZONE_CLASS = "efs-sc-local-zone"
+"""Name of the EFS class for namespaces with graphs in a Local Zone."""
+
 FILES_OWNER = "1000"
 """User and group of every file on EFS: Dynamo's images run as it, and the access point makes everybody it."""
 
@@ -71,6 +74,8 @@ class StorageClassesArgs:
     they are."""
     efs_ready: Sequence[pulumi.Resource] = ()
     """The EFS driver and the mount targets: what claims of the EFS class need to be served and to be deleted."""
+    local_zone_mounts: str | None = None
+    """Name of the Availability Zone whose mount target pods in a Local Zone use; None makes no class for them."""
 
     def __post_init__(self) -> None:
         if self.efs_file_system_id is not None and not self.efs_ready:
@@ -87,19 +92,28 @@ class StorageClasses(pulumi.ComponentResource):
     """Name of the EBS class, the cluster's default."""
     efs_class_name: str | None
     """Name of the EFS class."""
+    local_zone_class_name: str | None
+    """Name of the EFS class for Local Zones."""
     ready: list[pulumi.Resource]
     """The classes; a claim must depend on them, and through them on the driver that serves and removes its volume."""
 
     def __init__(self, name: str, args: StorageClassesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dynamo-eks:index:StorageClasses", name, {"ebs": args.ebs}, opts)
         self.ready = []
-        self.ebs_class_name = self.efs_class_name = None
+        self.ebs_class_name = self.efs_class_name = self.local_zone_class_name = None
         if args.ebs:
             self.ebs_class_name = EBS_CLASS
             self.ready.append(self._ebs(name))
         if args.efs_file_system_id is not None:
             self.efs_class_name = EFS_CLASS
-            self.ready.append(self._efs(name, args))
+            self.ready.append(self._efs(f"{name}-efs", EFS_CLASS, args))
+            if args.local_zone_mounts is not None:
+                self.local_zone_class_name = LOCAL_ZONE_CLASS
+                # Without a zone named, a mount asks for the target of its own zone, and a Local Zone has none
+                # (efs-utils, option `az`). All pods of the namespace then mount through that one.
+                self.ready.append(
+                    self._efs(f"{name}-local-zone", LOCAL_ZONE_CLASS, args, [f"az={args.local_zone_mounts}"])
+                )
         self.register_outputs({"ebs_class_name": self.ebs_class_name, "efs_class_name": self.efs_class_name})
 
     def _ebs(self, name: str) -> kubernetes.storage.v1.StorageClass:
@@ -117,12 +131,15 @@ class StorageClasses(pulumi.ComponentResource):
             ),
         )
 
-    def _efs(self, name: str, args: StorageClassesArgs) -> kubernetes.storage.v1.StorageClass:
+    def _efs(
+        self, name: str, class_name: str, args: StorageClassesArgs, mount_options: list[str] | None = None
+    ) -> kubernetes.storage.v1.StorageClass:
         return kubernetes.storage.v1.StorageClass(
-            f"{name}-efs",
-            metadata={"name": EFS_CLASS},
+            name,
+            metadata={"name": class_name},
             provisioner="efs.csi.aws.com",
             parameters=efs_parameters(args.efs_file_system_id),
+            mount_options=mount_options,
             # The access point goes with the claim; the files stay on the file system, for the claim made again.
             reclaim_policy="Delete",
             volume_binding_mode="Immediate",

@@ -1,4 +1,4 @@
-"""A Job that proves a graph serves; `pulumi up` waits for it and fails with its reason."""
+"""Jobs that prove a graph serves; `pulumi up` waits for them and fails with their reason."""
 
 from __future__ import annotations
 
@@ -27,13 +27,16 @@ class SmokeTestArgs:
     timeout_minutes: int
     efa: bool
     """Whether KV blocks go over EFA, where a slow first answer hints at a wrong backend."""
+    stages: Sequence[str] = ("all",)
+    """What is proved, one Job each, in this order: `load` (the model is served), `completion` (it answers), or `all`. Two
+    Jobs tell a model that does not load from one that does not answer."""
 
 
 class SmokeTest(pulumi.ComponentResource):
     """Waits for a graph's Ready at its observed generation and posts one chat completion."""
 
     ready: list[pulumi.Resource]
-    """The Job, completed."""
+    """The last Job, completed."""
 
     def __init__(
         self,
@@ -46,7 +49,6 @@ class SmokeTest(pulumi.ComponentResource):
         super().__init__("dynamo-eks:index:SmokeTest", name, {"digest": args.digest}, opts)
         program = jobs.script("smoke")
         timeout_s = args.timeout_minutes * 60
-        physical = jobs.short_name(f"smoke-{args.graph}", args.digest, program, args.model, str(timeout_s), args.image)
         account_name = f"smoke-{args.graph}"
         # Everything here is named as text, so it follows the graph and goes before it.
         child = pulumi.ResourceOptions(parent=self, depends_on=list(depends_on))
@@ -60,36 +62,54 @@ class SmokeTest(pulumi.ComponentResource):
             subjects=[SubjectArgs(kind="ServiceAccount", name=account_name, namespace=args.namespace)],
             opts=child,
         )
-        text = jobs.config_map(physical, args.namespace, program)
-        config = ConfigMap(
-            f"{name}-program", metadata=text["metadata"], data=text["data"], immutable=text["immutable"], opts=child
-        )
-        job = jobs.check_job(
-            physical,
-            namespace=args.namespace,
-            service_account=account_name,
-            image=args.image,
-            environment={
-                "NAMESPACE": args.namespace,
-                "GRAPH": args.graph,
-                "MODEL": args.model,
-                "URL": args.service_url,
-                "TIMEOUT_S": str(timeout_s),
-                "EFA": "true" if args.efa else "false",
-            },
-            timeout_s=timeout_s,
-        )
-        made = Job(
-            f"{name}-job",
-            metadata=job["metadata"],
-            spec=job["spec"],
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                # Without its rights and its program the pod fails, or never starts.
-                depends_on=[account, role, binding, config, *depends_on],
-                # `up` must wait longer than the Job may run, or it reports a time-out instead of the reason.
-                custom_timeouts=pulumi.CustomTimeouts(create=f"{args.timeout_minutes + jobs.STARTUP_S // 60 + 1}m"),
-            ),
-        )
-        self.ready = [made]
+        before: list[pulumi.Resource] = list(depends_on)
+        for stage in args.stages:
+            whole = stage == "all"
+            physical = jobs.short_name(
+                f"smoke-{args.graph}" if whole else f"smoke-{args.graph}-{stage}",
+                args.digest,
+                program,
+                args.model,
+                str(timeout_s),
+                args.image,
+            )
+            resource = name if whole else f"{name}-{stage}"
+            text = jobs.config_map(physical, args.namespace, program)
+            config = ConfigMap(
+                f"{resource}-program",
+                metadata=text["metadata"],
+                data=text["data"],
+                immutable=text["immutable"],
+                opts=child,
+            )
+            job = jobs.check_job(
+                physical,
+                namespace=args.namespace,
+                service_account=account_name,
+                image=args.image,
+                environment={
+                    "NAMESPACE": args.namespace,
+                    "GRAPH": args.graph,
+                    "MODEL": args.model,
+                    "URL": args.service_url,
+                    "TIMEOUT_S": str(timeout_s),
+                    "EFA": "true" if args.efa else "false",
+                    **({} if whole else {"STAGE": stage}),
+                },
+                timeout_s=timeout_s,
+            )
+            made = Job(
+                f"{resource}-job",
+                metadata=job["metadata"],
+                spec=job["spec"],
+                opts=pulumi.ResourceOptions(
+                    parent=self,
+                    # Without its rights and its program the pod fails, or never starts; a stage follows the one before.
+                    depends_on=[account, role, binding, config, *before],
+                    # `up` must wait longer than the Job may run, or it reports a time-out instead of the reason.
+                    custom_timeouts=pulumi.CustomTimeouts(create=f"{args.timeout_minutes + jobs.STARTUP_S // 60 + 1}m"),
+                ),
+            )
+            before = [*depends_on, made]
+        self.ready = before[len(depends_on) :]
         self.register_outputs({})

@@ -115,6 +115,24 @@ def test_a_slow_first_answer_over_efa_is_told(tmp_path: Path) -> None:
     assert code == 0 and "LIBFABRIC" in output
 
 
+def test_the_stage_that_loads_asks_for_nothing(tmp_path: Path) -> None:
+    assert smoke(tmp_path, {"/v1/chat/completions": 500}, STAGE="load")[0] == 0
+    code, _, log = smoke(tmp_path, {"/v1/models": {"data": []}}, STAGE="load")
+    assert code == 1 and "does not list m" in log
+
+
+def test_the_stage_that_completes_takes_the_graph_as_loaded(tmp_path: Path) -> None:
+    assert smoke(tmp_path, {GRAPH: 403}, STAGE="completion")[0] == 0
+    code, _, log = smoke(tmp_path, {"/v1/chat/completions": 500}, STAGE="completion")
+    assert code == 1 and "HTTP 500" in log
+
+
+def test_an_unknown_stage_is_no_pass(tmp_path: Path) -> None:
+    """It would prove nothing and end well."""
+    code, _, log = smoke(tmp_path, {}, STAGE="laod")
+    assert code == 1 and log == "there is no stage laod"
+
+
 def platform(folder: Path, served: Any) -> tuple[int, str, str]:
     with server({"/apis/nvidia.com/v1beta1": served}) as url:
         return run("platform_check", folder, url, RESOURCES="nvidia.com/v1beta1/dynamographdeployments")

@@ -1,5 +1,6 @@
 """Prove that a graph serves: wait until it is ready at its newest generation, then ask it for one completion.
 
+STAGE chooses what is proved: `load` ends when the model is listed, `completion` asks at once, `all` (default) does both.
 Runs in a Job with the standard library only. Exits 1 with the reason, which also goes to the termination log.
 """
 
@@ -142,10 +143,15 @@ def complete(url, model, over_efa):
 
 def main():
     namespace, graph, model, url = (os.environ[key] for key in ("NAMESPACE", "GRAPH", "MODEL", "URL"))
+    stage = os.environ.get("STAGE", "all")
     deadline = time.monotonic() + float(os.environ["TIMEOUT_S"])
-    wait_until_ready(f"/apis/nvidia.com/v1beta1/namespaces/{namespace}/dynamographdeployments/{graph}", deadline)
+    if stage not in ("load", "completion", "all"):
+        fail(f"there is no stage {stage}")
+    if stage != "completion":
+        wait_until_ready(f"/apis/nvidia.com/v1beta1/namespaces/{namespace}/dynamographdeployments/{graph}", deadline)
     wait_until_listed(url, model, deadline)
-    complete(url, model, os.environ.get("EFA") == "true")
+    if stage != "load":
+        complete(url, model, os.environ.get("EFA") == "true")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,42 @@
+"""The role of UltraServer nodes.
+
+Another one than the Auto Mode nodes', since a principal has one type of access entry; EKS makes this one's (EC2_LINUX)
+with the first node group.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pulumi
+import pulumi_aws as aws
+
+POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly", "AmazonEKS_CNI_Policy")
+"""What a managed node needs: join, pull images, give pods addresses (EKS User Guide, "Amazon EKS node IAM role")."""
+
+
+class RackRole(pulumi.ComponentResource):
+    """IAM role of managed GPU nodes."""
+
+    role_arn: pulumi.Output[str]
+    ready: list[pulumi.Resource]
+    """Policies: without them nodes neither join nor, on destroy, give their addresses back."""
+
+    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("dynamo-eks:index:RackRole", name, {}, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        trust = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": ["sts:AssumeRole"]}
+            ],
+        }
+        role = aws.iam.Role(f"{name}-role", assume_role_policy=json.dumps(trust), opts=child)
+        self.role_arn = role.arn
+        self.ready = [
+            aws.iam.RolePolicyAttachment(
+                f"{name}-{policy}", role=role.name, policy_arn=f"arn:aws:iam::aws:policy/{policy}", opts=child
+            )
+            for policy in POLICIES
+        ]
+        self.register_outputs({"role_arn": self.role_arn})

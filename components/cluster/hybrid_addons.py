@@ -1,0 +1,73 @@
+"""EKS add-ons of a hybrid cluster: what Auto Mode nodes bring themselves and managed nodes do not.
+
+Networking, Service routing, Pod Identity and DNS. Their DaemonSets stay off Auto Mode nodes by EKS's own affinity; all
+are there before the first managed node joins, which without networking would never get ready.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+from components.cluster.addons import AUTO_POOL
+
+MINIMUM_ADDRESSES, WARM_ADDRESSES = 20, 4
+"""Addresses a managed node takes when it starts, and keeps spare: for its DaemonSets, workers and daemons of
+ComputeDomains. By default a node would take whole interfaces' worth, more than a Local Zone's subnet has."""
+
+
+def configuration(addon: str) -> dict[str, Any] | None:
+    """Settings of an add-on; None for EKS's own."""
+    if addon == "vpc-cni":
+        return {"env": {"MINIMUM_IP_TARGET": str(MINIMUM_ADDRESSES), "WARM_IP_TARGET": str(WARM_ADDRESSES)}}
+    if addon == "coredns":
+        # On the built-in pool: a rack's nodes are tainted, and gone after its block.
+        return {"nodeSelector": dict(AUTO_POOL)}
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HybridAddonsArgs:
+    cluster_name: pulumi.Input[str]
+    versions: Mapping[str, str]
+    """Version by add-on, as components/catalog.py lists them for the cluster's Kubernetes."""
+
+
+class HybridAddons(pulumi.ComponentResource):
+    """vpc-cni, kube-proxy, eks-pod-identity-agent and CoreDNS."""
+
+    ready: list[pulumi.Resource]
+    """What managed nodes need before they join, and until they have drained."""
+
+    def __init__(
+        self,
+        name: str,
+        args: HybridAddonsArgs,
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        depends_on: Sequence[pulumi.Resource] = (),
+    ) -> None:
+        super().__init__("dynamo-eks:index:HybridAddons", name, dict(args.versions), opts)
+        self.ready = []
+        for addon, version in args.versions.items():
+            settings = configuration(addon)
+            self.ready.append(
+                aws.eks.Addon(
+                    f"{name}-{addon}",
+                    cluster_name=args.cluster_name,
+                    addon_name=addon,
+                    addon_version=version,
+                    configuration_values=json.dumps(settings) if settings else None,
+                    # What is written here is what runs, whatever was installed by hand before.
+                    resolve_conflicts_on_create="OVERWRITE",
+                    resolve_conflicts_on_update="OVERWRITE",
+                    # CoreDNS starts on the built-in pool, whose nodes need the ways out.
+                    opts=pulumi.ResourceOptions(parent=self, depends_on=list(depends_on)),
+                )
+            )
+        self.register_outputs({})

@@ -1,0 +1,1 @@
+"""NVIDIA's stack on the nodes of UltraServers: DRA driver, GPU Operator, EFA device plugin."""

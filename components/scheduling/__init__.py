@@ -1,0 +1,1 @@
+"""Gang scheduling of multi-node graphs: KAI scheduler, Grove, and the queues and topology they work with."""

@@ -1,0 +1,543 @@
+"""The verification ladder of one UltraServer rack, as plain data: every object, and the marks a rack must reach.
+
+Rungs, each before the next: `devices` (nodes, labels, slices), `imex` (a pod gets an IMEX channel), `nvbandwidth` (NVLink
+between two nodes), `nccl` (an all-reduce over the whole rack). Loading a model and one completion follow as the stages of a
+graph's smoke test.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from components.capacity.ultraservers import CLIQUE_LABEL, RACK_LABEL
+from components.dynamo import compute_domain as domains
+from components.validation import jobs
+
+RUNGS = ("devices", "imex", "nvbandwidth", "nccl")
+"""Order of the rungs."""
+
+MEASURED = ("nvbandwidth", "nccl")
+"""Rungs that are an MPIJob and a Job that judges it."""
+
+LABEL = "dynamo-eks/verification"
+"""Label of everything the ladder makes, with the rack's name."""
+
+RUN_LABEL = "dynamo-eks/verification-run"
+"""Label of one MPIJob's workers, by which they find each other's clique."""
+
+TIMEOUT_MINUTES: Mapping[str, int] = {"devices": 20, "imex": 25, "nvbandwidth": 30, "nccl": 40}
+"""How long a rung may take. Clique labels come minutes after a node is Ready; the daemon of a domain has a startup probe of
+20 minutes (DRA driver 0.4.1); the images are several GB on every node."""
+
+NVBANDWIDTH_IMAGE = "ghcr.io/nvidia/k8s-samples:nvbandwidth-v0.7-8d103163"
+"""For arm64; the image of NVIDIA's own ComputeDomain test. Its sshd runs as uid 1000 (DRA driver documentation)."""
+
+NCCL_TESTS_IMAGE = "public.ecr.aws/hpc-cloud/nccl-tests:cuda13.1.2-efa1.50.0-ofiv1.21.1-ncclv2.31.2-1-testsv2.20.0"
+"""AWS's build with EFA; the tag of its own GB200 manifest (awslabs/awsome-distributed-ai, c428b24). GB200 needs NCCL 2.25.1
+or newer (NVIDIA/nccl #1611); CUDA 13 runs on every R580 driver."""
+
+ALL_REDUCE_BYTES = 16 * 2**30
+"""Largest size of the all-reduce, at which the mark is held: bandwidth still grows up to 4 GiB on 72 GPUs."""
+
+PAIR_FRACTION = 0.9
+"""Share of the published pair bandwidth that passes. Published spread is 3 % (798 to 822 GB/s), another cloud measured 770
+(Azure/AI-benchmarking-guide #7, 96 %); a link at half rate gives 397."""
+
+PAIR_GBPS = 798.0
+"""Lowest pair of NVIDIA's published matrix between two GB200 nodes (DRA driver documentation, nvbandwidth test)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What a rack of one type must reach."""
+
+    pair_gbps: float
+    """Every pair of GPUs of two nodes, one way, by nvbandwidth."""
+    busbw_gbps: float
+    """Bus bandwidth of the all-reduce over the rack at the largest size."""
+    source: str
+
+
+def bus_factor(ranks: int) -> float:
+    """Bus bandwidth over algorithm bandwidth of an all-reduce (nccl-tests, PERFORMANCE.md)."""
+    return 2 * (ranks - 1) / ranks
+
+
+X72_BUSBW_GBPS = 800.0
+
+MARKS: Mapping[str, Marks] = {
+    "u-p6e-gb200x72": Marks(
+        PAIR_FRACTION * PAIR_GBPS,
+        X72_BUSBW_GBPS,
+        "NVIDIA/aicr #531 expects 800 GB/s or more within a rack; a full NVL72 measured 835 to 847 at 8 GiB "
+        "(coreweave/nccl-tests #43)",
+    ),
+    "u-p6e-gb200x36": Marks(
+        PAIR_FRACTION * PAIR_GBPS,
+        float(5 * math.floor(X72_BUSBW_GBPS * bus_factor(36) / bus_factor(72) / 5)),
+        "nobody has published one: the mark of x72 at the same algorithm bandwidth, which NVLink SHARP keeps whatever the "
+        "number of GPUs, rounded down to 5 GB/s; 8 GPUs on two GB300 nodes measured 841 (NVIDIA/aicr #1256)",
+    ),
+}
+"""Marks by UltraServer type."""
+
+TOLERATIONS: tuple[Mapping[str, str], ...] = ({"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},)
+
+CHANNEL = "/dev/nvidia-caps-imex-channels/channel0"
+
+_HOSTFILE = "/etc/mpi/hostfile"
+"""Where the MPI operator mounts the workers' names."""
+
+_AWAIT_WORKERS = f"""
+set -eu
+tries=0
+for host in $(cut -d' ' -f1 {_HOSTFILE}); do
+  until getent hosts "$host" > /dev/null; do
+    tries=$((tries + 1))
+    if [ "$tries" -gt 90 ]; then echo "no address for $host after three minutes" >&2; exit 1; fi
+    sleep 2
+  done
+done
+exec "$@"
+""".strip()
+"""mpirun ends at the first worker whose name does not resolve yet, and the names come a little after the pods are ready."""
+
+_PROBE = f"""
+if [ -c {CHANNEL} ] && [ -r {CHANNEL} ] && [ -w {CHANNEL} ]; then ls -l {CHANNEL}; exit 0; fi
+echo "{CHANNEL} is not a character device that the pod may use; the claim was granted, so the node has no NVLink fabric \
+(no clique) or runs without the IMEX kernel capability. There is: $(ls -l /dev/nvidia-caps-imex-channels 2>&1)"
+exit 1
+""".strip()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RackUnderTest:
+    """The rack and what it must offer. What is here goes into names: a change runs the rungs it concerns again."""
+
+    rack: str
+    """Name in the stack, and value of the nodes' rack label; at most 20 characters, since host names are made of it."""
+    reservation: str
+    """Id of the Capacity Block: another block is another rack, to be verified anew."""
+    ultraserver_type: str
+    instance_type: str
+    nodes: int
+    efa_per_node: int
+    driver_branch: int
+    """Major version of the NVIDIA driver; the catalogue says which and why."""
+    namespace: str
+    gpus_per_node: int = 4
+    hugepages_mib: int = 0
+    """2 MiB huge pages that every node must offer and the all-reduce's workers ask for; 0 when the stack reserves none."""
+    cliques: int = 1
+    """NVLink cliques the rack may be in. More than one is good only when no graph spans more nodes than a clique has."""
+    tolerations: Sequence[Mapping[str, str]] = TOLERATIONS
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,18}[a-z0-9])?", self.rack):
+            raise ValueError(f"rack: {self.rack!r} is no name of at most 20 lower-case letters, digits and dashes")
+        if self.ultraserver_type not in MARKS:
+            raise ValueError(f"ultraserver_type: no marks for {self.ultraserver_type}; there are {', '.join(MARKS)}")
+        if self.nodes < 2:
+            raise ValueError(f"nodes: {self.nodes}, but NVLink between nodes needs 2 or more")
+
+    @property
+    def name(self) -> str:
+        """Of the ladder's account, its rights and its ComputeDomain."""
+        return f"verify-{self.rack}"
+
+    @property
+    def cluster_name(self) -> str:
+        """Of its rights outside namespaces, whose names all stacks of a cluster share."""
+        return f"{self.namespace}-{self.rack}"
+
+    @property
+    def channel(self) -> str:
+        """ResourceClaimTemplate that the DRA driver makes for the domain."""
+        return domains.template_of(self.name)
+
+    @property
+    def marks(self) -> Marks:
+        return MARKS[self.ultraserver_type]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return {LABEL: self.rack}
+
+
+def result_name(rack: RackUnderTest, rung: str) -> str:
+    """ConfigMap that a rung's Job writes."""
+    return f"{rack.name}-{rung}-result"
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _run_name(rack: RackUnderTest, rung: str, spec: Mapping[str, Any]) -> str:
+    """Name of what runs on the rack: of the block and of what runs, so that only these make it run again, which needs free
+    nodes. A deadline is changed in place."""
+    lasting = {key: value for key, value in spec.items() if key not in ("activeDeadlineSeconds", "runPolicy")}
+    return jobs.short_name(f"{rack.name}-{rung}", _text(lasting), rack.reservation)
+
+
+# --- what runs on the rack ---------------------------------------------------------------------------------------------
+
+
+def compute_domain(rack: RackUnderTest) -> dict[str, Any]:
+    """One domain for the ladder: a node is in one at a time, so the rungs take turns in it."""
+    return domains.compute_domain(rack.name, rack.namespace, rack.labels)
+
+
+def _placed(rack: RackUnderTest) -> dict[str, Any]:
+    """On a node of the rack, whatever its taints; also keeps images that exist for arm64 alone off other nodes."""
+    return {"nodeSelector": {RACK_LABEL: rack.rack}, "tolerations": [dict(item) for item in rack.tolerations]}
+
+
+def imex_job(rack: RackUnderTest, *, image: str, timeout_s: int) -> dict[str, Any]:
+    """A pod with a channel claim looks for the device. Any image with a shell does; it needs no GPU."""
+    container = {
+        "name": "probe",
+        "image": image,
+        "command": ["/bin/sh", "-c", _PROBE],
+        "resources": {
+            "requests": {"cpu": "100m", "memory": "64Mi"},
+            "limits": {"memory": "64Mi"},
+            "claims": [{"name": "channel"}],
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    spec = {
+        "backoffLimit": 0,
+        "activeDeadlineSeconds": timeout_s,
+        "template": {
+            "metadata": {"labels": rack.labels},
+            "spec": {
+                "restartPolicy": "Never",
+                "automountServiceAccountToken": False,
+                "securityContext": {
+                    "runAsNonRoot": True,
+                    "runAsUser": 65534,
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+                **_placed(rack),
+                "containers": [container],
+                "resourceClaims": [{"name": "channel", "resourceClaimTemplateName": rack.channel}],
+            },
+        },
+    }
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": _run_name(rack, "imex", spec),
+            "namespace": rack.namespace,
+            "labels": rack.labels,
+            "annotations": {"pulumi.com/replaceUnready": "true"},
+        },
+        "spec": spec,
+    }
+
+
+def _mpi_job(
+    rack: RackUnderTest,
+    rung: str,
+    *,
+    image: str,
+    workers: int,
+    command: Sequence[str],
+    worker: Mapping[str, Any],
+    extended: Mapping[str, str],
+    one_clique: bool,
+    timeout_s: int,
+    ssh_mount: str | None = None,
+    user: int | None = None,
+    volumes: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """An MPIJob of whole nodes: every worker holds a node's GPUs and its one channel, the launcher neither."""
+    security = {} if user is None else {"securityContext": {"runAsUser": user}}
+    memory = {"cpu": "8", "memory": "32Gi"}
+    own = {"nvidia.com/gpu": str(rack.gpus_per_node), **extended}
+    launcher_pod = {
+        **_placed(rack),
+        "automountServiceAccountToken": False,
+        "containers": [
+            {
+                "name": "launcher",
+                "image": image,
+                "command": ["/bin/sh", "-c", _AWAIT_WORKERS, "launcher"],
+                "args": list(command),
+                "resources": {"requests": {"cpu": "2", "memory": "8Gi"}, "limits": {"memory": "8Gi"}},
+                **security,
+            }
+        ],
+    }
+
+    def spec(run: str) -> dict[str, Any]:
+        affinity: dict[str, Any] = {
+            "nodeAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": {
+                    "nodeSelectorTerms": [{"matchExpressions": [{"key": CLIQUE_LABEL, "operator": "Exists"}]}]
+                }
+            }
+        }
+        if one_clique:
+            affinity["podAffinity"] = {
+                "requiredDuringSchedulingIgnoredDuringExecution": [
+                    {"labelSelector": {"matchLabels": {RUN_LABEL: run}}, "topologyKey": CLIQUE_LABEL}
+                ]
+            }
+        worker_pod = {
+            **_placed(rack),
+            "automountServiceAccountToken": False,
+            "affinity": affinity,
+            "containers": [
+                {
+                    "name": "worker",
+                    "image": image,
+                    **worker,
+                    "resources": {
+                        "requests": {**memory, **own},
+                        "limits": {"memory": memory["memory"], **own},
+                        "claims": [{"name": "channel"}],
+                    },
+                    **security,
+                }
+            ],
+            "resourceClaims": [{"name": "channel", "resourceClaimTemplateName": rack.channel}],
+            **({"volumes": [dict(item) for item in volumes]} if volumes else {}),
+        }
+        return {
+            "slotsPerWorker": rack.gpus_per_node,
+            # Pods start when their own node's IMEX daemon is up, others' may not be (DRA driver #948).
+            "launcherCreationPolicy": "WaitForWorkersReady",
+            "mpiImplementation": "OpenMPI",
+            **({} if ssh_mount is None else {"sshAuthMountPath": ssh_mount}),
+            "runPolicy": {
+                # Workers go when the launcher is done, so that the next rung finds the nodes free.
+                "cleanPodPolicy": "Running",
+                # A second run would only hide the first one's reason.
+                "backoffLimit": 0,
+                "activeDeadlineSeconds": timeout_s,
+            },
+            "mpiReplicaSpecs": {
+                "Launcher": {
+                    "replicas": 1,
+                    "restartPolicy": "Never",
+                    "template": {"metadata": {"labels": rack.labels}, "spec": launcher_pod},
+                },
+                "Worker": {
+                    "replicas": workers,
+                    "restartPolicy": "Never",
+                    "template": {"metadata": {"labels": {**rack.labels, RUN_LABEL: run}}, "spec": worker_pod},
+                },
+            },
+        }
+
+    name = _run_name(rack, rung, spec(""))
+    return {
+        "apiVersion": "kubeflow.org/v2beta1",
+        "kind": "MPIJob",
+        "metadata": {
+            "name": name,
+            "namespace": rack.namespace,
+            "labels": rack.labels,
+            # It is ready when it is made; the Job that judges it waits for its end.
+            "annotations": {"pulumi.com/skipAwait": "true"},
+        },
+        "spec": spec(name),
+    }
+
+
+def nvbandwidth_job(rack: RackUnderTest, *, image: str, timeout_s: int) -> dict[str, Any]:
+    """Copies between every pair of GPUs of two nodes in one clique."""
+    per_node, ranks = rack.gpus_per_node, 2 * rack.gpus_per_node
+    return _mpi_job(
+        rack,
+        "nvbandwidth",
+        image=image,
+        workers=2,
+        command=[
+            "mpirun", "--bind-to", "core", "--map-by", f"ppr:{per_node}:node", "-np", str(ranks), "-q",
+            "nvbandwidth", "-t", "multinode_device_to_device_memcpy_read_ce",
+        ],
+        worker={"command": ["/usr/sbin/sshd"], "args": ["-De", "-f", "/home/mpiuser/.sshd_config"]},
+        extended={},
+        one_clique=True,
+        timeout_s=timeout_s,
+        ssh_mount="/home/mpiuser/.ssh",
+        user=1000,
+    )  # fmt: skip
+
+
+def nccl_job(rack: RackUnderTest, *, image: str, timeout_s: int) -> dict[str, Any]:
+    """An all-reduce over every GPU of the rack, over NVLink where it reaches and EFA where it does not."""
+    per_node = rack.gpus_per_node
+    variables = ("FI_PROVIDER=efa", "NCCL_DEBUG=INFO", "NCCL_MNNVL_ENABLE=1", "NCCL_NVLS_ENABLE=1")
+    pages = {"hugepages-2Mi": f"{rack.hugepages_mib}Mi"} if rack.hugepages_mib else {}
+    return _mpi_job(
+        rack,
+        "nccl",
+        image=image,
+        workers=rack.nodes,
+        command=[
+            "/opt/amazon/openmpi/bin/mpirun", "--allow-run-as-root", "--tag-output", "--bind-to", "none",
+            "--map-by", f"ppr:{per_node}:node", "-np", str(rack.nodes * per_node),
+            # The image's own paths: they hold NCCL and the EFA plugin, and a remote shell does not set them.
+            "-x", "PATH", "-x", "LD_LIBRARY_PATH", *(part for item in variables for part in ("-x", item)),
+            "/opt/nccl-tests/build/all_reduce_perf", "-b", "64M", "-e", str(ALL_REDUCE_BYTES), "-f", "2", "-g", "1",
+            "-c", "1", "-n", "20",
+        ],
+        worker={
+            "command": ["/usr/sbin/sshd", "-De"],
+            "volumeMounts": [{"name": "shared-memory", "mountPath": "/dev/shm"}],
+        },
+        extended={"vpc.amazonaws.com/efa": str(rack.efa_per_node), **pages},
+        one_clique=rack.cliques == 1,
+        timeout_s=timeout_s,
+        # The runtime gives 64 MiB, which four ranks outgrow.
+        volumes=[{"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": "16Gi"}}],
+    )  # fmt: skip
+
+
+# --- what judges it ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A Job that judges a rung, and the ConfigMap with its program."""
+
+    config_map: Mapping[str, Any]
+    job: Mapping[str, Any]
+
+
+def _check(
+    rack: RackUnderTest,
+    rung: str,
+    program: str,
+    *,
+    image: str,
+    environment: Mapping[str, str],
+    timeout_s: int,
+    files: Mapping[str, str],
+) -> Check:
+    environment = {
+        "RACK": rack.rack,
+        "NAMESPACE": rack.namespace,
+        "RESULT": result_name(rack, rung),
+        "TIMEOUT_S": str(timeout_s),
+        **environment,
+    }
+    text = jobs.script(program)
+    name = jobs.short_name(
+        f"{rack.name}-{rung}-check", text, image, _text(environment), _text(dict(files)), rack.reservation
+    )
+    config_map = jobs.config_map(name, rack.namespace, text)
+    config_map["metadata"]["labels"] = rack.labels
+    config_map["data"].update(files)
+    job = jobs.check_job(
+        name,
+        namespace=rack.namespace,
+        service_account=rack.name,
+        image=image,
+        environment=environment,
+        timeout_s=timeout_s,
+    )
+    job["metadata"]["labels"] = rack.labels
+    job["spec"]["template"]["metadata"] = {"labels": rack.labels}
+    return Check(config_map, job)
+
+
+def devices_check(rack: RackUnderTest, *, image: str, timeout_s: int) -> Check:
+    """Looks at nodes, device classes and slices."""
+    environment = {
+        "RACK_LABEL": RACK_LABEL,
+        "NODES": str(rack.nodes),
+        "GPUS": str(rack.gpus_per_node),
+        "EFA": str(rack.efa_per_node),
+        "HUGEPAGES_MIB": str(rack.hugepages_mib),
+        "CLIQUES": str(rack.cliques),
+        "INSTANCE_TYPE": rack.instance_type,
+        "DRIVER_BRANCH": str(rack.driver_branch),
+    }
+    return _check(rack, "devices", "rack_devices", image=image, environment=environment, timeout_s=timeout_s, files={})
+
+
+def marks_of(rack: RackUnderTest, rung: str) -> dict[str, float]:
+    """What a measured rung is held against: who must take part, and the least bandwidth in GB/s."""
+    if rung == "nvbandwidth":
+        return {"ranks": 2 * rack.gpus_per_node, "hosts": 2, "pair_gbps": rack.marks.pair_gbps}
+    ranks = rack.nodes * rack.gpus_per_node
+    return {
+        "ranks": ranks,
+        "hosts": rack.nodes,
+        # With several cliques their sizes are not known before; one node alone is no multi-node NVLink.
+        "clique_ranks": ranks if rack.cliques == 1 else rack.gpus_per_node + 1,
+        "bytes": ALL_REDUCE_BYTES,
+        "busbw_gbps": rack.marks.busbw_gbps,
+    }
+
+
+def measured_check(rack: RackUnderTest, rung: str, mpi_job: Mapping[str, Any], *, image: str, timeout_s: int) -> Check:
+    """Waits for an MPIJob and judges its log. It holds the MPIJob's text too, to make a failed or lost run again. Marks are
+    in its name and not in the MPIJob's: changed marks judge the run there is, without asking for free nodes."""
+    environment = {
+        "MPIJOB": mpi_job["metadata"]["name"],
+        "TEST": rung,
+        "MARKS": _text(marks_of(rack, rung)),
+    }
+    return _check(
+        rack,
+        rung,
+        "mpi_result",
+        image=image,
+        environment=environment,
+        timeout_s=timeout_s,
+        files={"mpijob.json": _text(mpi_job)},
+    )
+
+
+def role_rules(rack: RackUnderTest, mpi_jobs: Sequence[str]) -> list[dict[str, Any]]:
+    """What the judging Jobs may do in their namespace."""
+    results = [result_name(rack, rung) for rung in RUNGS if rung != "imex"]
+    rules = [
+        # A name cannot restrict what does not exist yet.
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]},
+        {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": results, "verbs": ["get", "update"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+        {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+    ]
+    if mpi_jobs:
+        rules += [
+            {"apiGroups": ["kubeflow.org"], "resources": ["mpijobs"], "verbs": ["create"]},
+            {
+                "apiGroups": ["kubeflow.org"],
+                "resources": ["mpijobs"],
+                "resourceNames": sorted(mpi_jobs),
+                "verbs": ["get", "delete"],
+            },
+        ]
+    return rules
+
+
+def cluster_rules() -> list[dict[str, Any]]:
+    """What the first rung reads outside namespaces."""
+    return [
+        {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]},
+        {
+            "apiGroups": ["resource.k8s.io"],
+            "resources": ["deviceclasses"],
+            "resourceNames": ["compute-domain-daemon.nvidia.com", "compute-domain-default-channel.nvidia.com"],
+            "verbs": ["get"],
+        },
+        {"apiGroups": ["resource.k8s.io"], "resources": ["resourceslices"], "verbs": ["list"]},
+    ]

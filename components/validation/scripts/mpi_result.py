@@ -1,0 +1,422 @@
+"""Judge a measurement that an MPIJob made: wait until it ends, read its launcher's log, hold the figures against marks.
+
+Runs in a Job with the standard library only. Writes verdict, reason and figures to the ConfigMap RESULT; exits 1 unless
+passed, with the reason in the termination log. A run that was judged and failed is made again, as is one that is gone, so
+that mending and another `up` measures anew. What was skipped, cut short or moved over another transport is no pass.
+"""
+
+import json
+import os
+import re
+import ssl
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+ACCOUNT = os.environ.get("SERVICE_ACCOUNT_DIR", "/var/run/secrets/kubernetes.io/serviceaccount")
+API = os.environ.get("KUBERNETES_API") or "https://{}:{}".format(
+    os.environ.get("KUBERNETES_SERVICE_HOST", "kubernetes.default.svc"),
+    os.environ.get("KUBERNETES_SERVICE_PORT", "443"),
+)
+POLL_S = float(os.environ.get("POLL_S", "10"))
+REASON_CHARACTERS = 3500
+JOB_NAME = "training.kubeflow.org/job-name"
+JOB_ROLE = "training.kubeflow.org/job-role"
+
+BANDWIDTH_TEST = "multinode_device_to_device_memcpy_read_ce"
+
+KNOWN = (
+    (
+        r"MNNVL \(cliqueSize \d+\) is available but not working",
+        "NCCL finds multi-node NVLink and cannot use it: a worker has no IMEX channel, or the domain's daemons do not reach "
+        "each other on port 50000",
+    ),
+    (
+        r"Cuda failure 801|CUDA_ERROR_NOT_SUPPORTED",
+        "CUDA error 801, as without a ComputeDomain: memory of another node's GPUs cannot be mapped",
+    ),
+    (
+        r"Cuda failure 800|CUDA_ERROR_NOT_PERMITTED",
+        "CUDA error 800, as without an IMEX channel in the pod",
+    ),
+)
+"""What a log says when the reason is known, and the reason."""
+
+
+# --- what the logs say: pure -------------------------------------------------------------------------------------------
+
+
+def untagged(log):
+    """Lines without the `[1,7]<stdout>:` that `mpirun --tag-output` puts before each."""
+    return [re.sub(r"^\[\d+,\d+\]<std(?:out|err)>: ?", "", line) for line in log.splitlines()]
+
+
+def known_reason(lines):
+    for pattern, meaning in KNOWN:
+        for line in lines:
+            if re.search(pattern, line):
+                return f"{meaning} ({line.strip()[:200]})"
+    return ""
+
+
+def last_words(lines):
+    said = [line.strip() for line in lines if re.search(r"\w", line)]
+    return said[-1][:200] if said else "nothing"
+
+
+def instead(lines):
+    """What a log says that has no test in it."""
+    skipped = next((line for line in lines if re.search(r"waiv(?:ed|ing)|skipp(?:ed|ing)", line, re.IGNORECASE)), None)
+    return f": {skipped.strip()[:200]}" if skipped else f"; the last words are: {last_words(lines)}"
+
+
+def nvbandwidth(lines, marks):
+    """(figures, reason) of a bandwidth matrix between `ranks` GPUs on `hosts` nodes; the reason is empty for a pass."""
+    starts = [position for position, line in enumerate(lines) if line.strip() == f"Running {BANDWIDTH_TEST}."]
+    if not starts:
+        return {}, f"{BANDWIDTH_TEST} did not run, which is no pass" + instead(lines)
+    failed = next(
+        (
+            line
+            for line in lines[starts[0] :]
+            if re.match(r"\s*(\[CUDA_ERROR|\[cudaError|NVML_ERROR|ASSERT|ERROR\b|Error:)", line)
+        ),
+        None,
+    )
+    if failed:
+        return {}, f"{BANDWIDTH_TEST} failed: {failed.strip()[:200]}"
+    host_of = {}
+    for line in lines:
+        found = re.match(r"\s*Process\s+(\d+) \(([^)]*)\): device \d+: ", line)
+        if found:
+            host_of[int(found[1])] = found[2]
+    ranks = marks["ranks"]
+    hosts = set(host_of.values())
+    if len(host_of) != ranks or len(hosts) != marks["hosts"]:
+        return {}, "{} GPUs on {} nodes took part, not {} on {}".format(len(host_of), len(hosts), ranks, marks["hosts"])
+    rows = {}
+    for line in lines[starts[0] :]:
+        cells = line.split()
+        # A row is its GPU's number and a cell per GPU; the header has one number fewer.
+        if len(cells) == ranks + 1 and re.fullmatch(r"\d+", cells[0]) and int(cells[0]) == len(rows):
+            rows[int(cells[0])] = cells[1:]
+            if len(rows) == ranks:
+                break
+    pairs = {}
+    for row, cells in rows.items():
+        for column, cell in enumerate(cells):
+            if re.fullmatch(r"\d+(?:\.\d+)?", cell):
+                pairs[row, column] = float(cell)
+            elif row != column:
+                return {}, f"GPU {row} was not measured against GPU {column}: {cell}"
+    if len(pairs) != ranks * (ranks - 1):
+        return {}, f"the log ends after {len(rows)} of {ranks} rows; the last words are: {last_words(lines)}"
+    said = next((line.split()[2] for line in lines if line.split()[:2] == ["SUM", BANDWIDTH_TEST]), None)
+    total = sum(pairs.values())
+    if said is None or abs(float(said) - total) > 0.001 * total:
+        return {}, f"the sum nvbandwidth prints is {said}, its rows add up to {total:.2f}; the log is not whole"
+    (row, column), worst = min(pairs.items(), key=lambda item: item[1])
+    between = [value for (one, other), value in pairs.items() if host_of[one] != host_of[other]]
+    figures = {
+        "pairs": len(pairs),
+        "pairsBetweenNodes": len(between),
+        "minGBps": worst,
+        "minBetweenNodesGBps": min(between),
+        "meanGBps": round(total / len(pairs), 2),
+        "maxGBps": max(pairs.values()),
+        "markGBps": marks["pair_gbps"],
+    }
+    if worst < marks["pair_gbps"]:
+        low = sum(value < marks["pair_gbps"] for value in pairs.values())
+        return figures, (
+            "GPU {} ({}) reads GPU {} ({}) at {:.2f} GB/s, {:.0%} of the mark of {} GB/s; {} of {} pairs are below".format(
+                row, host_of[row], column, host_of[column],
+                worst, worst / marks["pair_gbps"], marks["pair_gbps"], low, len(pairs),
+            )
+        )  # fmt: skip
+    return figures, ""
+
+
+def nccl(lines, marks):
+    """(figures, reason) of an all-reduce over `ranks` GPUs on `hosts` nodes; the reason is empty for a pass."""
+    host_of = {}
+    for line in lines:
+        found = re.match(r"#\s+Rank\s+(\d+) Group\s+\d+ Pid\s+\d+ on\s+(\S+) device", line)
+        if found:
+            host_of[int(found[1])] = found[2]
+    if not host_of:
+        return {}, "the all-reduce did not run, which is no pass" + instead(lines)
+    if len(host_of) != marks["ranks"] or len(set(host_of.values())) != marks["hosts"]:
+        return {}, "{} GPUs on {} nodes took part, not {} on {}".format(
+            len(host_of), len(set(host_of.values())), marks["ranks"], marks["hosts"]
+        )
+    # What moved the data. NCCL falls back from NVLink to the network, and from EFA to sockets, without an error.
+    networks = {found[1].strip() for line in lines if (found := re.search(r"NCCL INFO Using network (.+)$", line))}
+    if any("via NET/Socket" in line for line in lines):
+        networks.add("Socket")
+    if not networks:
+        return {}, "no line says which network NCCL uses, so its transport is not known; NCCL_DEBUG must be INFO"
+    figures: dict = {"network": sorted(networks)}
+    if "Socket" in networks:
+        return figures, "NCCL uses sockets, so the EFA plugin was not loaded (Using network Socket)"
+    clique = re.compile(r"\bMNNVL 1 cliqueId \S+ cliqueSize (\d+)")
+    cliques = [int(found[1]) for line in lines if (found := clique.search(line))]
+    if not cliques or any(re.search(r"NCCL INFO comm 0x\w+ rank \d+ .*\bMNNVL 0\b", line) for line in lines):
+        return figures, "NCCL does not use multi-node NVLink (no MNNVL 1); the nodes talk over EFA"
+    if min(cliques) < marks["clique_ranks"]:
+        return figures, (
+            "an NVLink clique holds {} of the GPUs, {} are expected; the others are reached over EFA".format(
+                min(cliques), marks["clique_ranks"]
+            )
+        )
+    if not any(re.search(r"\bNVLS comm 0x\w+", line) for line in lines):
+        return figures, "NCCL made no NVLS communicator, so the switches do not reduce"
+    rows = []
+    for line in lines:
+        cells = line.split()
+        if len(cells) >= 9 and re.fullmatch(r"\d+", cells[0]) and re.fullmatch(r"\d+", cells[1]) and cells[3] == "sum":
+            rows.append(cells)
+    ended = any(line.startswith("# Avg bus bandwidth") for line in lines)
+    if not rows or int(rows[-1][0]) != marks["bytes"] or not ended:
+        return figures, "the log is cut short: the last size is {}, of {}; the last words are: {}".format(
+            rows[-1][0] if rows else "none", marks["bytes"], last_words(lines)
+        )
+    last = rows[-1]
+    figures.update(
+        bytes=int(last[0]),
+        busbwGBps=float(last[7]),
+        ranks=len(host_of),
+        cliqueRanks=min(cliques),
+        markGBps=marks["busbw_gbps"],
+    )
+    if len(last) >= 13:
+        figures["inPlaceBusbwGBps"] = float(last[11])
+    checked = next((line for line in lines if line.startswith("# Out of bounds values")), "")
+    if not re.search(r": 0 OK", checked) or any(cells[8] != "0" or cells[12:13] not in ([], ["0"]) for cells in rows):
+        return figures, f"results are wrong or were not checked ({checked.strip() or 'no line says so'})"
+    if figures["busbwGBps"] < marks["busbw_gbps"]:
+        return figures, "the bus bandwidth at {} bytes is {:.2f} GB/s, {:.0%} of the mark of {} GB/s".format(
+            last[0], figures["busbwGBps"], figures["busbwGBps"] / marks["busbw_gbps"], marks["busbw_gbps"]
+        )
+    return figures, ""
+
+
+def judged(test, log, marks):
+    """(figures, reason) of a log; the reason is empty for a pass, and begins with what is known to cause it."""
+    lines = untagged(log)
+    if not any(line.strip() for line in lines):
+        return {}, "the launcher's log is empty"
+    try:
+        figures, reason = {"nvbandwidth": nvbandwidth, "nccl": nccl}[test](lines, marks)
+    except (ValueError, IndexError) as error:
+        figures, reason = {}, f"the log cannot be read: {error}"
+    known = known_reason(lines) if reason else ""
+    return figures, "; ".join(filter(None, (known, reason)))
+
+
+# --- the cluster -------------------------------------------------------------------------------------------------------
+
+
+class Failed(Exception):
+    """Ends the check with its text as the reason."""
+
+
+def request(path, method="GET", body=None):
+    with open(ACCOUNT + "/token") as file:
+        token = file.read().strip()
+    asked = urllib.request.Request(
+        API + path,
+        method=method,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Authorization": "Bearer " + token, "Content-Type": "application/json"},
+    )
+    context = ssl.create_default_context(cafile=ACCOUNT + "/ca.crt") if API.startswith("https") else None
+    with urllib.request.urlopen(asked, timeout=60, context=context) as answer:
+        return answer.read()
+
+
+def found(path):
+    """An object, or None when there is none."""
+    try:
+        return json.loads(request(path))
+    except urllib.error.HTTPError as error:
+        if error.code == 404:
+            return None
+        raise
+
+
+class Run:
+    """One MPIJob and what is read about it."""
+
+    def __init__(self):
+        self.namespace, self.name = os.environ["NAMESPACE"], os.environ["MPIJOB"]
+        self.jobs = f"/apis/kubeflow.org/v2beta1/namespaces/{self.namespace}/mpijobs"
+        self.pods_path = f"/api/v1/namespaces/{self.namespace}/pods"
+        self.results = f"/api/v1/namespaces/{self.namespace}/configmaps"
+        self.result = os.environ["RESULT"]
+        self.deadline = time.monotonic() + float(os.environ["TIMEOUT_S"])
+        self.uid = ""
+        self.figures = {}
+
+    def wait(self, step, waiting):
+        """What `step` returns once it is true. An API server that does not answer is asked again."""
+        said = ""
+        while True:
+            try:
+                done = step()
+                says = "" if done else waiting()
+            except (urllib.error.URLError, OSError, ValueError, KeyError) as error:
+                done, says = None, f"the API server answered: {error}"
+            if done:
+                return done
+            if says != said:
+                print(says, flush=True)
+                said = says
+            if time.monotonic() > self.deadline:
+                raise Failed("not done in time; last seen: " + said)
+            time.sleep(POLL_S)
+
+    def pods(self, role):
+        selector = urllib.parse.quote(f"{JOB_NAME}={self.name},{JOB_ROLE}={role}")
+        return json.loads(request(f"{self.pods_path}?labelSelector={selector}"))["items"]
+
+    def start(self):
+        """The MPIJob to be judged: the one there is, or a new one when that was judged and failed or is gone."""
+        job, before = found(f"{self.jobs}/{self.name}"), found(f"{self.results}/{self.result}")
+        told = (before or {}).get("data", {})
+        if job and told.get("verdict") == "fail" and told.get("run") == job["metadata"]["uid"]:
+            print("the run that failed is made again", flush=True)
+            request(f"{self.jobs}/{self.name}", "DELETE", {"kind": "DeleteOptions", "apiVersion": "v1",
+                    "propagationPolicy": "Foreground", "preconditions": {"uid": told["run"]}})  # fmt: skip
+            self.wait(lambda: found(f"{self.jobs}/{self.name}") is None, lambda: "the old run is being deleted")
+            job = None
+        if job is None:
+            with open(os.environ.get("MANIFEST", "/check/mpijob.json")) as file:
+                job = json.loads(request(self.jobs, "POST", json.load(file)))
+        return job
+
+    def ended(self):
+        """The condition that ends the MPIJob, or None."""
+        job = found(f"{self.jobs}/{self.name}")
+        if job is None:
+            raise Failed("the MPIJob was deleted while it ran")
+        self.uid = job["metadata"]["uid"]
+        for item in (job.get("status") or {}).get("conditions") or ():
+            if item.get("type") in ("Succeeded", "Failed") and item.get("status") == "True":
+                return item
+        return None
+
+    def progress(self):
+        """What the pods wait for."""
+        waiting = {}
+        pods = self.pods("worker") + self.pods("launcher")
+        for pod in pods:
+            status = pod.get("status") or {}
+            ready = any(
+                item.get("type") == "Ready" and item.get("status") == "True" for item in status.get("conditions") or ()
+            )
+            if ready or status.get("phase") in ("Succeeded", "Failed"):
+                continue
+            why = next((item.get("message") for item in status.get("conditions") or () if item.get("type") == "PodScheduled"
+                        and item.get("status") == "False"), None)  # fmt: skip
+            for container in status.get("containerStatuses") or ():
+                held = (container.get("state") or {}).get("waiting") or {}
+                why = why or " ".join(filter(None, (held.get("reason"), held.get("message"))))
+            waiting.setdefault(why or status.get("phase", "unknown"), []).append(pod["metadata"]["name"])
+        if not pods:
+            return "no pod yet; does the MPI operator run?"
+        if not waiting:
+            return f"{len(pods)} pods run"
+        return "; ".join(
+            f"{len(names)} of {len(pods)} pods wait ({names[0]}): {why[:300]}" for why, names in sorted(waiting.items())
+        )
+
+    def log(self):
+        """(log of the newest launcher pod, how it ended)."""
+        pods = sorted(self.pods("launcher"), key=lambda pod: pod["metadata"].get("creationTimestamp") or "")
+        if not pods:
+            return None, "the launcher's pod is gone, and its log with it"
+        name = pods[-1]["metadata"]["name"]
+        ends = [
+            (item.get("state") or {}).get("terminated") or {}
+            for item in (pods[-1].get("status") or {}).get("containerStatuses") or ()
+        ]
+        how = "; ".join(
+            "the launcher ended with exit code {} ({})".format(end["exitCode"], end.get("reason") or "no reason")
+            for end in ends
+            if end.get("exitCode")
+        )
+        return request(f"{self.pods_path}/{name}/log").decode(errors="replace"), how
+
+    def judge(self):
+        """Why the run is no pass; empty when it is one."""
+        started = self.wait(self.start, lambda: "the run could not be started")
+        self.uid = started["metadata"]["uid"]
+        end = self.wait(self.ended, self.progress)
+        log, how = self.wait(self.log, lambda: "")
+        if log is None:
+            return how
+        self.figures, reason = judged(os.environ["TEST"], log, json.loads(os.environ["MARKS"]))
+        if end["type"] == "Failed":
+            told = "the MPIJob failed: {}".format(end.get("message") or end.get("reason") or "no reason")
+            reason = "; ".join(filter(None, (reason, how, told)))
+        if not reason:
+            # A worker that still holds its node's channel keeps the next rung, and the first graph, from starting there.
+            self.wait(
+                lambda: not self.pods("worker"),
+                lambda: "workers that are done still hold the rack's channels",
+            )
+        return reason
+
+    def write(self, reason):
+        body = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {
+                "name": self.result,
+                "namespace": self.namespace,
+                "labels": {"dynamo-eks/verification": os.environ["RACK"]},
+            },
+            "data": {
+                "verdict": "fail" if reason else "pass",
+                "reason": reason,
+                "figures": json.dumps(self.figures, sort_keys=True),
+                "run": self.uid,
+            },
+        }
+        try:
+            request(self.results, "POST", body)
+        except urllib.error.HTTPError as error:
+            if error.code != 409:
+                raise
+            request(f"{self.results}/{self.result}", "PUT", body)
+
+
+def main():
+    run = Run()
+    try:
+        reason = run.judge()
+    except Failed as failed:
+        reason = str(failed)
+    reason = reason[:REASON_CHARACTERS]
+    try:
+        run.write(reason)
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        # A pass that nobody can read is none.
+        reason = (reason + "; " if reason else "") + f"the result could not be written: {error}"
+    print(json.dumps(run.figures, sort_keys=True), flush=True)
+    if reason:
+        print("FAILED: " + reason, flush=True)
+        try:
+            with open(os.environ.get("TERMINATION_LOG", "/dev/termination-log"), "w") as log:
+                log.write(reason)
+        except OSError as error:
+            print(f"termination log: {error}", flush=True)
+        sys.exit(1)
+    print("passed", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,701 @@
+"""Rules about UltraServers: their launch templates, node groups, windows, the GPU stack on them and the graphs there."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import json
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from components import catalog
+from components.capacity import network_cards
+from components.capacity.ultraservers import CLIQUE_LABEL, RACK_LABEL, RACK_MARK, TYPES
+from components.capacity.window import ULTRASERVER_RECLAIM, Phase, moment
+from components.dynamo.compute_domain import GROVE_GROUP
+from components.dynamo.expected_pods import ExpectedPod, expected_pods
+from components.gpu.values import contradictions
+from components.network.cidr import NODE_ADDRESSES, RESERVED_ADDRESSES
+from components.scheduling import gang
+from components.validation.ladder_objects import LABEL as VERIFICATION_LABEL
+from review.graph import UNKNOWN, Graph, KubernetesObject, Node
+from review.racks import gpus, layout, rack_pods, racks
+from rules.model import Finding, Looked, rule
+from rules.objects import chart_of
+
+ADDON = "aws:eks/addon:Addon"
+SUBNET = "aws:ec2/subnet:Subnet"
+MANAGED_NODE_ADDONS = frozenset({"vpc-cni", "kube-proxy", "eks-pod-identity-agent", "coredns"})
+DRA_CHARTS = frozenset({"dra-driver-nvidia-gpu", "nvidia-dra-driver-gpu"})
+
+
+def releases(graph: Graph, *names: str) -> list[Node]:
+    """Helm releases of these charts."""
+    return [node for node in graph.releases if chart_of(node)[0] in names]
+
+
+@rule(
+    "rack-interfaces",
+    "Every UltraServer node asks for the network cards its type has, with both security groups on each.",
+    "A wrong card or device index starts no machine of a block that is already billed; a missing group, and no node joins.",
+)
+def rack_interfaces(graph: Graph) -> Iterator[Finding | Looked]:
+    for rack in racks(graph).values():
+        if rack.template is None:
+            yield Finding(rack.name, "its node group has no launch template; nothing would name the block")
+            continue
+        yield Looked(rack.template.name)
+        given = rack.template.inputs.get("networkInterfaces") or []
+        asked = [(item.get("networkCardIndex"), item.get("deviceIndex"), item.get("interfaceType")) for item in given]
+        efa = sum(kind == "efa-only" for _, _, kind in asked)
+        try:
+            right = network_cards.layout(str(rack.template.inputs.get("instanceType")), efa).interfaces()
+        except ValueError as error:
+            yield Finding(rack.template.name, f"{error}")
+            continue
+        if asked != [(item.card, item.device, item.type) for item in right]:
+            yield Finding(
+                rack.template.name,
+                f"asks for {asked}; EC2 takes {[(item.card, item.device, item.type) for item in right]} (card, device, type)",
+            )
+        for item in given:
+            groups = item.get("securityGroups") or []
+            if len(set(groups)) < 2 and UNKNOWN not in groups:
+                yield Finding(
+                    rack.template.name,
+                    f"card {item.get('networkCardIndex')} has {len(groups)} security group; give the cluster's and the EFA group",
+                )
+            if item.get("subnetId"):
+                yield Finding(
+                    rack.template.name, "names a subnet in an interface, which EKS refuses; name it on the group"
+                )
+
+
+@rule(
+    "rack-launch",
+    "UltraServer nodes are launched into their block, encrypted, with their disks joined and metadata closed.",
+    "Without market type and reservation the prepaid machines stand empty; with a placement group none starts.",
+)
+def rack_launch(graph: Graph) -> Iterator[Finding | Looked]:
+    for rack in racks(graph).values():
+        node = rack.template
+        if node is None:
+            continue
+        yield Looked(node.name)
+        inputs = node.inputs
+        if (inputs.get("instanceMarketOptions") or {}).get("marketType") != "capacity-block":
+            yield Finding(node.name, "names no market type capacity-block; the block would never be used")
+        if not rack.reservation.startswith("cr-"):
+            yield Finding(node.name, "names no reservation; the block would never be used")
+        if (inputs.get("placement") or {}).get("groupName") or (inputs.get("placement") or {}).get("groupId"):
+            yield Finding(
+                node.name, "names a placement group; a block's machines are placed already and would not start"
+            )
+        for field in ("iamInstanceProfile", "vpcSecurityGroupIds"):
+            if inputs.get(field):
+                yield Finding(
+                    node.name, f"gives {field}, which EKS refuses in a managed node group's template; remove it"
+                )
+        metadata = inputs.get("metadataOptions") or {}
+        if metadata.get("httpTokens") != "required" or not metadata.get("httpPutResponseHopLimit"):
+            yield Finding(
+                node.name, "leaves instance metadata open or its hop limit unsaid; require tokens and state the limit"
+            )
+        disks = [(item.get("ebs") or {}) for item in inputs.get("blockDeviceMappings") or ()]
+        if not disks or any(str(disk.get("encrypted")).lower() != "true" for disk in disks):
+            yield Finding(node.name, "has a root volume that is not encrypted; set encrypted")
+        data = str(inputs.get("userData") or "")
+        text = base64.b64decode(data).decode() if data and data != UNKNOWN else ""
+        if not re.search(r'"strategy": "RAID0"', text):
+            yield Finding(node.name, "does not join its NVMe disks; models would fill the root volume")
+
+
+@rule(
+    "rack-node-group",
+    "Every UltraServer is one node group on the image for it, in its block's zone, tainted, and empty before the start.",
+    "A group that wants nodes before the start is CREATE_FAILED (aws/containers-roadmap #2204); another image has no IMEX.",
+)
+def rack_node_group(graph: Graph) -> Iterator[Finding | Looked]:
+    for rack in racks(graph).values():
+        node, inputs = rack.group, rack.group.inputs
+        yield Looked(node.name)
+        for field, wanted in (("amiType", "AL2023_ARM_64_NVIDIA"), ("capacityType", "CAPACITY_BLOCK")):
+            if inputs.get(field) != wanted:
+                yield Finding(node.name, f"{field} is {inputs.get(field)}; only {wanted} runs P6e-GB200")
+        if inputs.get("instanceTypes"):
+            yield Finding(node.name, "names instance types beside its launch template; EKS refuses both")
+        if not inputs.get("releaseVersion"):
+            yield Finding(node.name, "pins no image release; a repaired node would come back with another driver")
+        if rack.nodes not in {item.nodes for item in TYPES.values()}:
+            yield Finding(node.name, f"may have {rack.nodes} nodes; an UltraServer has 9 or 18")
+        scaling = inputs.get("scalingConfig") or {}
+        if scaling.get("minSize") != 0:
+            yield Finding(node.name, "has a minimum; it could not be drained before EC2 takes the machines")
+        if rack.start is not None and graph.at < rack.start and scaling.get("desiredSize") != 0:
+            yield Finding(node.name, "wants nodes before its block starts; begin with 0")
+        if "scalingConfig.desiredSize" not in node.ignore_changes:
+            yield Finding(node.name, "would reset its size with every update; ignore scalingConfig.desiredSize")
+        if len(inputs.get("subnetIds") or ()) != 1:
+            yield Finding(node.name, "is in several subnets; a block is in one zone, and launches elsewhere fail")
+        taints = [(item.get("key"), item.get("effect")) for item in inputs.get("taints") or ()]
+        if ("nvidia.com/gpu", "NO_SCHEDULE") not in taints:
+            yield Finding(node.name, "has no nvidia.com/gpu taint; ordinary pods would fill its nodes")
+        if (inputs.get("labels") or {}).get(RACK_MARK) != "true":
+            yield Finding(node.name, f"lacks the label {RACK_MARK}=true, by which the GPU stack finds its nodes")
+        zone = {item.id: item.inputs.get("availabilityZoneId") for item in graph.of(SUBNET)}
+        stands = rack.block.get("availabilityZoneId")
+        own = [zone.get(str(subnet)) for subnet in inputs.get("subnetIds") or ()]
+        if stands and any(own) and own != [stands]:
+            yield Finding(node.name, f"is in {own[0]}, and its block is in {stands}; use a subnet there")
+
+
+@rule(
+    "rack-schedules",
+    "Nodes come at the block's start and are drained before EC2 takes them, with every size stated.",
+    "EKS's own scale-down comes 40 minutes before the end, EC2 takes UltraServers at 60: workers die in mid-answer.",
+)
+def rack_schedules(graph: Graph) -> Iterator[Finding | Looked]:
+    for rack in racks(graph).values():
+        yield Looked(rack.group.name)
+        for node in rack.schedules:
+            for size in ("minSize", "maxSize", "desiredCapacity"):
+                if node.inputs.get(size) is None:
+                    yield Finding(node.name, f"leaves out {size}, which then becomes 0; state it")
+        if rack.drain is None:
+            yield Finding(
+                rack.group.name, "has no scheduled action that takes its nodes away; EC2 would, without draining"
+            )
+            continue
+        if rack.end is not None and rack.drain > rack.end - ULTRASERVER_RECLAIM - timedelta(minutes=15):
+            yield Finding(
+                rack.group.name,
+                f"is drained at {moment(rack.drain)}, too late: EC2 takes the machines from "
+                f"{moment(rack.end - ULTRASERVER_RECLAIM)} on",
+            )
+        ups = [node for node in rack.schedules if node.inputs.get("desiredCapacity")]
+        if rack.start is not None and graph.at < rack.start:
+            if not ups:
+                yield Finding(
+                    rack.group.name, "has no scheduled action at its start; the rack would be billed and empty"
+                )
+            for node in ups:
+                if node.inputs.get("startTime") != moment(rack.start):
+                    yield Finding(
+                        node.name, f"comes at {node.inputs.get('startTime')}; the block starts {moment(rack.start)}"
+                    )
+                if node.inputs.get("desiredCapacity") != rack.nodes:
+                    yield Finding(
+                        node.name,
+                        f"raises the group to {node.inputs.get('desiredCapacity')} of {rack.nodes} nodes; all are paid for",
+                    )
+
+
+@rule(
+    "rack-window",
+    "Every UltraServer has time left before its drain.",
+    "Work begun within the last half hour is thrown away; nodes started after the drain are taken by EC2.",
+)
+def rack_window(graph: Graph) -> Iterator[Finding | Looked]:
+    for rack in racks(graph).values():
+        phase = rack.phase(graph.at)
+        if phase is None or rack.window is None:
+            continue
+        yield Looked(rack.name)
+        if why := rack.window.refusal(graph.at):
+            yield Finding(rack.name, f"{why}; name the next block")
+        elif phase is Phase.ending:
+            yield Finding(
+                rack.name,
+                f"is drained at {moment(rack.window.drain_at)}, within half an hour; start nothing new",
+                "warn",
+            )
+
+
+@rule(
+    "rack-subnet",
+    "UltraServers have a subnet of their own with room for their nodes, and the control plane none in their zone.",
+    "EKS refuses a cluster with a Local Zone subnet; a subnet that is too small leaves paid nodes without an address.",
+)
+def rack_subnet(graph: Graph) -> Iterator[Finding | Looked]:
+    subnets = {node.id: node for node in graph.of(SUBNET)}
+    if graph.preview:
+        return
+    needed: dict[str, int] = {}
+    for rack in racks(graph).values():
+        for subnet in rack.group.inputs.get("subnetIds") or ():
+            needed[str(subnet)] = needed.get(str(subnet), 0) + rack.nodes
+    for cluster in graph.of("aws:eks/cluster:Cluster"):
+        for subnet in (cluster.inputs.get("vpcConfig") or {}).get("subnetIds") or ():
+            if str(subnet) in needed:
+                yield Finding(
+                    cluster.name, f"has the UltraServers' subnet {subnet} among its own; EKS takes no Local Zone there"
+                )
+    for subnet, nodes in needed.items():
+        node = subnets.get(subnet)
+        if node is None:
+            continue
+        yield Looked(node.name)
+        addresses = ipaddress.IPv4Network(node.inputs["cidrBlock"]).num_addresses - RESERVED_ADDRESSES
+        if nodes * NODE_ADDRESSES > addresses:
+            yield Finding(
+                node.name,
+                f"has {addresses} addresses; {nodes} nodes may take {nodes * NODE_ADDRESSES}. Use a larger VPC range",
+            )
+        if any("role/" in key for key in node.inputs.get("tags") or {}):
+            yield Finding(
+                node.name, "is tagged for load balancers, which cannot all be made in a Local Zone; remove the tag"
+            )
+
+
+@rule(
+    "zone-group-kept",
+    "The opt-in to a zone group outlives the stack.",
+    "It holds for the whole account: taken back with one stack, it would take the zone from every other.",
+)
+def zone_group_kept(graph: Graph) -> Iterator[Finding | Looked]:
+    for node in graph.of("aws:ec2/availabilityZoneGroup:AvailabilityZoneGroup"):
+        yield Looked(node.name)
+        if not node.retain_on_delete:
+            yield Finding(node.name, "would be taken back on destroy; set retain_on_delete")
+
+
+@rule(
+    "hybrid-addons",
+    "Networking, Service routing, Pod Identity and DNS are there before the first managed node.",
+    "Auto Mode brings them to its own nodes only: without vpc-cni a managed node never gets ready.",
+)
+def hybrid_addons(graph: Graph) -> Iterator[Finding | Looked]:
+    there = {str(node.inputs.get("addonName")): node for node in graph.of(ADDON)}
+    for rack in racks(graph).values():
+        yield Looked(rack.group.name)
+        for name in sorted(MANAGED_NODE_ADDONS):
+            if name not in there:
+                yield Finding(rack.group.name, f"the cluster has no add-on {name}, which managed nodes need")
+            elif not graph.destroyed_before(rack.group, there[name]):
+                yield Finding(rack.group.name, f"does not depend on add-on {name}; its nodes would join without it")
+
+
+@rule(
+    "one-allocator",
+    "The device plugin serves GPUs, DRA serves ComputeDomains, and neither does the other's.",
+    "Both advertising the same GPUs hands them out twice without a word (NVIDIA/aicr #332, #1327).",
+)
+def one_allocator(graph: Graph) -> Iterator[Finding | Looked]:
+    for node in releases(graph, "gpu-operator", *DRA_CHARTS):
+        yield Looked(node.name)
+        chart, version = chart_of(node)
+        for path, expected in contradictions(chart, version.removeprefix("v"), node.inputs.get("values") or {}):
+            yield Finding(node.name, f"values.{path}: expected {expected}")
+
+
+@rule(
+    "domain-kind-owner",
+    "The DRA driver installs the ComputeDomain kind, not the GPU Operator.",
+    "The operator's copy demands numNodes, and Helm never replaces a kind that is there (NVIDIA/aicr #2715).",
+)
+def domain_kind_owner(graph: Graph) -> Iterator[Finding | Looked]:
+    drivers = releases(graph, *DRA_CHARTS)
+    for node in releases(graph, "gpu-operator"):
+        yield Looked(node.name)
+        for driver in drivers:
+            if driver.key not in graph.requires(node.key):
+                yield Finding(
+                    node.name, f"does not wait for {driver.name}; whoever comes first installs the ComputeDomain kind"
+                )
+
+
+@rule(
+    "gpu-stack-place",
+    "NVIDIA's and AWS's DaemonSets run on UltraServer nodes only.",
+    "Auto Mode nodes have driver and plugins built in: a second device plugin there hands out each GPU twice.",
+)
+def gpu_stack_place(graph: Graph) -> Iterator[Finding | Looked]:
+    placed = {
+        "gpu-operator": ("node-feature-discovery", "worker"),
+        "aws-efa-k8s-device-plugin": (),
+        **dict.fromkeys(DRA_CHARTS, ("kubeletPlugin",)),
+    }
+    for chart, path in placed.items():
+        for node in releases(graph, chart):
+            yield Looked(node.name)
+            values: Any = node.inputs.get("values") or {}
+            for part in path:
+                values = values.get(part) or {}
+            told = json.dumps([values.get("affinity"), values.get("nodeSelector")])
+            if RACK_LABEL not in told:
+                yield Finding(
+                    node.name, f"does not keep to nodes with the label {RACK_LABEL}; it would run on Auto Mode nodes"
+                )
+            if not any(item.get("key") == "nvidia.com/gpu" for item in values.get("tolerations") or ()):
+                yield Finding(node.name, "does not tolerate nvidia.com/gpu; it would run on no UltraServer node")
+
+
+@rule(
+    "p6e-driver",
+    "UltraServers run driver R580 from the image, and an operator that leaves it alone.",
+    "R595 lacks the topology override that EFA needs on P6e: NCCL aborts in the first collective (NVIDIA/aicr #2383).",
+)
+def p6e_driver(graph: Graph) -> Iterator[Finding | Looked]:
+    for rack in racks(graph).values():
+        yield Looked(rack.group.name)
+        match = re.fullmatch(r"1\.\d+\.\d+-(\d{8})", str(rack.group.inputs.get("releaseVersion")))
+        if match and int(match[1]) < catalog.AMI_FLOOR:
+            yield Finding(
+                rack.group.name,
+                f"image {match[0]} is older than {catalog.AMI_FLOOR}, the first with R580; take a newer",
+            )
+    for node in releases(graph, "gpu-operator"):
+        yield Looked(node.name)
+        version = tuple(int(part) for part in re.findall(r"\d+", chart_of(node)[1])[:3])
+        if version < (26, 3, 3):
+            yield Finding(
+                node.name,
+                "is older than 26.3.3; its device plugin mounts GDRCopy and MOFED by default, which breaks EFA. Take 26.3.3",
+            )
+
+
+@rule(
+    "rack-room",
+    "Every GPU pod placed on an UltraServer has a node there.",
+    "The block cannot grow: a pod too many stays Pending until the block ends, and with it its whole gang.",
+)
+def rack_room(graph: Graph) -> Iterator[Finding | Looked]:
+    seen, pods = racks(graph), rack_pods(graph)
+    for rack in seen.values():
+        yield Looked(rack.name)
+    short: dict[str, list[ExpectedPod]] = {}
+    for pod in layout(seen, pods).left:
+        short.setdefault(pod.node_selector.get(RACK_LABEL, "any UltraServer"), []).append(pod)
+    for rack, left in short.items():
+        wanted = sum(gpus(pod) for pod in pods if pod.node_selector.get(RACK_LABEL, "any UltraServer") == rack)
+        there = f"it has {seen[rack].gpus}" if rack in seen else "none has so many left"
+        yield Finding(
+            rack,
+            f"{len(left)} pods have no node, the first {left[0].name}: its graphs ask for {wanted} GPUs, {there}; "
+            "lower replicas or nodes",
+        )
+    for item in graph.objects_of("DynamoGraphDeployment"):
+        for pod in {pod.component: pod for pod in expected_pods(item.manifest)}.values():
+            rack = seen.get(pod.node_selector.get(RACK_LABEL, "")) or (
+                next(iter(seen.values()), None) if RACK_MARK in pod.node_selector else None
+            )
+            if rack is None or rack.machine is None:
+                continue
+            from components.dynamo.expected_pods import fits
+
+            if why := fits(pod, rack.machine):
+                yield Finding(f"{item.address} {pod.component}", why)
+
+
+@rule(
+    "rack-stranded",
+    "Pods on an UltraServer take whole nodes, or share them without a rest.",
+    "A node has one NVLink channel: beside a pod that took fewer GPUs the rest of its four stand idle at $42 an hour.",
+)
+def rack_stranded(graph: Graph) -> Iterator[Finding | Looked]:
+    seen = racks(graph)
+    for pod in {(pod.graph, pod.component): pod for pod in rack_pods(graph) if gpus(pod)}.values():
+        rack = seen.get(pod.node_selector.get(RACK_LABEL, "")) or next(iter(seen.values()), None)
+        if rack is None or rack.machine is None:
+            continue
+        subject = f"DynamoGraphDeployment {pod.namespace}/{pod.graph} {pod.component}"
+        yield Looked(subject)
+        there = rack.machine.gpus
+        if gpus(pod) != there and (pod.resource_claims or there % gpus(pod)):
+            yield Finding(subject, f"takes {gpus(pod)} GPUs of a node's {there} and strands the rest; take {there}")
+
+
+def _domains(graph: Graph) -> dict[tuple[str, str], KubernetesObject]:
+    """ComputeDomains by namespace and claim template."""
+    return {
+        (item.namespace or "", item.manifest["spec"]["channel"]["resourceClaimTemplate"]["name"]): item
+        for item in graph.objects_of("ComputeDomain")
+    }
+
+
+def _transient(item: KubernetesObject) -> bool:
+    """Domains of the verification ladder, which nobody claims once its jobs are done."""
+    return VERIFICATION_LABEL in (item.manifest["metadata"].get("labels") or {})
+
+
+@rule(
+    "domain-claims",
+    "Every worker that names a channel claims one of a ComputeDomain in its namespace, and every domain is claimed.",
+    "A pod that names a template nobody makes waits for ever; one without a claim computes over the network.",
+)
+def domain_claims(graph: Graph) -> Iterator[Finding | Looked]:
+    domains = _domains(graph)
+    claimed: set[tuple[str, str]] = set()
+    for item in graph.objects_of("DynamoGraphDeployment"):
+        for component in item.manifest["spec"].get("components", ()):
+            template = component.get("podTemplate") or {}
+            spec = template.get("spec") or {}
+            subject = f"{item.address} {component['name']}"
+            names = [claim.get("resourceClaimTemplateName") for claim in spec.get("resourceClaims") or ()]
+            by_grove = GROVE_GROUP in ((template.get("metadata") or {}).get("annotations") or {})
+            if names or by_grove:
+                yield Looked(subject)
+            if names and by_grove:
+                yield Finding(
+                    subject,
+                    "claims a channel and has Grove make another; a node has one, so no pod starts (dynamo #6364)",
+                )
+            for name in names:
+                claimed.add((item.namespace or "", str(name)))
+                if (item.namespace or "", str(name)) not in domains:
+                    yield Finding(subject, f"claims from {name}, which no ComputeDomain of its namespace makes")
+            used = {
+                claim.get("name")
+                for container in spec.get("containers") or ()
+                for claim in (container.get("resources") or {}).get("claims") or ()
+            }
+            for claim in spec.get("resourceClaims") or ():
+                if claim.get("name") not in used:
+                    yield Finding(subject, f"declares the claim {claim.get('name')} and no container uses it")
+    for key, item in domains.items():
+        yield Looked(item.address)
+        if item.manifest["spec"].get("numNodes") != 0:
+            yield Finding(
+                item.address,
+                "states a number of nodes; with 0 whoever claims is in, and replicas can change without a new domain",
+            )
+        if key not in claimed and not _transient(item):
+            yield Finding(item.address, "is claimed by no worker; its graph would run over the network")
+
+
+@rule(
+    "one-domain-per-clique",
+    "No two ComputeDomains are used in one NVLink clique at a time.",
+    "The second one's cuMemSetAccess fails, in whichever graph starts later (NVIDIA DRA driver #892).",
+)
+def one_domain_per_clique(graph: Graph) -> Iterator[Finding | Looked]:
+    placed = layout(racks(graph), [pod for pod in rack_pods(graph) if gpus(pod)])
+    for rack, nodes in placed.nodes.items():
+        used = sorted({(pod.namespace, name) for node in nodes for pod in node.pods for name in pod.resource_claims})
+        if used:
+            yield Looked(rack)
+        if len(used) > 1:
+            told = ", ".join(f"{namespace}/{name}" for namespace, name in used)
+            yield Finding(rack, f"holds {len(used)} domains ({told}); share one, or use another UltraServer")
+
+
+@rule(
+    "clique-placement",
+    "Workers of a ComputeDomain are kept in one NVLink clique, on a rack they name or as one gang.",
+    "With affinity alone the first pod may choose a half-used rack, and the rest of its graph fits nowhere (measured).",
+)
+def clique_placement(graph: Graph) -> Iterator[Finding | Looked]:
+    for item in graph.objects_of("DynamoGraphDeployment"):
+        packed = "topologyConstraint" in item.manifest["spec"]
+        for pod in {pod.component: pod for pod in expected_pods(item.manifest)}.values():
+            if not pod.resource_claims:
+                continue
+            subject = f"{item.address} {pod.component}"
+            yield Looked(subject)
+            terms = pod.affinity.get("podAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution", ())
+            near = [term for term in terms if term.get("topologyKey") == CLIQUE_LABEL]
+            if packed:
+                continue
+            if not near:
+                yield Finding(subject, f"has no affinity on {CLIQUE_LABEL}; a rack may hold several cliques")
+            elif any(
+                not (term.get("labelSelector", {}).get("matchLabels", {}).items() <= dict(pod.labels).items())
+                for term in near
+            ):
+                yield Finding(
+                    subject, "has an affinity that does not select itself; its first pod would never be placed"
+                )
+            if RACK_LABEL not in pod.node_selector:
+                yield Finding(
+                    subject, "names no UltraServer and is no gang; its first pod may choose a rack that is half used"
+                )
+
+
+@rule(
+    "domain-outlives-workers",
+    "Graphs are destroyed before their ComputeDomains, and these before the DRA driver.",
+    "A domain deleted first stops IMEX under running workers (#357); its finalizer needs a living controller.",
+)
+def domain_outlives_workers(graph: Graph) -> Iterator[Finding | Looked]:
+    domains = _domains(graph)
+    for item in graph.objects_of("DynamoGraphDeployment"):
+        for pod in {pod.component: pod for pod in expected_pods(item.manifest)}.values():
+            for name in pod.resource_claims:
+                domain = domains.get((item.namespace or "", name))
+                if domain is None:
+                    continue
+                yield Looked(item.address)
+                if not graph.destroyed_before(item.node, domain.node):
+                    yield Finding(item.address, f"may outlive {domain.address}; make it depend on the domain")
+    for item in domains.values():
+        for driver in releases(graph, *DRA_CHARTS):
+            yield Looked(item.address)
+            if not graph.destroyed_before(item.node, driver):
+                yield Finding(item.address, f"may outlive {driver.name}, whose controller runs its finalizer")
+
+
+@rule(
+    "gang-scheduling",
+    "Graphs with workers of several nodes have Grove and KAI at the versions their platform needs, and a queue with room.",
+    "Without them the operator refuses the graph; in a queue that is too small its gang waits without a word.",
+)
+def gang_scheduling(graph: Graph) -> Iterator[Finding | Looked]:
+    platform = releases(graph, "dynamo-platform")
+    version = chart_of(platform[0])[1] if platform else ""
+    charts = {chart_of(node)[0]: node for node in releases(graph, "grove", gang.SCHEDULER)}
+    queues = {item.name: item for item in graph.objects_of("Queue")}
+    needing = []
+    for item in graph.objects_of("DynamoGraphDeployment"):
+        spec, annotations = item.manifest["spec"], item.manifest["metadata"].get("annotations") or {}
+        multi = any(component.get("multinode") for component in spec.get("components", ()))
+        if not multi and "topologyConstraint" not in spec:
+            continue
+        needing.append(item)
+        yield Looked(item.address)
+        if annotations.get("nvidia.com/enable-grove") == "false":
+            yield Finding(item.address, "opts out of Grove and has workers of several nodes; the operator refuses it")
+        missing = sorted({"grove", gang.SCHEDULER} - set(charts))
+        if missing:
+            yield Finding(item.address, f"needs {' and '.join(missing)}, which the stack does not install")
+            continue
+        for node in charts.values():
+            if node.key not in graph.requires(item.node.key):
+                yield Finding(item.address, f"does not depend on {node.name}; its pods would stay gated")
+        queue = queues.get(annotations.get("nvidia.com/kai-scheduler-queue", ""))
+        asked = sum(gpus(pod) for pod in expected_pods(item.manifest))
+        if queue is None:
+            yield Finding(item.address, "names no queue of this stack; pods of an unknown queue are never scheduled")
+        elif gang.quota_gpus(queue.manifest) < asked:
+            yield Finding(item.address, f"asks for {asked} GPUs, and its queue has {gang.quota_gpus(queue.manifest)}")
+        if "topologyConstraint" in spec:
+            named = spec["topologyConstraint"].get("clusterTopologyName")
+            if named not in {found.name for found in graph.objects_of("ClusterTopologyBinding")}:
+                yield Finding(item.address, f"is packed by topology {named}, which nobody makes")
+    if needing and version in catalog.DYNAMO:
+        release = catalog.DYNAMO[version]
+        for chart, floor in (("grove", release.grove_floor), (gang.SCHEDULER, release.kai_floor)):
+            node = charts.get(chart)
+            if node is not None and _older(str(node.inputs.get("version")), floor):
+                yield Finding(node.name, f"is {node.inputs.get('version')}; Dynamo {version} needs {floor} or newer")
+    for chart, node in charts.items():
+        if not needing:
+            yield Looked(node.name)
+            yield Finding(node.name, f"installs {chart}, and no graph has workers of several nodes", "warn")
+
+
+def _older(version: str, floor: str) -> bool:
+    def numbers(text: str) -> list[int]:
+        return [int(part) for part in re.findall(r"\d+", text)]
+
+    return numbers(version) < numbers(floor)
+
+
+@rule(
+    "rack-architecture",
+    "Everything that runs on an UltraServer asks for arm64.",
+    "Grace is arm64: an amd64 image starts, says `exec format error`, and is restarted until the block ends.",
+)
+def rack_architecture(graph: Graph) -> Iterator[Finding | Looked]:
+    for pod in {(pod.graph, pod.component): pod for pod in rack_pods(graph)}.values():
+        subject = f"DynamoGraphDeployment {pod.namespace}/{pod.graph} {pod.component}"
+        yield Looked(subject)
+        if pod.node_selector.get("kubernetes.io/arch") != "arm64":
+            yield Finding(subject, "does not select kubernetes.io/arch: arm64")
+
+
+@rule(
+    "files-from-local-zone",
+    "Workers in a Local Zone read their model from their own disks, and mount shared files by a zone that has them.",
+    "EFS has no mount target there: weights would be read page by page over the link to the region (modelplane #204).",
+)
+def files_from_local_zone(graph: Graph) -> Iterator[Finding | Looked]:
+    local = {
+        name
+        for name, rack in racks(graph).items()
+        if not re.fullmatch(r"[a-z]+\d-az\d+", str(rack.block.get("availabilityZoneId", "")))
+    }
+    if not local:
+        return
+    classes = {item.name: item.manifest for item in graph.objects_of("StorageClass")}
+    claims = {(item.namespace, item.name): item.manifest for item in graph.objects_of("PersistentVolumeClaim")}
+    for item in graph.objects_of("DynamoGraphDeployment"):
+        for component in item.manifest["spec"].get("components", ()):
+            spec = (component.get("podTemplate") or {}).get("spec") or {}
+            selector = spec.get("nodeSelector") or {}
+            if selector.get(RACK_LABEL) not in local and RACK_MARK not in selector:
+                continue
+            subject = f"{item.address} {component['name']}"
+            yield Looked(subject)
+            volumes = {
+                volume["name"]: volume["persistentVolumeClaim"]["claimName"]
+                for volume in spec.get("volumes") or ()
+                if "persistentVolumeClaim" in volume
+            }
+            for claim in volumes.values():
+                class_name = ((claims.get((item.namespace, claim)) or {}).get("spec") or {}).get("storageClassName", "")
+                class_ = classes.get(class_name) or {}
+                if class_.get("provisioner") == "efs.csi.aws.com" and not any(
+                    str(option).startswith("az=") for option in class_.get("mountOptions") or ()
+                ):
+                    yield Finding(
+                        subject, f"mounts {claim}, whose class names no zone; a Local Zone has no mount target"
+                    )
+            mounted = {
+                volumes.get(mount.get("name", ""))
+                for container in spec.get("containers") or ()
+                for mount in container.get("volumeMounts") or ()
+            }
+            if component.get("type") != "frontend" and "model-cache" in mounted:
+                yield Finding(
+                    subject,
+                    "reads its model over the link to the region; set weights: nvme to copy it to its disks first",
+                    "warn",
+                )
+
+
+@rule(
+    "ladder-gates",
+    "Graphs on an UltraServer wait for its verification ladder.",
+    "A rack with one bad link serves at half its speed, and the block is over before anybody has measured it.",
+)
+def ladder_gates(graph: Graph) -> Iterator[Finding | Looked]:
+    rungs: dict[str, list[KubernetesObject]] = {}
+    for item in graph.objects_of("Job"):
+        rack = (item.manifest["metadata"].get("labels") or {}).get(VERIFICATION_LABEL)
+        if rack:
+            rungs.setdefault(str(rack), []).append(item)
+    for name in racks(graph):
+        for item in graph.objects_of("DynamoGraphDeployment"):
+            here = [
+                pod for pod in expected_pods(item.manifest)
+                if gpus(pod) and (pod.node_selector.get(RACK_LABEL) == name or RACK_MARK in pod.node_selector)
+            ]  # fmt: skip
+            if not here:
+                continue
+            yield Looked(f"{item.address} on {name}")
+            if not rungs.get(name):
+                yield Finding(
+                    name, "no rung of its verification ladder is there; its graphs run on a rack nobody tested", "warn"
+                )
+            for rung in rungs.get(name, ()):
+                if not graph.destroyed_before(item.node, rung.node):
+                    yield Finding(item.address, f"does not wait for {rung.name}")
+
+
+@rule(
+    "gpu-stack-outlives",
+    "The GPU stack goes after the platform and before the nodes.",
+    "A DRA driver gone before the pods leaves claims reserved for ever (#725); nodes gone first leave its release hanging.",
+)
+def gpu_stack_outlives(graph: Graph) -> Iterator[Finding | Looked]:
+    stack = releases(graph, "gpu-operator", "aws-efa-k8s-device-plugin", *DRA_CHARTS)
+    for node in stack:
+        yield Looked(node.name)
+        for platform in releases(graph, "dynamo-platform"):
+            if not graph.destroyed_before(platform, node):
+                yield Finding(platform.name, f"may outlive {node.name}; make it depend on the GPU stack")
+        for rack in racks(graph).values():
+            if not graph.destroyed_before(node, rack.group):
+                yield Finding(node.name, f"may outlive node group {rack.group.name}; make it depend on the nodes")

@@ -1,0 +1,535 @@
+"""Rules between keys for UltraServers, the GPU stack on them, and graphs that run there.
+
+An hour of a rack is prepaid and cannot be repeated: what would waste it is refused before anything registers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from components import catalog, sizing
+from components.capacity import instances, network_cards
+from components.capacity.ultraservers import TYPES, Rack
+from components.capacity.window import END_OF_DAY, moment
+from components.dynamo import compute_domain
+from components.dynamo.manifest import ganged, on_rack, rack_of, roles
+from components.gpu import values as charts
+from components.network import cidr as address_plan
+from components.network.zones import REGION_ZONES
+from stacks.faults import Fault, one_of
+from stacks.models import Graph, UltraServer, Worker
+
+if TYPE_CHECKING:
+    from stacks.cross import Draft
+
+LONGEST = timedelta(days=182)
+"""Longest Capacity Block, extensions included (EC2 User Guide)."""
+
+NAME_BUDGET = 45
+"""Characters that Grove lets a graph, its scaling group and its clique have together; the operator's cliques end in `-ldr`."""
+
+OWNED_ENGINE = {
+    "tensor_parallel_size": "tensorParallel",
+    "pipeline_parallel_size": "pipelineParallel",
+    "moe_expert_parallel_size": "expertParallel",
+    "enable_attention_dp": "attentionDataParallel",
+    "model": "model",
+}
+"""Engine options that the program writes from other keys."""
+
+
+def racks_in(draft: Draft) -> dict[str, Rack]:
+    """UltraServers of a draft whose window is possible."""
+    made = {}
+    for name, given in draft.ultra_servers.items():
+        try:
+            made[name] = sizing.rack(name, given)
+        except ValueError:
+            continue
+    return made
+
+
+def ultra_servers(draft: Draft) -> Iterator[Fault]:
+    """Blocks: type, window, zone, subnet, image."""
+    seen: dict[str, str] = {
+        item.id: f"pool {name}" for name, pool in draft.pools.items() for item in pool.reservations if item.id
+    }
+    for name, given in draft.ultra_servers.items():
+        key = f"capacity.ultraServers.{name}"
+        if given.reservation in seen:
+            yield Fault(
+                f"{key}.reservation", f"another reservation; {seen[given.reservation]} has it", given.reservation
+            )
+        seen[given.reservation] = f"UltraServer {name}"
+        yield from _machine(key, given)
+        yield from _window(draft, key, given)
+        yield from _image(draft, key, given)
+        yield from _zone(draft, key, given)
+    yield from _subnets(draft)
+
+
+def _machine(key: str, given: UltraServer) -> Iterator[Fault]:
+    try:
+        network_cards.layout(given.instance_type, given.efa_interfaces)
+    except ValueError:
+        yield Fault(
+            f"{key}.instanceType",
+            one_of(given.instance_type, network_cards.CARDS, "a type whose network cards are known:"),
+            given.instance_type,
+            fix="a wrong card costs the block; add the type's layout with its source to components/capacity/network_cards.py",
+        )
+
+
+def _window(draft: Draft, key: str, given: UltraServer) -> Iterator[Fault]:
+    if (given.end.hour, given.end.minute) != END_OF_DAY:
+        yield Fault(f"{key}.end", "a moment at 11:30 UTC, when every Capacity Block ends (EC2 User Guide)", given.end)
+        return
+    if given.start >= given.end:
+        yield Fault(f"{key}.start", "a moment before end", given.start)
+        return
+    if given.end - given.start > LONGEST + timedelta(days=1):
+        yield Fault(f"{key}.end", "at most 182 days after start, the longest that a block can be", given.end)
+        return
+    try:
+        window = sizing.rack("", given).window
+    except ValueError:
+        yield Fault(f"{key}.drainMinutes", "less than the block itself is long; nothing could run", given.drain_minutes)
+        return
+    if why := window.refusal(draft.at):
+        yield Fault(
+            f"{key}.end",
+            f"a block with time left at {moment(draft.at)}; {why}",
+            given.end,
+            fix="name the next block, correct end if the block was extended, or remove the UltraServer and its graphs",
+        )
+
+
+def _image(draft: Draft, key: str, given: UltraServer) -> Iterator[Fault]:
+    version = draft.cluster.version if draft.cluster else None
+    if given.ami_release is None or version is None:
+        return
+    minor, date = ".".join(given.ami_release.split(".")[:2]), int(given.ami_release.rsplit("-", 1)[1])
+    if minor != version:
+        yield Fault(
+            f"{key}.amiRelease", f"a release for Kubernetes {version}, the cluster's version", given.ami_release
+        )
+    elif date < catalog.AMI_FLOOR:
+        yield Fault(
+            f"{key}.amiRelease",
+            f"a release of {catalog.AMI_FLOOR} or later, the first with driver 580 for P6e-GB200",
+            given.ami_release,
+        )
+
+
+def _zone(draft: Draft, key: str, given: UltraServer) -> Iterator[Fault]:
+    # Which zones have UltraServers is AWS's to say and to change: only the region is known from the id.
+    own = {zone.zone_id.split("-")[0] for zone in REGION_ZONES.get(draft.region or "", ())}
+    if own and given.zone.split("-")[0] not in own:
+        yield Fault(
+            f"{key}.zone",
+            f"a zone of {draft.region}, whose ids begin with {', '.join(sorted(own))}-",
+            given.zone,
+        )
+    network = draft.network
+    if network is None:
+        return
+    if network.existing is None:
+        return
+    if given.zone not in network.existing.ultra_server_subnets:
+        yield Fault(
+            "network.existing.ultraServerSubnets",
+            f"a subnet in {given.zone}, where UltraServer {key.rsplit('.', 1)[1]} stands; the key is required",
+            present=False,
+            add=f"dynamo-eks:network:\n  existing:\n    ultraServerSubnets: {{{given.zone}: subnet-0123456789abcdef0}}",
+        )
+
+
+def _subnets(draft: Draft) -> Iterator[Fault]:
+    network, given = draft.network, (draft.given.get("network") or {})
+    if network is None:
+        return
+    if not draft.ultra_servers:
+        if "localZones" in given and "capacity" not in draft.broken:
+            yield Fault("network.localZones", "no such key without capacity.ultraServers", given["localZones"])
+        return
+    if network.existing is not None:
+        return
+    by_zone: dict[str, int] = {}
+    for item in draft.ultra_servers.values():
+        by_zone[item.zone] = by_zone.get(item.zone, 0) + TYPES[item.type].nodes
+    slots: dict[int, str] = {}
+    for zone, nodes in sorted(by_zone.items()):
+        slot = address_plan.local_zone_slot(zone)
+        if slot in slots:
+            yield Fault(
+                "capacity.ultraServers",
+                f"{zone} and {slots[slot]} in different stacks: they share a place in the address plan",
+                sorted(by_zone),
+            )
+        slots[slot] = zone
+        subnet = address_plan.local_zone(network.cidr, slot)
+        if nodes > address_plan.room(subnet):
+            yield Fault(
+                "network.cidr",
+                f"a larger range: {nodes} UltraServer nodes take {nodes * address_plan.NODE_ADDRESSES} addresses, and their "
+                f"subnet in {zone} would be {subnet} with room for {address_plan.room(subnet)}",
+                network.cidr,
+            )
+    nat = network.local_zones.nat_zone
+    zones = draft.zone_ids
+    if nat and zones is not None and nat not in zones:
+        yield Fault("network.localZones.natZone", one_of(nat, zones, "a zone the network has:"), nat)
+    elif nat and zones is not None and network.nat == "single" and nat != min(zones):
+        yield Fault(
+            "network.localZones.natZone",
+            f"{min(zones)}, where the one NAT gateway of nat: single is, or nat: perZone",
+            nat,
+        )
+
+
+def gpu_stack(draft: Draft) -> Iterator[Fault]:
+    """Charts and driver of the GPU stack, and what managed nodes need besides."""
+    gpu, racks = draft.gpu, sorted(draft.ultra_servers)
+    if gpu is None:
+        return
+    if not racks:
+        if draft.given.get("gpu") and "capacity" not in draft.broken and not draft.existing_cluster:
+            yield Fault(
+                "gpu",
+                "no such section without capacity.ultraServers: Auto Mode nodes bring driver and device plugin themselves",
+                draft.given["gpu"],
+            )
+        return
+    version = draft.cluster.version if draft.cluster else ""
+    if version in catalog.KUBERNETES and version not in catalog.HYBRID_ADDONS:
+        yield Fault(
+            "cluster.version",
+            f"{' or '.join(catalog.HYBRID_ADDONS)} with UltraServers: the add-ons that their nodes need are pinned for these",
+            version,
+        )
+    if gpu.driver_branch != catalog.P6E_DRIVER_BRANCH:
+        yield Fault(
+            "gpu.driverBranch",
+            f"{catalog.P6E_DRIVER_BRANCH}: later branches lack the topology override that EFA needs on P6e, and NCCL aborts "
+            "(NVIDIA/aicr #2383)",
+            gpu.driver_branch,
+        )
+    tables = (
+        ("gpu.operator", gpu.operator, catalog.GPU_OPERATOR),
+        ("gpu.draDriver", gpu.dra_driver, catalog.DRA_DRIVER),
+        ("gpu.efaPlugin", gpu.efa_plugin, catalog.EFA_PLUGIN),
+    )
+    for key, chart, table in tables:
+        if chart.version is not None and chart.version not in table:
+            yield Fault(f"{key}.version", one_of(chart.version, table), chart.version)
+            continue
+        release = catalog.chart_release(table, chart.version)
+        number = release.version.removeprefix("v")
+        ours = {
+            "gpu.operator": lambda: charts.gpu_operator(number, racks, monitors=False),
+            "gpu.draDriver": lambda: charts.dra_driver(number, version or "1.35", racks),
+            "gpu.efaPlugin": charts.efa_plugin,
+        }[key]()
+        for path, expected in charts.contradictions(release.name, number, charts.merged(ours, chart.values)):
+            yield Fault(f"{key}.values.{path}", expected, _at(chart.values, path))
+
+
+def _at(values: Any, path: str) -> Any:
+    for part in path.split("."):
+        values = values.get(part) if isinstance(values, Mapping) else None
+    return values
+
+
+def graphs(draft: Draft) -> Iterator[Fault]:
+    """Graphs on UltraServers one by one, then what they take together."""
+    racks = racks_in(draft)
+    sound = {}
+    for name, graph in draft.graphs.items():
+        found = list(_graph(draft, f"graphs.{name}", name, graph, racks))
+        yield from found
+        if not found and on_rack(graph) and roles(graph):
+            sound[name] = graph
+    if "graphs" not in draft.broken and "capacity.ultraServers" not in draft.broken:
+        yield from _together(sound, racks)
+
+
+def _graph(draft: Draft, key: str, name: str, graph: Graph, racks: Mapping[str, Rack]) -> Iterator[Fault]:
+    yield from _shape(key, name, graph)
+    if not on_rack(graph):
+        yield from _off_rack(key, graph)
+        return
+    if graph.backend == "mocker":
+        yield Fault(
+            f"{key}.placement.ultraServer",
+            "nothing: the mocker runs on ordinary CPU nodes",
+            graph.placement.ultra_server,
+        )
+        return
+    if "capacity.ultraServers" in draft.broken or "capacity" in draft.broken:
+        return
+    placed = list(_where(draft, key, graph, racks))
+    yield from placed
+    if placed:
+        return
+    yield from _domain(key, graph)
+    machine = sizing.machine_of(graph, None, racks)
+    if machine is None:
+        return
+    for role, worker in roles(graph).items():
+        yield from _worker(f"{key}.{role}", role, graph, worker, machine, racks)
+
+
+def _shape(key: str, name: str, graph: Graph) -> Iterator[Fault]:
+    """What holds on any node: parallelism, engine options, names."""
+    for role, worker in roles(graph).items():
+        where, ranks = f"{key}.{role}", worker.nodes * worker.gpus
+        if worker.attention_data_parallel and graph.backend not in ("sglang", "trtllm"):
+            yield Fault(f"{where}.attentionDataParallel", f"false: {graph.backend} has dataParallel for it", True)
+        elif worker.attention_data_parallel and worker.tensor_parallel % worker.data_parallel:
+            yield Fault(
+                f"{where}.dataParallel",
+                f"a divisor of tensorParallel ({worker.tensor_parallel}), inside which attention is data-parallel",
+                worker.data_parallel,
+            )
+        if ranks and ranks % worker.expert_parallel:
+            yield Fault(f"{where}.expertParallel", f"a divisor of the worker's {ranks} GPUs", worker.expert_parallel)
+        elif graph.backend == "vllm" and worker.expert_parallel not in (1, ranks):
+            yield Fault(
+                f"{where}.expertParallel",
+                f"1 or {ranks}: vLLM spreads experts over all GPUs or none",
+                worker.expert_parallel,
+            )
+        if worker.engine and graph.backend != "trtllm":
+            yield Fault(f"{where}.engine", f"nothing: {graph.backend} takes extraArgs", worker.engine)
+        for option in worker.engine:
+            if option in OWNED_ENGINE:
+                yield Fault(
+                    f"{where}.engine.{option}", f"the key {OWNED_ENGINE[option]} instead", worker.engine[option]
+                )
+        if worker.huge_pages_mib and graph.transport != "efa":
+            yield Fault(
+                f"{where}.hugePagesMib", "nothing without transport: efa, which they are for", worker.huge_pages_mib
+            )
+    if ganged(graph):
+        longest = max((len(role) for role in roles(graph)), default=0)
+        room = NAME_BUDGET - 2 * longest - len("-ldr")
+        if len(name) > room:
+            yield Fault(
+                key,
+                f"a name of at most {room} characters: with its component twice and `-ldr` Grove lets it have {NAME_BUDGET}",
+                name,
+            )
+
+
+def _off_rack(key: str, graph: Graph) -> Iterator[Fault]:
+    if graph.compute_domain not in (None, "none"):
+        yield Fault(
+            f"{key}.computeDomain",
+            "none: EKS Auto Mode has no DRA, and its machines no NVLink across nodes",
+            graph.compute_domain,
+            fix="place the graph on an UltraServer: placement: {ultraServer: rack-a}",
+        )
+    if graph.transport == "nvlink":
+        yield Fault(f"{key}.transport", "efa or tcp: only UltraServers have NVLink across nodes", "nvlink")
+    if graph.weights == "nvme":
+        yield Fault(f"{key}.weights", "cache: only the nodes of UltraServers are known to have disks for it", "nvme")
+    for role, worker in roles(graph).items():
+        if worker.nodes > 1:
+            yield Fault(
+                f"{key}.{role}.nodes",
+                "1 in a pool: Karpenter launches nothing for pods of another scheduler (kubernetes-sigs/karpenter #742)",
+                worker.nodes,
+                fix="use a larger instance type, or an UltraServer",
+            )
+
+
+def _where(draft: Draft, key: str, graph: Graph, racks: Mapping[str, Rack]) -> Iterator[Fault]:
+    placement, where = graph.placement, f"{key}.placement"
+    if placement.pool:
+        yield Fault(f"{where}.pool", "nothing: the graph runs on an UltraServer", placement.pool)
+    if placement.instance_type:
+        yield Fault(f"{where}.instanceType", "nothing: an UltraServer has one type", placement.instance_type)
+    if placement.zone:
+        yield Fault(f"{where}.zone", "nothing: the UltraServer is in one zone", placement.zone)
+    if placement.reserved_only:
+        yield Fault(f"{where}.reservedOnly", "false: an UltraServer is reserved by nature", True)
+    named = {f"{where}.ultraServer": placement.ultra_server}
+    named |= {f"{key}.{role}.ultraServer": worker.ultra_server for role, worker in roles(graph).items()}
+    if placement.any_ultra_server:
+        for place, rack in named.items():
+            if rack:
+                yield Fault(place, "nothing together with placement.anyUltraServer", rack)
+        if not draft.ultra_servers:
+            yield Fault(f"{where}.anyUltraServer", "an UltraServer in capacity.ultraServers to run on", True)
+        kinds = {(item.instance_type, item.efa_interfaces, item.huge_pages_mib) for item in racks.values()}
+        if len(kinds) > 1:
+            yield Fault(
+                f"{where}.anyUltraServer",
+                "UltraServers that are alike (instanceType, efaInterfaces, hugePagesMib); name one of these instead",
+                True,
+            )
+        return
+    for place, rack in named.items():
+        if rack and rack not in draft.ultra_servers:
+            yield Fault(place, one_of(rack, draft.ultra_servers, "an UltraServer of capacity:"), rack)
+    for role in roles(graph):
+        if rack_of(graph, role) is None:
+            yield Fault(
+                f"{key}.{role}.ultraServer",
+                "the UltraServer of this role too; the key is required",
+                present=False,
+                add=f"{role}: {{ultraServer: {next(iter(draft.ultra_servers), 'rack-a')}}}",
+            )
+
+
+def _domain(key: str, graph: Graph) -> Iterator[Fault]:
+    mode, given = graph.compute_domain, compute_domain.gpu_roles(graph)
+    if mode is None:
+        yield Fault(
+            f"{key}.computeDomain",
+            "perGraph, perRole, groveAuto or none, always stated on an UltraServer; the key is required",
+            present=False,
+            add="computeDomain: perGraph",
+        )
+        return
+    apart = len({rack_of(graph, role) for role in given}) > 1
+    if apart and mode in ("perGraph", "groveAuto"):
+        yield Fault(
+            f"{key}.computeDomain", "perRole: its roles are on different UltraServers, and no domain spans two", mode
+        )
+    if mode == "perRole" and len(given) > 1 and not apart:
+        yield Fault(
+            f"{key}.computeDomain",
+            "perGraph: two domains in one NVLink clique cannot both map memory (NVIDIA DRA driver #892)",
+            "perRole",
+            fix="share one domain, or put the roles on different UltraServers (prefill.ultraServer, decode.ultraServer)",
+        )
+    if mode == "groveAuto" and not ganged(graph):
+        yield Fault(f"{key}.computeDomain", "perGraph: Grove runs only graphs with a worker of several nodes", mode)
+    if graph.transport == "nvlink" and mode not in ("perGraph", "groveAuto"):
+        yield Fault(
+            f"{key}.transport",
+            f"efa with computeDomain: {mode}: NVLink needs prefill and decode in one domain",
+            "nvlink",
+        )
+    if graph.transport == "tcp":
+        yield Fault(f"{key}.transport", "nvlink or efa on an UltraServer, whose KV blocks would crawl over TCP", "tcp")
+    for role, worker in given.items():
+        if mode == "none" and graph.backend == "trtllm" and worker.expert_parallel > 1:
+            yield Fault(
+                f"{key}.computeDomain",
+                f"perGraph: TensorRT-LLM spreads experts ({role}) through a domain even inside one node (dynamo #6364)",
+                mode,
+            )
+        if mode == "none" and worker.nodes > 1:
+            yield Fault(
+                f"{key}.computeDomain",
+                f"perGraph or perRole: the nodes of {role} would talk over the network instead of NVLink",
+                mode,
+            )
+
+
+def _worker(
+    key: str, role: str, graph: Graph, worker: Worker, machine: instances.Instance, racks: Mapping[str, Rack]
+) -> Iterator[Fault]:
+    if worker.gpus > machine.gpus:
+        yield Fault(f"{key}.gpus", f"at most {machine.gpus}, what a {machine.type} has", worker.gpus)
+    elif graph.compute_domain != "none" and worker.gpus != machine.gpus:
+        yield Fault(
+            f"{key}.gpus",
+            f"{machine.gpus}: a node has one channel, so a second pod there could not join and the other "
+            f"{machine.gpus - worker.gpus} GPUs would stand idle (NVIDIA DRA driver #309)",
+            worker.gpus,
+        )
+    elif worker.gpus and machine.gpus % worker.gpus:
+        yield Fault(
+            f"{key}.gpus",
+            f"a divisor of {machine.gpus}: each {machine.type} would have {machine.gpus % worker.gpus} GPU nobody can use",
+            worker.gpus,
+        )
+    if worker.efa is not None and worker.efa > machine.efa:
+        yield Fault(f"{key}.efa", f"at most {machine.efa}, what a {machine.type} has", worker.efa)
+    for name in [rack_of(graph, role)] if rack_of(graph, role) else list(racks):
+        rack = racks.get(name or "")
+        if rack is None:
+            continue
+        if worker.nodes > rack.nodes:
+            yield Fault(f"{key}.nodes", f"at most {rack.nodes}, what UltraServer {name} has", worker.nodes)
+            break
+        if worker.huge_pages_mib and worker.huge_pages_mib > rack.huge_pages_mib:
+            yield Fault(
+                f"{key}.hugePagesMib",
+                f"at most {rack.huge_pages_mib}, what a node of {name} sets aside (its hugePagesMib)",
+                worker.huge_pages_mib,
+            )
+            break
+
+
+def nodes_of(worker: Worker, machine_gpus: int) -> int:
+    """Nodes that a role's workers take on an UltraServer."""
+    if worker.nodes > 1:
+        return worker.replicas * worker.nodes
+    return -(-worker.replicas * worker.gpus // machine_gpus)
+
+
+def _together(given: Mapping[str, Graph], racks: Mapping[str, Rack]) -> Iterator[Fault]:
+    taken: dict[str, int] = dict.fromkeys(racks, 0)
+    domains: dict[str, list[str]] = {name: [] for name in racks}
+    for name, graph in given.items():
+        if graph.placement.any_ultra_server:
+            continue
+        here: dict[str, None] = {}
+        for role, worker in compute_domain.gpu_roles(graph).items():
+            rack = rack_of(graph, role) or ""
+            if rack in taken:
+                taken[rack] += nodes_of(worker, racks[rack].machine.gpus)
+                here[rack] = None
+        if graph.compute_domain != "none":
+            for rack in here:
+                domains[rack].append(name)
+    for rack, nodes in taken.items():
+        if nodes > racks[rack].nodes:
+            gpus = racks[rack].machine.gpus
+            yield Fault(
+                f"capacity.ultraServers.{rack}.type",
+                f"more than {racks[rack].nodes} nodes: its graphs ask for {nodes} ({nodes * gpus} GPUs), and the block has "
+                f"{racks[rack].gpus} GPUs",
+                racks[rack].type,
+                fix="lower replicas or nodes, or place a graph on another UltraServer",
+            )
+        if len(domains[rack]) > 1:
+            yield Fault(
+                f"capacity.ultraServers.{rack}",
+                f"one graph with a ComputeDomain; {', '.join(domains[rack])} have one each, and two domains in one NVLink "
+                "clique cannot both map memory (NVIDIA DRA driver #892)",
+                domains[rack],
+                fix="place them on different UltraServers, or set computeDomain: none on graphs whose workers fit a node",
+            )
+    free = {name: racks[name].nodes - nodes for name, nodes in taken.items()}
+    whole = {name: sum(nodes_of(w, racks_gpus(racks)) for w in compute_domain.gpu_roles(graph).values()) for name, graph in given.items() if graph.placement.any_ultra_server}  # fmt: skip
+    for name in sorted(whole, key=lambda item: (-whole[item], item)):
+        graph = given[name]
+        alone = graph.compute_domain != "none"
+        fits = [rack for rack in free if free[rack] >= whole[name] and not (alone and domains[rack])]
+        if not fits:
+            yield Fault(
+                f"graphs.{name}.placement.anyUltraServer",
+                f"an UltraServer with {whole[name]} free nodes{' and no other domain' if alone else ''}; "
+                + ", ".join(
+                    f"{rack} has {max(count, 0)}" + (" and a domain" if domains[rack] else "")
+                    for rack, count in free.items()
+                ),
+                True,
+            )
+            continue
+        chosen = min(fits, key=lambda rack: free[rack])
+        free[chosen] -= whole[name]
+        if alone:
+            domains[chosen].append(name)
+
+
+def racks_gpus(racks: Mapping[str, Rack]) -> int:
+    """GPUs of a node, where all UltraServers are alike."""
+    return next((rack.machine.gpus for rack in racks.values()), 4)

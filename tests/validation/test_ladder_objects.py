@@ -1,0 +1,338 @@
+"""The ladder's objects: against the real schemas, and what must hold of every rack."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.capacity.ultraservers import CLIQUE_LABEL, RACK_LABEL, TYPES
+from components.validation import ladder_objects as objects
+from components.validation.ladder_objects import RackUnderTest
+from review.strict import Shapes
+from tests.review.test_strict import strict_schema
+
+SHAPES = Shapes.load()
+
+X72 = RackUnderTest(
+    rack="rack-a",
+    reservation="cr-0123456789abcdef0",
+    ultraserver_type="u-p6e-gb200x72",
+    instance_type="p6e-gb200.36xlarge",
+    nodes=18,
+    efa_per_node=4,
+    driver_branch=580,
+    namespace="verify-rack-a",
+    hugepages_mib=5120,
+)
+X36 = dataclasses.replace(
+    X72, rack="rack-b", ultraserver_type="u-p6e-gb200x36", nodes=9, efa_per_node=8, namespace="verify-rack-b", hugepages_mib=0
+)  # fmt: skip
+SPLIT = dataclasses.replace(X72, cliques=2)
+RACKS = pytest.mark.parametrize("rack", [X72, X36, SPLIT], ids=["x72", "x36", "split"])
+
+
+def mpi_jobs(rack: RackUnderTest) -> dict[str, dict[str, Any]]:
+    return {
+        "nvbandwidth": objects.nvbandwidth_job(rack, image=objects.NVBANDWIDTH_IMAGE, timeout_s=1800),
+        "nccl": objects.nccl_job(rack, image=objects.NCCL_TESTS_IMAGE, timeout_s=2400),
+    }
+
+
+def checks(rack: RackUnderTest) -> dict[str, objects.Check]:
+    made = {"devices": objects.devices_check(rack, image="python:3.12", timeout_s=1200)}
+    for rung, job in mpi_jobs(rack).items():
+        made[rung] = objects.measured_check(rack, rung, job, image="python:3.12", timeout_s=1200)
+    return made
+
+
+def imex(rack: RackUnderTest) -> dict[str, Any]:
+    return objects.imex_job(rack, image=objects.NVBANDWIDTH_IMAGE, timeout_s=1500)
+
+
+def every_object(rack: RackUnderTest) -> Iterator[dict[str, Any]]:
+    yield objects.compute_domain(rack)
+    yield imex(rack)
+    yield from mpi_jobs(rack).values()
+    for check in checks(rack).values():
+        yield {"apiVersion": "v1", "kind": "ConfigMap", **check.config_map}
+        yield {"apiVersion": "batch/v1", "kind": "Job", **check.job}
+    rules = objects.role_rules(rack, [job["metadata"]["name"] for job in mpi_jobs(rack).values()])
+    yield {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": {"name": rack.name, "namespace": rack.namespace},
+        "rules": rules,
+    }
+    yield {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": rack.cluster_name},
+        "rules": objects.cluster_rules(),
+    }
+
+
+def template(job: dict[str, Any], role: str) -> dict[str, Any]:
+    return job["spec"]["mpiReplicaSpecs"][role]["template"]
+
+
+# --- the real schemas --------------------------------------------------------------------------------------------------
+
+
+@RACKS
+@pytest.mark.parametrize("kubernetes", ["1.34", "1.35", "1.36"])
+def test_every_object_has_only_fields_its_kind_has(rack: RackUnderTest, kubernetes: str) -> None:
+    """The API server drops a misspelt field: a claim or a tolerance would be missing on the day the block starts."""
+    running = {"kubernetes": kubernetes, "mpi-operator": "0.8.0", "dra-driver-nvidia-gpu": "0.4.1"}
+    for item in every_object(rack):
+        verdict = SHAPES.check(item, running)
+        assert verdict.state == "ok", (item["kind"], [str(fault) for fault in verdict.faults])
+
+
+def schema_of(path: Path, version: str) -> dict[str, Any]:
+    crd = yaml.load(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    found = next(item for item in crd["spec"]["versions"] if item["name"] == version)
+    return strict_schema(found["schema"]["openAPIV3Schema"]["properties"]["spec"])
+
+
+@RACKS
+def test_custom_objects_are_valid_by_their_definitions(contracts: Path, rack: RackUnderTest) -> None:
+    mpi = jsonschema.Draft202012Validator(
+        schema_of(next((contracts / "mpi-operator-0.8.0" / "crds").glob("*mpijobs*.yaml")), "v2beta1")
+    )
+    for job in mpi_jobs(rack).values():
+        mpi.validate(job["spec"])
+    for driver in ("dra-driver-nvidia-gpu-0.4.1", "nvidia-dra-driver-gpu-25.12.0"):
+        found = schema_of(contracts / driver / "crds" / "resource.nvidia.com_computedomains.yaml", "v1beta1")
+        jsonschema.Draft202012Validator(found).validate(objects.compute_domain(rack)["spec"])
+
+
+# --- what must hold ----------------------------------------------------------------------------------------------------
+
+
+@RACKS
+def test_workers_hold_whole_nodes_and_the_launcher_nothing(rack: RackUnderTest) -> None:
+    """A worker without the claim fails with CUDA error 801. A launcher with one, or with a GPU, takes the place of a worker
+    on the rack's last node, and the run waits for ever."""
+    for rung, job in mpi_jobs(rack).items():
+        worker, launcher = template(job, "Worker")["spec"], template(job, "Launcher")["spec"]
+        (container,) = worker["containers"]
+        assert container["resources"]["claims"] == [{"name": worker["resourceClaims"][0]["name"]}]
+        assert [item["resourceClaimTemplateName"] for item in worker["resourceClaims"]] == [
+            objects.compute_domain(rack)["spec"]["channel"]["resourceClaimTemplate"]["name"]
+        ]
+        count = job["spec"]["mpiReplicaSpecs"]["Worker"]["replicas"]
+        assert count == (rack.nodes if rung == "nccl" else 2)
+        limits = container["resources"]["limits"]
+        assert limits["nvidia.com/gpu"] == "4" and job["spec"]["slotsPerWorker"] == 4
+        assert limits.get("vpc.amazonaws.com/efa") == (str(rack.efa_per_node) if rung == "nccl" else None)
+        # Extended resources and huge pages cannot be overcommitted.
+        requests = container["resources"]["requests"]
+        assert all(requests[name] == amount for name, amount in limits.items() if name != "cpu")
+        assert "resourceClaims" not in launcher
+        (container,) = launcher["containers"]
+        assert set(container["resources"]["limits"]) == {"memory"} and "claims" not in container["resources"]
+        assert container["args"][container["args"].index("-np") + 1] == str(4 * count)
+
+
+@RACKS
+def test_everything_on_the_rack_is_placed_there(rack: RackUnderTest) -> None:
+    """NVIDIA's own manifest pins the launcher to a control-plane node, which EKS does not have; on other nodes its image,
+    which exists for arm64 alone, does not start."""
+    pods = [imex(rack)["spec"]["template"]]
+    for job in mpi_jobs(rack).values():
+        pods += [template(job, "Worker"), template(job, "Launcher")]
+    for item in pods:
+        assert item["spec"]["nodeSelector"] == {RACK_LABEL: rack.rack}
+        assert {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"} in item["spec"]["tolerations"]
+        assert item["metadata"]["labels"][objects.LABEL] == rack.rack
+
+
+@RACKS
+def test_clique_affinity_is_asked_for_where_it_can_be_met(rack: RackUnderTest) -> None:
+    """Two workers in two cliques measure EFA. Workers of a whole rack in two cliques never start with the affinity."""
+    for rung, job in mpi_jobs(rack).items():
+        worker = template(job, "Worker")
+        affinity = worker["spec"]["affinity"]
+        terms = affinity.get("podAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution", [])
+        assert bool(terms) == (rung == "nvbandwidth" or rack.cliques == 1)
+        for term in terms:
+            assert term["topologyKey"] == CLIQUE_LABEL
+            # By itself alone: workers of another run may be in another clique.
+            assert term["labelSelector"]["matchLabels"] == {objects.RUN_LABEL: job["metadata"]["name"]}
+            assert term["labelSelector"]["matchLabels"].items() <= worker["metadata"]["labels"].items()
+            assert objects.RUN_LABEL not in template(job, "Launcher")["metadata"]["labels"]
+
+
+@RACKS
+def test_workers_end_with_their_launcher_and_nothing_is_tried_twice(rack: RackUnderTest) -> None:
+    """Workers that stay hold the rack's channels; a second try hides the first one's reason."""
+    for job in mpi_jobs(rack).values():
+        policy = job["spec"]["runPolicy"]
+        assert (policy["cleanPodPolicy"], policy["backoffLimit"]) == ("Running", 0)
+        assert job["spec"]["launcherCreationPolicy"] == "WaitForWorkersReady"
+    assert imex(rack)["spec"]["backoffLimit"] == 0
+
+
+def test_the_all_reduce_is_the_one_that_is_judged() -> None:
+    """A judge that waits for another size calls every log cut short; one that knows another number of GPUs refuses all."""
+    for rack in (X72, X36, SPLIT):
+        args = template(mpi_jobs(rack)["nccl"], "Launcher")["spec"]["containers"][0]["args"]
+        marks = objects.marks_of(rack, "nccl")
+        assert args[args.index("-e") + 1] == str(marks["bytes"])
+        assert args[args.index("-np") + 1] == str(marks["ranks"])
+        assert args[args.index("-c") + 1] == "1", "the judge demands checked results"
+        assert {"NCCL_DEBUG=INFO", "NCCL_MNNVL_ENABLE=1", "NCCL_NVLS_ENABLE=1", "FI_PROVIDER=efa"} <= set(args)
+
+
+def test_huge_pages_are_asked_for_only_where_there_are_any() -> None:
+    """A pod that asks for pages which no node has set aside stays Pending."""
+    for rack, wanted in ((X72, "5120Mi"), (X36, None)):
+        resources = template(mpi_jobs(rack)["nccl"], "Worker")["spec"]["containers"][0]["resources"]
+        assert resources["limits"].get("hugepages-2Mi") == resources["requests"].get("hugepages-2Mi") == wanted
+
+
+def test_a_split_rack_does_not_pass_over_the_network_alone() -> None:
+    assert objects.marks_of(SPLIT, "nccl")["clique_ranks"] == 5
+    assert objects.marks_of(X72, "nccl")["clique_ranks"] == 72
+
+
+def test_there_are_marks_for_every_ultraserver() -> None:
+    assert set(objects.MARKS) == set(TYPES)
+
+
+# --- names -------------------------------------------------------------------------------------------------------------
+
+
+def names(rack: RackUnderTest) -> dict[str, str]:
+    found = {rung: check.job["metadata"]["name"] for rung, check in checks(rack).items()}
+    return {**{f"{rung}-check": name for rung, name in found.items()}, "imex": imex(rack)["metadata"]["name"],
+            **{rung: job["metadata"]["name"] for rung, job in mpi_jobs(rack).items()}}  # fmt: skip
+
+
+def test_another_block_is_verified_anew() -> None:
+    """The next block's UltraServer is another machine; yesterday's result says nothing of it."""
+    other = names(dataclasses.replace(X72, reservation="cr-0fedcba9876543210"))
+    assert not set(names(X72).values()) & set(other.values())
+
+
+def test_changed_marks_judge_the_run_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run needs the whole rack free: with graphs on it, a new name would leave `up` waiting until it times out."""
+    before = names(X72)
+    lower = objects.Marks(700.0, 790.0, "a reviewer's decision")
+    monkeypatch.setattr(objects, "MARKS", {**objects.MARKS, "u-p6e-gb200x72": lower})
+    after = names(X72)
+    assert {rung for rung in before if before[rung] != after[rung]} == {"nvbandwidth-check", "nccl-check"}
+
+
+def test_a_longer_deadline_runs_nothing_again() -> None:
+    long, short = (objects.nccl_job(X72, image="a", timeout_s=seconds) for seconds in (9000, 600))
+    assert long["metadata"]["name"] == short["metadata"]["name"]
+    assert long["spec"]["runPolicy"]["activeDeadlineSeconds"] == 9000
+
+
+def test_another_image_runs_again() -> None:
+    one, other = (objects.nccl_job(X72, image=image, timeout_s=1)["metadata"]["name"] for image in "ab")
+    assert one != other
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.from_regex(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?", fullmatch=True))
+def test_names_stay_host_names(rack: str) -> None:
+    """The operator makes host names and label values of an MPIJob's name; with 64 characters no pod is ever made."""
+    tested = dataclasses.replace(X72, rack=rack)
+    for job in mpi_jobs(tested).values():
+        assert len(f"{job['metadata']['name']}-worker-17") <= 63
+        assert len(f"{job['metadata']['name']}-launcher") <= 63
+    for name in names(tested).values():
+        assert len(name) <= 63
+    assert len(set(names(tested).values())) == 6
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rack": "a-name-far-too-long-for-a-rack"}, "rack: 'a-name-far-too-long-for-a-rack' is no name of at most 20"),
+        ({"rack": "Rack"}, "rack: 'Rack' is no name"),
+        (
+            {"ultraserver_type": "u-p6e-gb300x72"},
+            "ultraserver_type: no marks for u-p6e-gb300x72; there are u-p6e-gb200x72",
+        ),
+        ({"nodes": 1}, "nodes: 1, but NVLink between nodes needs 2 or more"),
+    ],
+)
+def test_racks_that_cannot_be_tested_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError) as error:
+        dataclasses.replace(X72, **changes)
+    assert str(error.value).startswith(message)
+
+
+# --- rights ------------------------------------------------------------------------------------------------------------
+
+
+@RACKS
+def test_the_judges_may_do_what_they_do_and_no_more(rack: RackUnderTest) -> None:
+    """Without a right the check fails on the block's time; with rights on secrets or other pods it is a way in."""
+    runs = [job["metadata"]["name"] for job in mpi_jobs(rack).values()]
+    rules = objects.role_rules(rack, runs)
+    granted = {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
+    assert granted == {
+        ("configmaps", "create"), ("configmaps", "get"), ("configmaps", "update"), ("pods", "list"), ("pods/log", "get"),
+        ("mpijobs", "create"), ("mpijobs", "get"), ("mpijobs", "delete"),
+    }  # fmt: skip
+    for rule in rules:
+        if set(rule["verbs"]) & {"update", "delete"}:
+            assert rule["resourceNames"], rule
+    results = {objects.result_name(rack, rung) for rung in ("devices", *objects.MEASURED)}
+    assert {name for rule in rules for name in rule.get("resourceNames", ())} == {*results, *runs}
+    for rung, check in checks(rack).items():
+        given = {item["name"]: item["value"] for item in check.job["spec"]["template"]["spec"]["containers"][0]["env"]}
+        assert given["RESULT"] == objects.result_name(rack, rung) and given["NAMESPACE"] == rack.namespace
+
+
+@RACKS
+def test_the_judge_holds_the_run_it_judges(rack: RackUnderTest) -> None:
+    """It makes a failed run again from this text."""
+    for rung, job in mpi_jobs(rack).items():
+        check = checks(rack)[rung]
+        assert json.loads(check.config_map["data"]["mpijob.json"]) == job
+        assert check.config_map["metadata"]["name"] == check.job["metadata"]["name"]
+
+
+# --- shell -------------------------------------------------------------------------------------------------------------
+
+
+def shell(text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["/bin/sh", "-c", text, "launcher", *arguments], capture_output=True, text=True, timeout=20, check=False)  # fmt: skip
+
+
+def test_the_probe_wants_a_character_device(tmp_path: Path) -> None:
+    """A claim on a node without NVLink fabric is granted and brings no device."""
+    (text,) = imex(X72)["spec"]["template"]["spec"]["containers"][0]["command"][2:]
+    assert shell(text.replace(objects.CHANNEL, "/dev/null")).returncode == 0
+    (tmp_path / "channel0").write_text("")
+    for path in (tmp_path / "channel0", tmp_path / "none"):
+        done = shell(text.replace(objects.CHANNEL, str(path)))
+        assert done.returncode == 1 and f"{path} is not a character device" in done.stdout
+
+
+def test_the_launcher_waits_for_its_workers_names(tmp_path: Path) -> None:
+    """mpirun ends at once when a worker's name does not resolve yet, and the run would fail for it."""
+    command = template(mpi_jobs(X72)["nccl"], "Launcher")["spec"]["containers"][0]["command"]
+    hosts = tmp_path / "hostfile"
+    hosts.write_text("localhost slots=4\n")
+    text = command[2].replace("/etc/mpi/hostfile", str(hosts))
+    done = shell(text, "echo", "mpirun", "$HOME; echo no")
+    assert (done.returncode, done.stdout) == (0, "mpirun $HOME; echo no\n")
+    hosts.write_text("localhost slots=4\nworker.invalid slots=4\n")
+    done = shell(text.replace("-gt 90", "-gt 1").replace("sleep 2", "sleep 0"), "echo", "mpirun")
+    assert done.returncode == 1 and "no address for worker.invalid" in done.stderr and "mpirun" not in done.stdout
