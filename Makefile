@@ -52,9 +52,10 @@ preview: engine $(VENV)/.installed ## `pulumi preview` of STACK with the real en
 	@$(PY) -m review --stack $(STACK) --format quiet
 	@pulumi preview --stack $(STACK) --diff
 
+# Before a block has started, what needs its nodes is left out: a Job there would wait for its timeout.
 up: engine $(VENV)/.installed ## `pulumi up` of STACK; refuses when a rule of the plan fails
 	@$(PY) -m review --stack $(STACK) --format quiet
-	@pulumi up --stack $(STACK)
+	@pulumi up --stack $(STACK) $$($(PY) -m review --stack $(STACK) --format arguments)
 
 destroy: engine $(VENV)/.installed ## `pulumi destroy` of STACK
 	@pulumi destroy --stack $(STACK)

@@ -30,7 +30,7 @@ def racks_of(graph: Graph, racks: Mapping[str, Rack]) -> list[Rack]:
     """UltraServers a graph may run on: those its roles name, or all of them."""
     if graph.placement.any_ultra_server:
         return list(racks.values())
-    names = dict.fromkeys(rack_of(graph, role) for role in roles(graph))
+    names = dict.fromkeys(name for role in roles(graph) if (name := rack_of(graph, role)))
     return [racks[name] for name in names if name in racks]
 
 

@@ -26,6 +26,8 @@ class Format(StrEnum):
     json = "json"
     quiet = "quiet"
     """Only what fails or warns."""
+    arguments = "arguments"
+    """Arguments for `pulumi up`: what to leave out before a block has started."""
 
 
 def main(
@@ -103,6 +105,12 @@ def _show(plan, format: Format, svg: Path | None) -> None:
         for item in plan.verdicts:
             if item.verdict != "pass":
                 print(f"  {item.verdict} {item.id}: {item.subject}: {item.message}")
+        return
+    if format is Format.arguments:
+        from review.blocks import up_arguments
+
+        # One word a line: URNs hold `$`, which a shell would take for a variable in quotes of its own.
+        print("\n".join(up_arguments(plan.graph)))
         return
     from rich.console import Console
 

@@ -11,12 +11,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from components.capacity import instances
-from components.capacity.instances import Instance
+from components.capacity.instances import Instance, allocatable
 from components.capacity.ultraservers import RACK_LABEL, RACK_MARK, TYPES
 from components.capacity.window import Phase, Window
+from components.dynamo.compute_domain import GROVE_GROUP
 from components.dynamo.expected_pods import ExpectedPod, expected_pods
+from components.dynamo.manifest import EFA, HUGE_PAGES
 from review.graph import UNKNOWN, Graph, Node
 
 NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
@@ -138,9 +141,28 @@ def _machine(template: Node | None) -> Instance | None:
     return dataclasses.replace(known, efa=efa, memory_mib=known.memory_mib - huge_pages_mib(template))
 
 
+def domain_pods(manifest: Mapping[str, Any]) -> list[ExpectedPod]:
+    """Expected pods of a graph, with the claims that Grove adds to them where it makes the domain itself."""
+    groups = {
+        component["name"]: group
+        for component in manifest["spec"].get("components", ())
+        if (group := _annotations(component).get(GROVE_GROUP))
+    }
+    return [
+        dataclasses.replace(pod, resource_claims=(*pod.resource_claims, f"{groups[pod.component]} (by Grove)"))
+        if pod.component in groups
+        else pod
+        for pod in expected_pods(manifest)
+    ]
+
+
+def _annotations(component: Mapping[str, Any]) -> Mapping[str, str]:
+    return ((component.get("podTemplate") or {}).get("metadata") or {}).get("annotations") or {}
+
+
 def rack_pods(graph: Graph) -> list[ExpectedPod]:
     """Expected pods of graphs that run on UltraServers, those with GPUs first."""
-    pods = [pod for item in graph.objects_of("DynamoGraphDeployment") for pod in expected_pods(item.manifest)]
+    pods = [pod for item in graph.objects_of("DynamoGraphDeployment") for pod in domain_pods(item.manifest)]
     there = [pod for pod in pods if RACK_LABEL in pod.node_selector or RACK_MARK in pod.node_selector]
     return sorted(there, key=lambda pod: not gpus(pod))
 
@@ -156,7 +178,42 @@ class NodePlan:
     rack: str
     index: int
     free_gpus: int
+    free_efa: int
+    free_cpu_milli: int
+    free_memory_mib: int
+    free_huge_pages_mib: int
     pods: list[ExpectedPod] = field(default_factory=list)
+
+    def has_room(self, pod: ExpectedPod) -> bool:
+        """Whether the pod fits beside those that are there. A node has one ComputeDomain channel: a second pod with a claim
+        does not start."""
+        if pod.resource_claims and any(other.resource_claims for other in self.pods):
+            return False
+        return all(wanted <= getattr(self, kind) for kind, wanted in needs(pod).items())
+
+    def put(self, pod: ExpectedPod) -> None:
+        for kind, wanted in needs(pod).items():
+            setattr(self, kind, getattr(self, kind) - wanted)
+        self.pods.append(pod)
+
+
+def needs(pod: ExpectedPod) -> dict[str, int]:
+    """What a pod takes of a node, under the names of NodePlan."""
+    return {
+        "free_gpus": gpus(pod),
+        "free_efa": int(pod.requests.get(EFA, 0)),
+        "free_cpu_milli": pod.cpu_milli,
+        "free_memory_mib": pod.memory_mib,
+        "free_huge_pages_mib": int(pod.requests.get(HUGE_PAGES, "0").removesuffix("Mi")),
+    }
+
+
+def empty_node(rack: SeenRack, index: int = 0) -> NodePlan:
+    """A node of a rack before anything is on it."""
+    if rack.machine is None:
+        return NodePlan(rack.name, index, 0, 0, 0, 0, 0)
+    cpu, memory = allocatable(rack.machine)
+    return NodePlan(rack.name, index, rack.machine.gpus, rack.machine.efa, cpu, memory, huge_pages_mib(rack.template))
 
 
 @dataclass
@@ -171,45 +228,58 @@ class Layout:
     def free_gpus(self, rack: str) -> int:
         return sum(node.free_gpus for node in self.nodes[rack])
 
+    def domains(self, rack: str) -> set[tuple[str, str]]:
+        """ComputeDomains that pods on a rack claim channels of, by namespace and claim template."""
+        return {(pod.namespace, name) for node in self.nodes[rack] for pod in node.pods for name in pod.resource_claims}
+
 
 def layout(seen: Mapping[str, SeenRack], pods: Sequence[ExpectedPod]) -> Layout:
-    """Pods onto nodes: those that name their rack first, then graphs that take any, each whole onto the rack with the least
-    room that holds it. A scheduler may choose other nodes of the rack; how many are free is the same."""
-    nodes = {
-        name: [NodePlan(name, index, rack.machine.gpus if rack.machine else 0) for index in range(rack.nodes)]
-        for name, rack in seen.items()
-    }
-    result = Layout(nodes, [])
-    for pod in pods:
-        if name := pod.node_selector.get(RACK_LABEL):
-            _put(result, nodes.get(name, []), pod)
+    """Pods onto nodes, the larger ones first: those that name their rack, then graphs that take any, each whole onto the rack
+    with the least room that holds it and no other domain. A scheduler may choose other nodes of the rack; how many are free
+    is the same."""
+    result = Layout({name: [empty_node(rack, index) for index in range(rack.nodes)] for name, rack in seen.items()}, [])
+    ordered = sorted(pods, key=lambda pod: -gpus(pod))
     anywhere: dict[str, list[ExpectedPod]] = {}
-    for pod in pods:
-        if RACK_LABEL not in pod.node_selector:
+    for pod in ordered:
+        if name := pod.node_selector.get(RACK_LABEL):
+            if not _put(result.nodes.get(name, []), pod):
+                result.left.append(pod)
+        else:
             anywhere.setdefault(f"{pod.namespace}/{pod.graph}", []).append(pod)
     for group in sorted(anywhere.values(), key=lambda found: -sum(gpus(pod) for pod in found)):
-        wanted = sum(gpus(pod) for pod in group)
-        fitting = [name for name in nodes if result.free_gpus(name) >= wanted]
-        chosen = min(fitting, key=result.free_gpus, default=None)
-        for pod in group:
-            _put(result, nodes[chosen] if chosen else [], pod)
+        chosen = _rack_for(result, group)
+        if chosen is None:
+            result.left += group
+        else:
+            result.nodes[chosen.rack] = chosen.nodes
     return result
 
 
-def _put(result: Layout, nodes: Sequence[NodePlan], pod: ExpectedPod) -> None:
-    wanted = gpus(pod)
-    if not wanted:
+@dataclass(frozen=True)
+class _Tried:
+    rack: str
+    nodes: list[NodePlan]
+
+
+def _rack_for(result: Layout, group: Sequence[ExpectedPod]) -> _Tried | None:
+    """The rack for a whole graph, with the graph on it. One with another domain only where there is no other: a rule says
+    then what is wrong with it."""
+    fitting = []
+    for name in sorted(result.nodes, key=result.free_gpus):
+        nodes = [dataclasses.replace(node, pods=list(node.pods)) for node in result.nodes[name]]
+        if all(_put(nodes, pod) for pod in group):
+            fitting.append(_Tried(name, nodes))
+    claims = {(pod.namespace, name) for pod in group for name in pod.resource_claims}
+    alone = [tried for tried in fitting if not claims or result.domains(tried.rack) <= claims]
+    return next(iter(alone or fitting), None)
+
+
+def _put(nodes: Sequence[NodePlan], pod: ExpectedPod) -> bool:
+    room = [node for node in nodes if node.has_room(pod)]
+    if not gpus(pod):
         # Frontends spread: one to a node, as long as there are nodes.
-        place = min(nodes, key=lambda node: sum(not gpus(other) for other in node.pods), default=None)
-    else:
-        place = next((node for node in nodes if node.free_gpus >= wanted and not _channel_taken(node, pod)), None)
-    if place is None:
-        result.left.append(pod)
-        return
-    place.free_gpus -= wanted
-    place.pods.append(pod)
-
-
-def _channel_taken(node: NodePlan, pod: ExpectedPod) -> bool:
-    """A node has one ComputeDomain channel: a second pod with a claim does not start there."""
-    return bool(pod.resource_claims) and any(other.resource_claims for other in node.pods)
+        room.sort(key=lambda node: sum(not gpus(other) for other in node.pods))
+    if not room:
+        return False
+    room[0].put(pod)
+    return True

@@ -7,8 +7,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from components.capacity.window import Phase, moment
+from review import blocks
 from review.graph import UNKNOWN, Graph, Node
 from review.plan import Plan
+from review.racks import layout, rack_pods, racks
 
 _KNOWN_AS = (
     "cidrBlock",
@@ -49,6 +52,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
         ],
         "assumptions": list(plan.assumptions),
         "outputs": plan.graph.outputs,
+        "blocks": blocks.as_json(plan.graph),
     }
 
 
@@ -118,6 +122,8 @@ def print_text(plan: Plan, console: Any, *, verbose: bool = False) -> None:
     console.print(
         "[dim]Recorded from the program itself, offline. The number is the step in which a resource is made.[/dim]\n"
     )
+    for line in block_lines(graph):
+        console.print(escape(line), style="bold" if not line.startswith(" ") else None, soft_wrap=True)
     tree = Tree(f"[bold]{escape(plan.stack)}[/bold]", guide_style="dim")
     branches: dict[str | None, Any] = {None: tree}
     for node in graph:
@@ -160,6 +166,39 @@ def _print_rest(plan: Plan, console: Any, escape: Any) -> None:
         console.print(f"  {escape(key)} = {escape(value)}")
 
 
+def block_lines(graph: Graph) -> list[str]:
+    """The window of every UltraServer, what is scaled when, and its nodes with what sits on them."""
+    seen, pods = racks(graph), rack_pods(graph)
+    placed, counts = layout(seen, pods), blocks.sizes(pods)
+    lines: list[str] = []
+    for rack in seen.values():
+        lines.append(
+            f"UltraServer {rack.name}: {rack.type} on {rack.reservation} in {rack.block.get('availabilityZoneId')}"
+        )
+        lines.append(f"  as of {moment(graph.at)}: {blocks.state(rack, graph.at)}")
+        steps = blocks.timeline(rack)
+        lines += [f"  {moment(step.at)}  {step.what}" for step in steps]
+        if price := blocks.money(rack, graph.at):
+            lines.append(
+                f"  prepaid: about ${price['usdBlock']:,.0f} at the quoted ${price['usdPerHour']}/h, of which "
+                f"${price['usdLeft']:,.0f} can still be used; what was paid is the offering's upfront fee"
+            )
+        per_node = rack.machine.gpus if rack.machine else 0
+        lines.append(f"  {rack.nodes} nodes x {per_node} GPUs, {placed.free_gpus(rack.name)} of {rack.gpus} GPUs free")
+        for node in placed.nodes[rack.name]:
+            lines.append(f"   {node.index + 1:>3}  {blocks.cells(node, per_node)}   {blocks.describe(node, counts)}")
+        if rack.phase(graph.at) is Phase.scheduled:
+            out = [node for node in blocks.left_out(graph) if node.package != "pulumi"]
+            lines.append(
+                f"  before the start `make up` makes all but {len(out)} resources, which need its nodes: the verification "
+                "ladder, graphs and smoke tests; run it again after the start"
+            )
+        lines.append("")
+    for pod in placed.left:
+        lines.append(f"no node has room for {pod.name} ({blocks.short(pod)})")
+    return lines
+
+
 def destroy_lines(graph: Graph) -> list[str]:
     """Order of destruction by component: each at the moment its last resource goes."""
     last: dict[str, int] = {}
@@ -187,6 +226,8 @@ def markdown(plan: Plan) -> str:
     """The plan for a pull request: what failed first, the rest folded away."""
     graph = plan.graph
     lines = [f"## Plan of `{plan.stack}`", "", headline(plan), ""]
+    if told := block_lines(graph):
+        lines += ["```", *told, "```", ""]
     wrong = [item for item in plan.verdicts if item.verdict != "pass"]
     if wrong:
         lines += ["| | rule | subject | message |", "|---|---|---|---|"]

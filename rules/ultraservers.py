@@ -15,13 +15,13 @@ from components.capacity import network_cards
 from components.capacity.ultraservers import CLIQUE_LABEL, RACK_LABEL, RACK_MARK, TYPES
 from components.capacity.window import ULTRASERVER_RECLAIM, Phase, moment
 from components.dynamo.compute_domain import GROVE_GROUP
-from components.dynamo.expected_pods import ExpectedPod, expected_pods
+from components.dynamo.expected_pods import ExpectedPod, expected_pods, fits
 from components.gpu.values import contradictions
 from components.network.cidr import NODE_ADDRESSES, RESERVED_ADDRESSES
 from components.scheduling import gang
 from components.validation.ladder_objects import LABEL as VERIFICATION_LABEL
 from review.graph import UNKNOWN, Graph, KubernetesObject, Node
-from review.racks import gpus, layout, rack_pods, racks
+from review.racks import SeenRack, domain_pods, empty_node, gpus, layout, rack_pods, racks
 from rules.model import Finding, Looked, rule
 from rules.objects import chart_of
 
@@ -144,7 +144,10 @@ def rack_node_group(graph: Graph) -> Iterator[Finding | Looked]:
             yield Finding(node.name, "has no nvidia.com/gpu taint; ordinary pods would fill its nodes")
         if (inputs.get("labels") or {}).get(RACK_MARK) != "true":
             yield Finding(node.name, f"lacks the label {RACK_MARK}=true, by which the GPU stack finds its nodes")
-        zone = {item.id: item.inputs.get("availabilityZoneId") for item in graph.of(SUBNET)}
+        # In a preview all subnets have the same id: none that is known.
+        zone = {
+            item.id: item.inputs.get("availabilityZoneId") for item in graph.of(SUBNET) if item.id not in ("", UNKNOWN)
+        }
         stands = rack.block.get("availabilityZoneId")
         own = [zone.get(str(subnet)) for subnet in inputs.get("subnetIds") or ()]
         if stands and any(own) and own != [stands]:
@@ -371,11 +374,11 @@ def rack_room(graph: Graph) -> Iterator[Finding | Looked]:
     for rack, left in short.items():
         wanted = sum(gpus(pod) for pod in pods if pod.node_selector.get(RACK_LABEL, "any UltraServer") == rack)
         there = f"it has {seen[rack].gpus}" if rack in seen else "none has so many left"
-        yield Finding(
-            rack,
-            f"{len(left)} pods have no node, the first {left[0].name}: its graphs ask for {wanted} GPUs, {there}; "
-            "lower replicas or nodes",
-        )
+        asked = f"its graphs ask for {wanted} GPUs, {there}; lower replicas or nodes"
+        if rack in seen and wanted <= seen[rack].gpus:
+            # GPUs there are: something else of a node has run out, or its one channel is taken.
+            asked = f"{_short_of(left[0])} no node has left, though GPUs would do; lower what its graphs ask for"
+        yield Finding(rack, f"{len(left)} pods have no node, the first {left[0].name}: {asked}")
     for item in graph.objects_of("DynamoGraphDeployment"):
         for pod in {pod.component: pod for pod in expected_pods(item.manifest)}.values():
             rack = seen.get(pod.node_selector.get(RACK_LABEL, "")) or (
@@ -383,10 +386,17 @@ def rack_room(graph: Graph) -> Iterator[Finding | Looked]:
             )
             if rack is None or rack.machine is None:
                 continue
-            from components.dynamo.expected_pods import fits
-
             if why := fits(pod, rack.machine):
                 yield Finding(f"{item.address} {pod.component}", why)
+
+
+def _short_of(pod: ExpectedPod) -> str:
+    """What a pod asks for, as far as a node can run out of it."""
+    asked = [f"{gpus(pod)} GPUs", f"{pod.cpu_milli} thousandths of a core", f"{pod.memory_mib} MiB"]
+    asked += [
+        f"{value} of {key}" for key, value in pod.requests.items() if key not in ("cpu", "memory", "nvidia.com/gpu")
+    ]
+    return f"it asks for {', '.join(asked)}, which"
 
 
 @rule(
@@ -403,8 +413,16 @@ def rack_stranded(graph: Graph) -> Iterator[Finding | Looked]:
         subject = f"DynamoGraphDeployment {pod.namespace}/{pod.graph} {pod.component}"
         yield Looked(subject)
         there = rack.machine.gpus
-        if gpus(pod) != there and (pod.resource_claims or there % gpus(pod)):
+        if gpus(pod) < there and _beside_itself(pod, rack) * gpus(pod) < there:
             yield Finding(subject, f"takes {gpus(pod)} GPUs of a node's {there} and strands the rest; take {there}")
+
+
+def _beside_itself(pod: ExpectedPod, rack: SeenRack) -> int:
+    """How many of such pods one node holds."""
+    node = empty_node(rack)
+    while node.has_room(pod):
+        node.put(pod)
+    return len(node.pods)
 
 
 def _domains(graph: Graph) -> dict[tuple[str, str], KubernetesObject]:
@@ -472,8 +490,8 @@ def domain_claims(graph: Graph) -> Iterator[Finding | Looked]:
 )
 def one_domain_per_clique(graph: Graph) -> Iterator[Finding | Looked]:
     placed = layout(racks(graph), [pod for pod in rack_pods(graph) if gpus(pod)])
-    for rack, nodes in placed.nodes.items():
-        used = sorted({(pod.namespace, name) for node in nodes for pod in node.pods for name in pod.resource_claims})
+    for rack in placed.nodes:
+        used = sorted(placed.domains(rack))
         if used:
             yield Looked(rack)
         if len(used) > 1:
@@ -489,7 +507,7 @@ def one_domain_per_clique(graph: Graph) -> Iterator[Finding | Looked]:
 def clique_placement(graph: Graph) -> Iterator[Finding | Looked]:
     for item in graph.objects_of("DynamoGraphDeployment"):
         packed = "topologyConstraint" in item.manifest["spec"]
-        for pod in {pod.component: pod for pod in expected_pods(item.manifest)}.values():
+        for pod in {pod.component: pod for pod in domain_pods(item.manifest)}.values():
             if not pod.resource_claims:
                 continue
             subject = f"{item.address} {pod.component}"
@@ -567,8 +585,16 @@ def gang_scheduling(graph: Graph) -> Iterator[Finding | Looked]:
         asked = sum(gpus(pod) for pod in expected_pods(item.manifest))
         if queue is None:
             yield Finding(item.address, "names no queue of this stack; pods of an unknown queue are never scheduled")
-        elif gang.quota_gpus(queue.manifest) < asked:
-            yield Finding(item.address, f"asks for {asked} GPUs, and its queue has {gang.quota_gpus(queue.manifest)}")
+        while queue is not None:
+            if gang.quota_gpus(queue.manifest) < asked:
+                yield Finding(
+                    item.address,
+                    f"asks for {asked} GPUs, and its queue {queue.name} has {gang.quota_gpus(queue.manifest)}",
+                )
+            above = queue.manifest["spec"].get("parentQueue")
+            if above and above not in queues:
+                yield Finding(item.address, f"is in queue {queue.name} under {above}, which nobody makes")
+            queue = queues.get(above or "")
         if "topologyConstraint" in spec:
             named = spec["topologyConstraint"].get("clusterTopologyName")
             if named not in {found.name for found in graph.objects_of("ClusterTopologyBinding")}:
@@ -586,10 +612,14 @@ def gang_scheduling(graph: Graph) -> Iterator[Finding | Looked]:
 
 
 def _older(version: str, floor: str) -> bool:
-    def numbers(text: str) -> list[int]:
-        return [int(part) for part in re.findall(r"\d+", text)]
+    return _precedence(version) < _precedence(floor)
 
-    return numbers(version) < numbers(floor)
+
+def _precedence(version: str) -> list[tuple[int, int, str]]:
+    """A version as what sorts like it: numbers by value, words below numbers that end it (`alpha.14-rc1` is before
+    `alpha.14`, and that before the release)."""
+    parts = re.findall(r"\d+|[a-z]+", version.removeprefix("v"))
+    return [(1, int(part), "") if part.isdigit() else (-1, 0, part) for part in parts] + [(0, 0, "")]
 
 
 @rule(

@@ -5,7 +5,8 @@ An hour of a rack is prepaid and cannot be repeated: what would waste it is refu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from components.capacity import instances, network_cards
 from components.capacity.ultraservers import TYPES, Rack
 from components.capacity.window import END_OF_DAY, moment
 from components.dynamo import compute_domain
-from components.dynamo.manifest import ganged, on_rack, rack_of, roles
+from components.dynamo.manifest import efa_count, ganged, on_rack, rack_of, roles
 from components.gpu import values as charts
 from components.network import cidr as address_plan
 from components.network.zones import REGION_ZONES
@@ -41,14 +42,21 @@ OWNED_ENGINE = {
 
 
 def racks_in(draft: Draft) -> dict[str, Rack]:
-    """UltraServers of a draft whose window is possible."""
+    """UltraServers of a draft whose window is possible and whose machine is known."""
     made = {}
     for name, given in draft.ultra_servers.items():
+        if given.instance_type not in network_cards.CARDS:
+            continue
         try:
             made[name] = sizing.rack(name, given)
         except ValueError:
             continue
     return made
+
+
+def unread(draft: Draft) -> bool:
+    """Whether UltraServers of the file could not be read, so that nothing can be said of what is missing."""
+    return bool({"capacity", "capacity.ultraServers"} & draft.broken)
 
 
 def ultra_servers(draft: Draft) -> Iterator[Fault]:
@@ -95,7 +103,12 @@ def _window(draft: Draft, key: str, given: UltraServer) -> Iterator[Fault]:
     try:
         window = sizing.rack("", given).window
     except ValueError:
-        yield Fault(f"{key}.drainMinutes", "less than the block itself is long; nothing could run", given.drain_minutes)
+        minutes = (given.end - given.start) // timedelta(minutes=1)
+        yield Fault(
+            f"{key}.drainMinutes",
+            f"fewer than the {minutes} minutes that the block is long, or nothing could run on it",
+            given.drain_minutes,
+        )
         return
     if why := window.refusal(draft.at):
         yield Fault(
@@ -108,18 +121,23 @@ def _window(draft: Draft, key: str, given: UltraServer) -> Iterator[Fault]:
 
 def _image(draft: Draft, key: str, given: UltraServer) -> Iterator[Fault]:
     version = draft.cluster.version if draft.cluster else None
-    if given.ami_release is None or version is None:
+    if given.ami_release is None or version not in catalog.KUBERNETES:
         return
     minor, date = ".".join(given.ami_release.split(".")[:2]), int(given.ami_release.rsplit("-", 1)[1])
+    pinned = f"leave the key out for {catalog.AMI_RELEASES[version]}, the one that is pinned"
     if minor != version:
         yield Fault(
-            f"{key}.amiRelease", f"a release for Kubernetes {version}, the cluster's version", given.ami_release
+            f"{key}.amiRelease",
+            f"a release for Kubernetes {version}, the cluster's version",
+            given.ami_release,
+            fix=pinned,
         )
     elif date < catalog.AMI_FLOOR:
         yield Fault(
             f"{key}.amiRelease",
             f"a release of {catalog.AMI_FLOOR} or later, the first with driver 580 for P6e-GB200",
             given.ami_release,
+            fix=pinned,
         )
 
 
@@ -151,24 +169,26 @@ def _subnets(draft: Draft) -> Iterator[Fault]:
     if network is None:
         return
     if not draft.ultra_servers:
-        if "localZones" in given and "capacity" not in draft.broken:
+        if "localZones" in given and network.existing is None and not unread(draft):
             yield Fault("network.localZones", "no such key without capacity.ultraServers", given["localZones"])
         return
     if network.existing is not None:
         return
-    by_zone: dict[str, int] = {}
-    for item in draft.ultra_servers.values():
-        by_zone[item.zone] = by_zone.get(item.zone, 0) + TYPES[item.type].nodes
+    by_zone: dict[str, list[str]] = {}
+    for name, item in draft.ultra_servers.items():
+        by_zone.setdefault(item.zone, []).append(name)
     slots: dict[int, str] = {}
-    for zone, nodes in sorted(by_zone.items()):
+    for zone, names in sorted(by_zone.items()):
         slot = address_plan.local_zone_slot(zone)
         if slot in slots:
             yield Fault(
-                "capacity.ultraServers",
-                f"{zone} and {slots[slot]} in different stacks: they share a place in the address plan",
-                sorted(by_zone),
+                f"capacity.ultraServers.{names[0]}.zone",
+                f"a zone whose subnet has another place in the address plan than that of {slots[slot]}; the two share one",
+                zone,
+                fix="keep the UltraServers of these two zones in different stacks",
             )
         slots[slot] = zone
+        nodes = sum(TYPES[draft.ultra_servers[name].type].nodes for name in names)
         subnet = address_plan.local_zone(network.cidr, slot)
         if nodes > address_plan.room(subnet):
             yield Fault(
@@ -176,6 +196,7 @@ def _subnets(draft: Draft) -> Iterator[Fault]:
                 f"a larger range: {nodes} UltraServer nodes take {nodes * address_plan.NODE_ADDRESSES} addresses, and their "
                 f"subnet in {zone} would be {subnet} with room for {address_plan.room(subnet)}",
                 network.cidr,
+                fix=_larger(network.cidr, slot, nodes),
             )
     nat = network.local_zones.nat_zone
     zones = draft.zone_ids
@@ -189,13 +210,23 @@ def _subnets(draft: Draft) -> Iterator[Fault]:
         )
 
 
+def _larger(cidr: str, slot: int, nodes: int) -> str:
+    """What to do about a range too small for the nodes of one zone; the VPC's range cannot change once it exists."""
+    address = cidr.split("/")[0]
+    for length in range(address_plan.SMALLEST, address_plan.LARGEST - 1, -1):
+        wider = str(ipaddress.ip_network(f"{address}/{length}", strict=False))
+        if nodes <= address_plan.room(address_plan.local_zone(wider, slot)):
+            return f"take a /{length} before the VPC exists; afterwards it cannot change"
+    return "no range is large enough; keep some of the UltraServers in another stack"
+
+
 def gpu_stack(draft: Draft) -> Iterator[Fault]:
     """Charts and driver of the GPU stack, and what managed nodes need besides."""
     gpu, racks = draft.gpu, sorted(draft.ultra_servers)
     if gpu is None:
         return
     if not racks:
-        if draft.given.get("gpu") and "capacity" not in draft.broken and not draft.existing_cluster:
+        if draft.given.get("gpu") and not unread(draft) and not draft.existing_cluster:
             yield Fault(
                 "gpu",
                 "no such section without capacity.ultraServers: Auto Mode nodes bring driver and device plugin themselves",
@@ -210,10 +241,15 @@ def gpu_stack(draft: Draft) -> Iterator[Fault]:
             version,
         )
     if gpu.driver_branch != catalog.P6E_DRIVER_BRANCH:
+        newer = gpu.driver_branch > catalog.P6E_DRIVER_BRANCH
         yield Fault(
             "gpu.driverBranch",
-            f"{catalog.P6E_DRIVER_BRANCH}: later branches lack the topology override that EFA needs on P6e, and NCCL aborts "
-            "(NVIDIA/aicr #2383)",
+            f"{catalog.P6E_DRIVER_BRANCH}: "
+            + (
+                "later branches lack the topology override that EFA needs on P6e, and NCCL aborts (NVIDIA/aicr #2383)"
+                if newer
+                else "P6e-GB200 runs on none older (EKS User Guide, P6e-GB200)"
+            ),
             gpu.driver_branch,
         )
     tables = (
@@ -227,13 +263,34 @@ def gpu_stack(draft: Draft) -> Iterator[Fault]:
             continue
         release = catalog.chart_release(table, chart.version)
         number = release.version.removeprefix("v")
-        ours = {
-            "gpu.operator": lambda: charts.gpu_operator(number, racks, monitors=False),
-            "gpu.draDriver": lambda: charts.dra_driver(number, version or "1.35", racks),
-            "gpu.efaPlugin": charts.efa_plugin,
-        }[key]()
+        ours = _chart_values(key, number, version, racks)
+        shapeless = list(_shapeless(ours, chart.values))
+        for path in shapeless:
+            yield Fault(f"{key}.values.{path}", "keys and values, as the chart has there", _at(chart.values, path))
+        if shapeless:
+            continue
         for path, expected in charts.contradictions(release.name, number, charts.merged(ours, chart.values)):
             yield Fault(f"{key}.values.{path}", expected, _at(chart.values, path))
+
+
+def _chart_values(key: str, version: str, kubernetes: str, racks: list[str]) -> dict[str, Any]:
+    """The program's own values of a chart."""
+    if key == "gpu.operator":
+        return charts.gpu_operator(version, racks, monitors=False)
+    return charts.dra_driver(version, kubernetes or "1.35", racks) if key == "gpu.draDriver" else charts.efa_plugin()
+
+
+def _shapeless(ours: Mapping[str, Any], theirs: Mapping[str, Any], under: str = "") -> Iterator[str]:
+    """Paths where a stack file's value would take the place of keys and values that the program gives. Null may: it takes
+    a chart's default away, and what is then missing is told."""
+    for name, value in theirs.items():
+        mine = ours.get(name)
+        if not isinstance(mine, Mapping) or value is None:
+            continue
+        if isinstance(value, Mapping):
+            yield from _shapeless(mine, value, f"{under}{name}.")
+        else:
+            yield f"{under}{name}"
 
 
 def _at(values: Any, path: str) -> Any:
@@ -251,8 +308,8 @@ def graphs(draft: Draft) -> Iterator[Fault]:
         yield from found
         if not found and on_rack(graph) and roles(graph):
             sound[name] = graph
-    if "graphs" not in draft.broken and "capacity.ultraServers" not in draft.broken:
-        yield from _together(sound, racks)
+    if "graphs" not in draft.broken and not unread(draft):
+        yield from _together(sound, racks, complete=len(racks) == len(draft.ultra_servers))
 
 
 def _graph(draft: Draft, key: str, name: str, graph: Graph, racks: Mapping[str, Rack]) -> Iterator[Fault]:
@@ -261,13 +318,11 @@ def _graph(draft: Draft, key: str, name: str, graph: Graph, racks: Mapping[str, 
         yield from _off_rack(key, graph)
         return
     if graph.backend == "mocker":
-        yield Fault(
-            f"{key}.placement.ultraServer",
-            "nothing: the mocker runs on ordinary CPU nodes",
-            graph.placement.ultra_server,
-        )
+        for place, rack in _named(key, graph).items():
+            if rack:
+                yield Fault(place, "nothing: the mocker runs on ordinary CPU nodes", rack)
         return
-    if "capacity.ultraServers" in draft.broken or "capacity" in draft.broken:
+    if unread(draft):
         return
     placed = list(_where(draft, key, graph, racks))
     yield from placed
@@ -285,7 +340,13 @@ def _shape(key: str, name: str, graph: Graph) -> Iterator[Fault]:
     """What holds on any node: parallelism, engine options, names."""
     for role, worker in roles(graph).items():
         where, ranks = f"{key}.{role}", worker.nodes * worker.gpus
-        if worker.attention_data_parallel and graph.backend not in ("sglang", "trtllm"):
+        if graph.backend == "trtllm" and worker.data_parallel > 1:
+            yield Fault(
+                f"{where}.dataParallel",
+                "1: TensorRT-LLM has data-parallel attention only, over all of tensorParallel (attentionDataParallel: true)",
+                worker.data_parallel,
+            )
+        elif worker.attention_data_parallel and graph.backend not in ("sglang", "trtllm"):
             yield Fault(f"{where}.attentionDataParallel", f"false: {graph.backend} has dataParallel for it", True)
         elif worker.attention_data_parallel and worker.tensor_parallel % worker.data_parallel:
             yield Fault(
@@ -301,24 +362,28 @@ def _shape(key: str, name: str, graph: Graph) -> Iterator[Fault]:
                 f"1 or {ranks}: vLLM spreads experts over all GPUs or none",
                 worker.expert_parallel,
             )
-        if worker.engine and graph.backend != "trtllm":
-            yield Fault(f"{where}.engine", f"nothing: {graph.backend} takes extraArgs", worker.engine)
-        for option in worker.engine:
-            if option in OWNED_ENGINE:
-                yield Fault(
-                    f"{where}.engine.{option}", f"the key {OWNED_ENGINE[option]} instead", worker.engine[option]
-                )
         if worker.huge_pages_mib and graph.transport != "efa":
             yield Fault(
                 f"{where}.hugePagesMib", "nothing without transport: efa, which they are for", worker.huge_pages_mib
             )
+        if worker.engine and graph.backend != "trtllm":
+            yield Fault(f"{where}.engine", f"nothing: {graph.backend} takes extraArgs", worker.engine)
+            continue
+        for option in worker.engine:
+            if option in OWNED_ENGINE:
+                yield Fault(
+                    f"{where}.engine.{option}",
+                    f"the key {OWNED_ENGINE[option]} instead, from which the program sets this option",
+                    worker.engine[option],
+                )
     if ganged(graph):
         longest = max((len(role) for role in roles(graph)), default=0)
         room = NAME_BUDGET - 2 * longest - len("-ldr")
         if len(name) > room:
             yield Fault(
                 key,
-                f"a name of at most {room} characters: with its component twice and `-ldr` Grove lets it have {NAME_BUDGET}",
+                f"a name of at most {room} characters: Grove lets pods' names have {NAME_BUDGET}, of which the role stands in "
+                f"them twice ({longest} characters each) and `-ldr` once",
                 name,
             )
 
@@ -345,6 +410,16 @@ def _off_rack(key: str, graph: Graph) -> Iterator[Fault]:
             )
 
 
+def _named(key: str, graph: Graph) -> dict[str, Any]:
+    """Keys that put a graph on UltraServers, with what they say."""
+    place = f"{key}.placement"
+    named: dict[str, Any] = {
+        f"{place}.ultraServer": graph.placement.ultra_server,
+        f"{place}.anyUltraServer": graph.placement.any_ultra_server,
+    }
+    return named | {f"{key}.{role}.ultraServer": worker.ultra_server for role, worker in roles(graph).items()}
+
+
 def _where(draft: Draft, key: str, graph: Graph, racks: Mapping[str, Rack]) -> Iterator[Fault]:
     placement, where = graph.placement, f"{key}.placement"
     if placement.pool:
@@ -355,24 +430,23 @@ def _where(draft: Draft, key: str, graph: Graph, racks: Mapping[str, Rack]) -> I
         yield Fault(f"{where}.zone", "nothing: the UltraServer is in one zone", placement.zone)
     if placement.reserved_only:
         yield Fault(f"{where}.reservedOnly", "false: an UltraServer is reserved by nature", True)
-    named = {f"{where}.ultraServer": placement.ultra_server}
-    named |= {f"{key}.{role}.ultraServer": worker.ultra_server for role, worker in roles(graph).items()}
+    named = _named(key, graph)
     if placement.any_ultra_server:
         for place, rack in named.items():
-            if rack:
+            if isinstance(rack, str):
                 yield Fault(place, "nothing together with placement.anyUltraServer", rack)
         if not draft.ultra_servers:
             yield Fault(f"{where}.anyUltraServer", "an UltraServer in capacity.ultraServers to run on", True)
-        kinds = {(item.instance_type, item.efa_interfaces, item.huge_pages_mib) for item in racks.values()}
-        if len(kinds) > 1:
+        if unlike := _unlike(racks.values()):
             yield Fault(
                 f"{where}.anyUltraServer",
-                "UltraServers that are alike (instanceType, efaInterfaces, hugePagesMib); name one of these instead",
+                f"UltraServers that are alike, since its workers are sized for one machine; {unlike}",
                 True,
+                fix="make them alike, or name one: placement: {ultraServer: …}",
             )
         return
     for place, rack in named.items():
-        if rack and rack not in draft.ultra_servers:
+        if isinstance(rack, str) and rack not in draft.ultra_servers:
             yield Fault(place, one_of(rack, draft.ultra_servers, "an UltraServer of capacity:"), rack)
     for role in roles(graph):
         if rack_of(graph, role) is None:
@@ -382,53 +456,81 @@ def _where(draft: Draft, key: str, graph: Graph, racks: Mapping[str, Rack]) -> I
                 present=False,
                 add=f"{role}: {{ultraServer: {next(iter(draft.ultra_servers), 'rack-a')}}}",
             )
+    own = {role: racks[name] for role in roles(graph) if (name := rack_of(graph, role) or "") in racks}
+    if unlike := _unlike(own.values()):
+        # Roles on two racks: at least one names its own.
+        role = next(role for role in ("decode", "prefill") if roles(graph)[role].ultra_server)
+        yield Fault(
+            f"{key}.{role}.ultraServer",
+            f"an UltraServer like the other role's, since a graph's workers are sized for one machine; {unlike}",
+            own[role].name,
+            fix="make the two alike",
+        )
+
+
+def _unlike(racks: Iterable[Rack]) -> str | None:
+    """In what the machines of UltraServers differ; None when they do not."""
+    racks = list({rack.name: rack for rack in racks}.values())
+    for name, of in (
+        ("instanceType", lambda rack: rack.instance_type),
+        ("efaInterfaces", lambda rack: rack.efa_interfaces),
+        ("hugePagesMib", lambda rack: rack.huge_pages_mib),
+    ):
+        if len({of(rack) for rack in racks}) > 1:
+            return f"{name} is " + ", ".join(f"{of(rack)} on {rack.name}" for rack in racks)
+    return None
 
 
 def _domain(key: str, graph: Graph) -> Iterator[Fault]:
     mode, given = graph.compute_domain, compute_domain.gpu_roles(graph)
+    apart = len({rack_of(graph, role) for role in given}) > 1
+    right = "perRole" if apart else "perGraph"
     if mode is None:
         yield Fault(
             f"{key}.computeDomain",
             "perGraph, perRole, groveAuto or none, always stated on an UltraServer; the key is required",
             present=False,
-            add="computeDomain: perGraph",
+            add=f"dynamo-eks:graphs:\n  {key.split('.')[1]}:\n    computeDomain: {right}",
         )
-        return
-    apart = len({rack_of(graph, role) for role in given}) > 1
-    if apart and mode in ("perGraph", "groveAuto"):
+    elif wrong := _wrong_domain(graph, mode, right, given):
+        why, fix = wrong
+        yield Fault(f"{key}.computeDomain", f"{right}: {why}", mode, fix=fix)
+    elif graph.transport == "nvlink" and mode == "none":
         yield Fault(
-            f"{key}.computeDomain", "perRole: its roles are on different UltraServers, and no domain spans two", mode
+            f"{key}.transport", "efa with computeDomain: none; NVLink needs prefill and decode in one domain", "nvlink"
         )
-    if mode == "perRole" and len(given) > 1 and not apart:
-        yield Fault(
-            f"{key}.computeDomain",
-            "perGraph: two domains in one NVLink clique cannot both map memory (NVIDIA DRA driver #892)",
-            "perRole",
-            fix="share one domain, or put the roles on different UltraServers (prefill.ultraServer, decode.ultraServer)",
-        )
-    if mode == "groveAuto" and not ganged(graph):
-        yield Fault(f"{key}.computeDomain", "perGraph: Grove runs only graphs with a worker of several nodes", mode)
-    if graph.transport == "nvlink" and mode not in ("perGraph", "groveAuto"):
+    if graph.transport == "nvlink" and apart:
         yield Fault(
             f"{key}.transport",
-            f"efa with computeDomain: {mode}: NVLink needs prefill and decode in one domain",
+            "efa: prefill and decode are on different UltraServers, and NVLink stays in one",
             "nvlink",
         )
     if graph.transport == "tcp":
-        yield Fault(f"{key}.transport", "nvlink or efa on an UltraServer, whose KV blocks would crawl over TCP", "tcp")
-    for role, worker in given.items():
-        if mode == "none" and graph.backend == "trtllm" and worker.expert_parallel > 1:
-            yield Fault(
-                f"{key}.computeDomain",
-                f"perGraph: TensorRT-LLM spreads experts ({role}) through a domain even inside one node (dynamo #6364)",
-                mode,
-            )
-        if mode == "none" and worker.nodes > 1:
-            yield Fault(
-                f"{key}.computeDomain",
-                f"perGraph or perRole: the nodes of {role} would talk over the network instead of NVLink",
-                mode,
-            )
+        choices = "efa" if apart else "nvlink or efa"
+        yield Fault(f"{key}.transport", f"{choices} on an UltraServer, whose KV blocks would crawl over TCP", "tcp")
+
+
+def _wrong_domain(graph: Graph, mode: str, right: str, given: Mapping[str, Worker]) -> tuple[str, str | None] | None:
+    """Why a mode of ComputeDomain cannot be, and what else to do about it; one reason, since one key is to change."""
+    if right == "perRole" and mode in ("perGraph", "groveAuto"):
+        return "its roles are on different UltraServers, and no domain spans two", None
+    if right == "perGraph" and mode == "perRole" and len(given) > 1:
+        return (
+            "two domains in one NVLink clique cannot both map memory (NVIDIA DRA driver #892)",
+            "share one domain, or put the roles on different UltraServers (prefill.ultraServer, decode.ultraServer)",
+        )
+    if mode == "groveAuto" and not ganged(graph):
+        return "Grove runs only graphs with a worker of several nodes", None
+    if mode != "none":
+        return None
+    if across := [role for role, worker in given.items() if worker.nodes > 1]:
+        return f"the nodes of {' and '.join(across)} would talk over the network instead of NVLink", None
+    if graph.backend == "trtllm" and (spread := [role for role, worker in given.items() if worker.expert_parallel > 1]):
+        return (
+            f"TensorRT-LLM spreads experts ({' and '.join(spread)}) through a domain even inside one node (dynamo #6364)",
+            None,
+        )
+    return None
 
 
 def _worker(
@@ -449,8 +551,8 @@ def _worker(
             f"a divisor of {machine.gpus}: each {machine.type} would have {machine.gpus % worker.gpus} GPU nobody can use",
             worker.gpus,
         )
-    if worker.efa is not None and worker.efa > machine.efa:
-        yield Fault(f"{key}.efa", f"at most {machine.efa}, what a {machine.type} has", worker.efa)
+    elif worker.gpus and graph.transport == "efa":
+        yield from _efa_share(key, graph, worker, machine)
     for name in [rack_of(graph, role)] if rack_of(graph, role) else list(racks):
         rack = racks.get(name or "")
         if rack is None:
@@ -458,13 +560,50 @@ def _worker(
         if worker.nodes > rack.nodes:
             yield Fault(f"{key}.nodes", f"at most {rack.nodes}, what UltraServer {name} has", worker.nodes)
             break
-        if worker.huge_pages_mib and worker.huge_pages_mib > rack.huge_pages_mib:
+        pods = max(machine.gpus // max(worker.gpus, 1), 1)
+        room = rack.huge_pages_mib // pods
+        if worker.huge_pages_mib and worker.huge_pages_mib > room and graph.transport == "efa":
+            shared = f", shared by {pods} pods" if pods > 1 else ""
+            expected = f"at most {room}: a node of {name} sets {rack.huge_pages_mib} aside (its hugePagesMib{shared})"
+            if not room:
+                expected = f"nothing, since the nodes of {name} set none aside"
             yield Fault(
                 f"{key}.hugePagesMib",
-                f"at most {rack.huge_pages_mib}, what a node of {name} sets aside (its hugePagesMib)",
+                expected,
                 worker.huge_pages_mib,
+                fix=f"raise capacity.ultraServers.{name}.hugePagesMib to {worker.huge_pages_mib * pods}, which replaces the nodes",
             )
             break
+
+
+def _efa_share(key: str, graph: Graph, worker: Worker, machine: instances.Instance) -> Iterator[Fault]:
+    """EFA interfaces of one pod against those of a node, and against the other pods that shall fit there."""
+    efa = efa_count(graph, worker, machine)
+    pods = machine.gpus // worker.gpus
+    fair = machine.efa // pods
+    if efa > machine.efa:
+        most = max(network_cards.CARDS[machine.type])
+        yield Fault(
+            f"{key}.efa",
+            f"at most {machine.efa}, what a node has with efaInterfaces: {machine.efa}",
+            worker.efa,
+            fix=f"leave the key out to take all of them, or set efaInterfaces: {most} on the UltraServer"
+            if efa <= most
+            else "leave the key out to take all of them",
+        )
+    elif efa == 0:
+        yield Fault(f"{key}.efa", "at least 1 with transport: efa", 0)
+    elif efa > fair:
+        stranded = machine.gpus - worker.gpus * (machine.efa // efa)
+        yield Fault(
+            f"{key}.efa",
+            f"at most {fair}: a pod with {worker.gpus} of a node's {machine.gpus} GPUs and {efa} of its {machine.efa} EFA "
+            f"interfaces leaves {stranded} GPUs that no pod can use",
+            worker.efa,
+            present=worker.efa is not None,
+            fix=f"better, take whole nodes with gpus: {machine.gpus}; part of a node's EFA can break the KV transfer",
+            add=None if worker.efa is not None else f"efa: {fair}",
+        )
 
 
 def nodes_of(worker: Worker, machine_gpus: int) -> int:
@@ -474,54 +613,64 @@ def nodes_of(worker: Worker, machine_gpus: int) -> int:
     return -(-worker.replicas * worker.gpus // machine_gpus)
 
 
-def _together(given: Mapping[str, Graph], racks: Mapping[str, Rack]) -> Iterator[Fault]:
-    taken: dict[str, int] = dict.fromkeys(racks, 0)
+def _together(given: Mapping[str, Graph], racks: Mapping[str, Rack], *, complete: bool) -> Iterator[Fault]:
+    taken: dict[str, dict[str, int]] = {name: {} for name in racks}
     domains: dict[str, list[str]] = {name: [] for name in racks}
     for name, graph in given.items():
         if graph.placement.any_ultra_server:
             continue
-        here: dict[str, None] = {}
+        here: dict[str, str] = {}
         for role, worker in compute_domain.gpu_roles(graph).items():
             rack = rack_of(graph, role) or ""
             if rack in taken:
-                taken[rack] += nodes_of(worker, racks[rack].machine.gpus)
-                here[rack] = None
-        if graph.compute_domain != "none":
-            for rack in here:
-                domains[rack].append(name)
-    for rack, nodes in taken.items():
+                taken[rack][f"{name}.{role}"] = nodes_of(worker, racks[rack].machine.gpus)
+                named = f"{role}.ultraServer" if worker.ultra_server else "placement.ultraServer"
+                here.setdefault(rack, f"graphs.{name}.{named}")
+        for rack, key in here.items():
+            if graph.compute_domain == "none":
+                continue
+            if domains[rack]:
+                yield Fault(
+                    key,
+                    f"another UltraServer: graph {domains[rack][0]} has a ComputeDomain on {rack}, and two domains in one "
+                    "NVLink clique cannot both map memory (NVIDIA DRA driver #892)",
+                    rack,
+                    fix="or set computeDomain: none on a graph whose workers each fit one node",
+                )
+            domains[rack].append(name)
+    for rack, by_role in taken.items():
+        nodes, gpus = sum(by_role.values()), racks[rack].machine.gpus
         if nodes > racks[rack].nodes:
-            gpus = racks[rack].machine.gpus
             yield Fault(
                 f"capacity.ultraServers.{rack}.type",
-                f"more than {racks[rack].nodes} nodes: its graphs ask for {nodes} ({nodes * gpus} GPUs), and the block has "
-                f"{racks[rack].gpus} GPUs",
+                f"graphs that fit its {racks[rack].nodes} nodes ({racks[rack].gpus} GPUs); they ask for {nodes} nodes "
+                f"({nodes * gpus} GPUs): {', '.join(f'{role} {count}' for role, count in by_role.items())}",
                 racks[rack].type,
-                fix="lower replicas or nodes, or place a graph on another UltraServer",
+                fix="lower replicas or nodes, or place a role or a graph on another UltraServer",
             )
-        if len(domains[rack]) > 1:
-            yield Fault(
-                f"capacity.ultraServers.{rack}",
-                f"one graph with a ComputeDomain; {', '.join(domains[rack])} have one each, and two domains in one NVLink "
-                "clique cannot both map memory (NVIDIA DRA driver #892)",
-                domains[rack],
-                fix="place them on different UltraServers, or set computeDomain: none on graphs whose workers fit a node",
-            )
-    free = {name: racks[name].nodes - nodes for name, nodes in taken.items()}
-    whole = {name: sum(nodes_of(w, racks_gpus(racks)) for w in compute_domain.gpu_roles(graph).values()) for name, graph in given.items() if graph.placement.any_ultra_server}  # fmt: skip
+    if not complete:
+        # An UltraServer that is wrong by itself might be the one with room.
+        return
+    free = {name: racks[name].nodes - sum(by_role.values()) for name, by_role in taken.items()}
+    whole = {
+        name: sum(nodes_of(worker, racks_gpus(racks)) for worker in compute_domain.gpu_roles(graph).values())
+        for name, graph in given.items()
+        if graph.placement.any_ultra_server
+    }
     for name in sorted(whole, key=lambda item: (-whole[item], item)):
-        graph = given[name]
-        alone = graph.compute_domain != "none"
+        alone = given[name].compute_domain != "none"
         fits = [rack for rack in free if free[rack] >= whole[name] and not (alone and domains[rack])]
         if not fits:
+            standing = []
+            for rack, count in free.items():
+                domain = f" and the domain of {domains[rack][0]}" if domains[rack] else ""
+                standing.append(f"{rack} has {max(count, 0)}{domain}")
             yield Fault(
                 f"graphs.{name}.placement.anyUltraServer",
-                f"an UltraServer with {whole[name]} free nodes{' and no other domain' if alone else ''}; "
-                + ", ".join(
-                    f"{rack} has {max(count, 0)}" + (" and a domain" if domains[rack] else "")
-                    for rack, count in free.items()
-                ),
+                f"an UltraServer with {whole[name]} free nodes{' and no domain yet' if alone else ''} for the whole graph; "
+                + ", ".join(standing),
                 True,
+                fix="lower replicas or nodes, of this graph or of those before it, or add an UltraServer",
             )
             continue
         chosen = min(fits, key=lambda rack: free[rack])

@@ -105,7 +105,7 @@ class UltraServerNodes(pulumi.ComponentResource):
                 custom_timeouts=pulumi.CustomTimeouts(create="60m", update="120m", delete="60m"),
             ),
         )
-        self.auto_scaling_group = group.resources.apply(lambda found: found[0].autoscaling_groups[0].name or "")
+        self.auto_scaling_group = group.resources.apply(_group_name)
         for action in rack.window.actions(args.now, rack.nodes):
             self._schedule(block, action)
         self.launch_template_id = template.id
@@ -176,6 +176,12 @@ class UltraServerNodes(pulumi.ComponentResource):
             desired_capacity=action.desired_capacity,
             opts=pulumi.ResourceOptions(parent=self),
         )
+
+
+def _group_name(resources: Sequence[aws.eks.outputs.NodeGroupResource]) -> str:
+    """Name of the Auto Scaling group that EKS made for a node group."""
+    groups = resources[0].autoscaling_groups if resources else None
+    return (groups[0].name if groups else None) or ""
 
 
 def node_labels(rack: Rack) -> dict[str, str]:

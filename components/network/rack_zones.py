@@ -25,7 +25,8 @@ def nat_zone(stated: str | None, zone: Standing, zone_ids: Sequence[str]) -> str
     """Zone whose NAT gateway nodes in `zone` use: the one stated, the zone's parent, or the first of the network."""
     if stated:
         return stated
-    return zone.parent_zone_id if zone.parent_zone_id in zone_ids else min(zone_ids)
+    parent = zone.parent_zone_id
+    return parent if parent and parent in zone_ids else min(zone_ids)
 
 
 def closed_zones(zones: Sequence[Standing], opt_in: bool) -> str | None:

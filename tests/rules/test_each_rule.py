@@ -19,7 +19,7 @@ BY_ID = {item.id: item for item in RULES}
 
 
 def rebuilt(graph: Graph, nodes: list[Node], at: datetime | None = None) -> Graph:
-    return Graph(graph.stack, nodes, outputs=graph.outputs, preview=graph.preview, at=at or graph.at)
+    return Graph(graph.stack, nodes, outputs=graph.outputs, reads=graph.reads, preview=graph.preview, at=at or graph.at)
 
 
 def edit(type_: str, change: Callable[[dict[str, Any]], Any], name: str = "", **options: Any) -> Edit:
@@ -60,8 +60,34 @@ def untied(type_: str, name: str = "") -> Edit:
     return edit(type_, lambda inputs: None, name, depends_on=())
 
 
+def both(*edits: Edit) -> Edit:
+    """One edit after another."""
+
+    def apply(graph: Graph) -> Graph:
+        for change in edits:
+            graph = change(graph)
+        return graph
+
+    return apply
+
+
+def at(*moment: int) -> Edit:
+    """The same stack, looked at later or earlier."""
+    return lambda graph: rebuilt(graph, list(graph), datetime(*moment, tzinfo=UTC))  # type: ignore[misc, arg-type]
+
+
 def nothing(inputs: dict[str, Any]) -> None:
     pass
+
+
+def set_resource(role: str, name: str, value: str) -> Callable[[dict[str, Any]], None]:
+    """Ask for another amount, as request and limit."""
+
+    def change(inputs: dict[str, Any]) -> None:
+        for part in ("limits", "requests"):
+            container(inputs, role)["resources"][part][name] = value
+
+    return change
 
 
 def component(inputs: dict[str, Any], type_: str) -> dict[str, Any]:
@@ -98,15 +124,13 @@ def no_backends(inputs: dict[str, Any]) -> None:
         main[key] = [str(word).replace("LIBFABRIC", "UCX") for word in main.get(key, [])]
 
 
-def late(graph: Graph) -> Graph:
-    return rebuilt(graph, list(graph), datetime(2026, 12, 15, 11, tzinfo=UTC))
-
-
 def unmarked_provider(graph: Graph) -> Graph:
     return edit("v1:Namespace", nothing, provider=None)(graph)
 
 
 G, DGD, POOL, CLASS = "g6e-dev", ":DynamoGraphDeployment", ":NodePool", ":NodeClass"
+RACK, PAIR = "gb200-prod", "gb200-pair"
+TEMPLATE, GROUP, SCHEDULE, RELEASE = ":LaunchTemplate", ":NodeGroup", "schedule:Schedule", ":Release"
 CASES: dict[str, tuple[str, Edit, str]] = {
     "pool-families": (G, edit(POOL, set_requirement("eks.amazonaws.com/instance-family", "p6e-gb200")), "managed node group"),
     "pool-limit": (G, edit(POOL, lambda i: i["spec"].pop("limits")), "gpuLimit"),
@@ -114,7 +138,7 @@ CASES: dict[str, tuple[str, Edit, str]] = {
     "reserved-terms": ("p5-reserved", edit(CLASS, lambda i: i["spec"].pop("capacityReservationSelectorTerms"), "block"), "selects no reservation"),
     "open-reservations": ("p5-reserved", edit("CapacityReservation", lambda i: i.update(instanceMatchCriteria="open")), "make it targeted"),
     "block-disruption": ("p5-reserved", edit(POOL, lambda i: i["spec"]["disruption"].update(consolidateAfter="300s"), "block"), "WhenEmpty and Never"),
-    "block-window": ("p5-reserved", late, "name the next block"),
+    "block-window": ("p5-reserved", at(2026, 12, 15, 11), "name the next block"),
     "node-groups": (G, edit(CLASS, lambda i: i["spec"]["securityGroupSelectorTerms"].pop(0)), "cannot join"),
     "auto-mode-flags": (G, edit("eks/cluster:Cluster", lambda i: i["computeConfig"].update(enabled=False)), "literally true"),
     "endpoint-closed": (G, edit("eks/cluster:Cluster", lambda i: i["vpcConfig"].pop("endpointPublicAccess")), "state it"),
@@ -159,6 +183,29 @@ CASES: dict[str, tuple[str, Edit, str]] = {
     "protected": (G, edit("fileSystem:FileSystem", nothing, protect=False), "is not protected"),
     "efs-encrypted": (G, edit("fileSystem:FileSystem", lambda i: i.update(encrypted=False)), "set encrypted"),
     "mount-targets": (G, drop("MountTarget"), "cross zones"),
+    "rack-interfaces": (RACK, edit(TEMPLATE, lambda i: i["networkInterfaces"][1].update(networkCardIndex=2)), "EC2 takes"),
+    "rack-launch": (RACK, edit(TEMPLATE, lambda i: i.pop("instanceMarketOptions")), "the block would never be used"),
+    "rack-node-group": (RACK, edit(GROUP, lambda i: i.update(amiType="AL2023_x86_64_NVIDIA")), "only AL2023_ARM_64_NVIDIA runs P6e-GB200"),
+    "rack-schedules": (RACK, drop(SCHEDULE, "drain"), "EC2 would, without draining"),
+    "rack-window": (RACK, at(2026, 12, 8, 10), "name the next block"),
+    "rack-subnet": (RACK, edit("subnet:Subnet", lambda i: i.update(cidrBlock="10.96.224.0/24"), "rack"), "Use a larger VPC range"),
+    "zone-group-kept": (RACK, edit("AvailabilityZoneGroup", nothing, retain_on_delete=False), "set retain_on_delete"),
+    "hybrid-addons": (RACK, drop(":Addon", "vpc-cni"), "no add-on vpc-cni"),
+    "one-allocator": (RACK, edit(RELEASE, lambda i: i["values"]["resources"]["gpus"].update(enabled=True), "dra-driver"), "hand each out twice"),
+    "domain-kind-owner": (RACK, untied(RELEASE, "gpu-operator"), "whoever comes first"),
+    "gpu-stack-place": (RACK, edit(RELEASE, lambda i: i["values"].pop("nodeSelector"), "efa-plugin"), "would run on Auto Mode nodes"),
+    "p6e-driver": (RACK, edit(GROUP, lambda i: i.update(releaseVersion="1.35.0-20251001")), "the first with R580"),
+    "rack-room": (RACK, edit(DGD, lambda i: component(i, "prefill").update(replicas=11)), "ask for 76 GPUs, it has 72"),
+    "rack-stranded": (RACK, edit(DGD, set_resource("prefill", "nvidia.com/gpu", "2")), "strands the rest; take 4"),
+    "domain-claims": (RACK, drop(":ComputeDomain", "graph"), "which no ComputeDomain of its namespace makes"),
+    "one-domain-per-clique": (RACK, edit(DGD, lambda i: pod_spec(i, "prefill")["resourceClaims"][0].update(resourceClaimTemplateName="other")), "share one"),
+    "clique-placement": (RACK, edit(DGD, lambda i: pod_spec(i, "decode").pop("affinity")), "may hold several cliques"),
+    "domain-outlives-workers": (RACK, untied(DGD), "make it depend on the domain"),
+    "gang-scheduling": (RACK, edit(":Queue", lambda i: i["spec"]["resources"]["gpu"].update(limit=8)), "its queue dynamo-eks has 8"),
+    "rack-architecture": (RACK, edit(DGD, lambda i: pod_spec(i, "frontend")["nodeSelector"].pop("kubernetes.io/arch")), "does not select kubernetes.io/arch: arm64"),
+    "files-from-local-zone": (RACK, edit(":StorageClass", lambda i: i["mountOptions"].remove(next(item for item in i["mountOptions"] if item.startswith("az="))), "local-zone"), "a Local Zone has no mount target"),
+    "ladder-gates": (RACK, untied(DGD), "does not wait for"),
+    "gpu-stack-outlives": (RACK, untied(RELEASE, "platform"), "make it depend on the GPU stack"),
     "no-clear-secrets": (G, edit("v1:ConfigMap", lambda i: i["data"].update(token="hf_" + "a" * 34)), "revoke it"),
 }  # fmt: skip
 

@@ -308,6 +308,16 @@ def test_the_judge_holds_the_run_it_judges(rack: RackUnderTest) -> None:
         assert check.config_map["metadata"]["name"] == check.job["metadata"]["name"]
 
 
+@RACKS
+def test_every_object_and_pod_says_whose_it_is(rack: RackUnderTest) -> None:
+    """`kubectl get all -l dynamo-eks/verification=<rack>` is what one reaches for on the block's first hour."""
+    for check in checks(rack).values():
+        for item in (check.config_map, check.job, check.job["spec"]["template"]):
+            assert item["metadata"]["labels"] == rack.labels
+    for item in (objects.compute_domain(rack), imex(rack), *mpi_jobs(rack).values()):
+        assert item["metadata"]["labels"] == rack.labels
+
+
 # --- shell -------------------------------------------------------------------------------------------------------------
 
 

@@ -118,6 +118,45 @@ def test_fewer_gpus_than_the_rack_has_are_no_pass() -> None:
     _, reason = judged("nvbandwidth-pass", {**objects.marks_of(RACK, "nvbandwidth"), "hosts": 1})
     assert reason == "8 GPUs on 2 nodes took part, not 8 on 1"
 
+    _, reason = judged("nccl-pass", {**objects.marks_of(RACK, "nccl"), "ranks": 40})
+    assert reason == "36 GPUs on 9 nodes took part, not 40 on 9"
+
+
+@pytest.mark.parametrize(
+    ("log", "old", "new", "told"),
+    [
+        ("nccl-pass", "localRank 4 MNNVL 1", "localRank 4 MNNVL 0", "NCCL does not use multi-node NVLink"),
+        ("nccl-pass", "NVLS multicast support is available", "NVLS multicast support was found", ""),
+        ("nccl-pass", "841.60       0", "841.60       7", "results are wrong"),
+        ("nccl-pass", "839.92       0", "839.92       7", "results are wrong"),
+        ("nccl-pass", "839.92       0", "839.92     N/A", "results are wrong or were not checked"),
+        ("nccl-pass", "NCCL INFO Using network Libfabric", "", "NCCL_DEBUG must be INFO"),
+        (
+            "nccl-pass",
+            "NVLS multicast support is available",
+            "Channel 00/0 : 35[3] -> 0[0] [send] via NET/Socket/0",
+            "NCCL uses sockets",
+        ),
+        ("nvbandwidth-pass", "SUM multinode_device_to_device_memcpy_read_ce 4", "SUM multinode_device_to_device_memcpy_read_ce 5",
+         "the log is not whole"),
+        ("nvbandwidth-pass", "\n 3 ", "\n 3 N/A ", "the log ends after 3 of 8 rows"),
+    ],
+)  # fmt: skip
+def test_one_line_decides(log: str, old: str, new: str, told: str) -> None:
+    """One rank over the network slows all of them."""
+    rung = log.split("-", 1)[0]
+    text = (LOGS / f"{log}.log").read_text().replace(old, new)
+    reason = MPI_RESULT.judged(rung, text, objects.marks_of(RACK, rung))[1]
+    assert told in reason and bool(reason) == bool(told)
+
+
+def test_a_pair_that_was_not_measured_is_named() -> None:
+    lines = (LOGS / "nvbandwidth-pass.log").read_text().splitlines()
+    place = next(number for number, line in enumerate(lines) if line.startswith(" 3 "))
+    lines[place] = " ".join([*lines[place].split()[:-1], "N/A"])
+    reason = MPI_RESULT.judged("nvbandwidth", "\n".join(lines), objects.marks_of(RACK, "nvbandwidth"))[1]
+    assert reason == "GPU 3 was not measured against GPU 7: N/A"
+
 
 def test_two_cliques_pass_where_they_are_expected() -> None:
     marks = {**objects.marks_of(RACK, "nccl"), "clique_ranks": 5, "busbw_gbps": 200.0}
@@ -138,7 +177,7 @@ def test_no_beginning_of_a_good_log_passes(log: str) -> None:
     rung = log.split("-", 1)[0]
     lines = (LOGS / f"{log}.log").read_text().splitlines()
     last = next(number for number, line in enumerate(lines) if "# Avg bus" in line or line.startswith("SUM "))
-    for number in range(last):
+    for number in range(last + 1):
         assert MPI_RESULT.judged(rung, "\n".join(lines[:number]), objects.marks_of(RACK, rung))[1], number
     assert not MPI_RESULT.judged(rung, "\n".join(lines[: last + 1]), objects.marks_of(RACK, rung))[1]
 

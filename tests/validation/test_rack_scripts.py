@@ -35,11 +35,17 @@ class Api:
     broken: dict[str, int] = field(default_factory=dict)
     """Status by method and path, for what the API server refuses."""
     on_create: Callable[[Api, str], None] = lambda api, path: None
+    after: dict[str, Callable[[], Any]] = field(default_factory=dict)
+    """By method and path: what happens once it has been asked the first time."""
     asked: list[str] = field(default_factory=list)
     """Methods and paths that changed something."""
 
     def answer(self, method: str, url: str, body: Any) -> tuple[int, Any]:
-        path, query = urlsplit(url).path, parse_qs(urlsplit(url).query)
+        answered = self._answer(method, urlsplit(url).path, parse_qs(urlsplit(url).query), body)
+        self.after.pop(f"{method} {urlsplit(url).path}", lambda: None)()
+        return answered
+
+    def _answer(self, method: str, path: str, query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
         if status := self.broken.get(f"{method} {path}"):
             return status, "refused"
         if method != "GET":
@@ -179,6 +185,8 @@ def with_one(changed: dict[str, Any]) -> list[dict[str, Any]]:
         (with_one(node(8, ready="False")), "node-8 is not Ready (kubelet stopped)"),
         (with_one(node(8, cordoned=True)), "node-8 is cordoned"),
         (with_one(node(8, allocatable={"nvidia.com/gpu": "3"})), "node-8 offers 3 nvidia.com/gpu, not 4"),
+        # Time-sliced GPUs are counted several times.
+        (with_one(node(8, allocatable={"nvidia.com/gpu": "8"})), "node-8 offers 8 nvidia.com/gpu, not 4"),
         (with_one(node(8, allocatable={"vpc.amazonaws.com/efa": "0"})), "node-8 offers 0 vpc.amazonaws.com/efa, not 4"),
         (
             with_one(node(8, allocatable={"hugepages-2Mi": "2Gi"})),
@@ -239,6 +247,15 @@ def test_a_rack_without_its_dra_driver(tmp_path: Path, change: Callable[[Api], A
     assert code == 1 and reason in log
 
 
+def test_a_rack_that_was_mended_passes(tmp_path: Path) -> None:
+    """The result of the check that failed is there already."""
+    api = rack_api(with_one(node(8, cordoned=True)))
+    assert devices(tmp_path, api)[0] == 1
+    api.lists["/api/v1/nodes"][8] = node(8)
+    assert devices(tmp_path, api)[0] == 0
+    assert api.result("devices")["verdict"] == "pass" and api.result("devices")["reason"] == ""
+
+
 def test_two_cliques_where_the_stack_expects_two(tmp_path: Path) -> None:
     api = rack_api([node(n, f"c1.{n // 5}") for n in range(9)])
     assert devices(tmp_path, api, CLIQUES="2")[0] == 0
@@ -248,7 +265,7 @@ def test_two_cliques_where_the_stack_expects_two(tmp_path: Path) -> None:
 def test_labels_that_come_late_are_waited_for(tmp_path: Path) -> None:
     """The clique label comes minutes after the node is Ready."""
     api = rack_api(with_one(node(8, labels={CLIQUE_LABEL: ""})))
-    threading.Timer(0.2, lambda: api.lists["/api/v1/nodes"].__setitem__(8, node(8))).start()
+    api.after["GET /api/v1/nodes"] = lambda: api.lists["/api/v1/nodes"].__setitem__(8, node(8))
     code, output, _ = devices(tmp_path, api, TIMEOUT_S="20")
     assert code == 0 and "node-8 has no label" in output
 
@@ -428,6 +445,6 @@ def test_an_unreadable_result_store_is_no_pass(tmp_path: Path) -> None:
 def test_an_api_server_that_answers_later_is_asked_again(tmp_path: Path) -> None:
     api = mpi_api()
     api.broken[f"GET {JOBS}/{NAME}"] = 503
-    threading.Timer(0.2, api.broken.clear).start()
+    api.after[f"GET {JOBS}/{NAME}"] = api.broken.clear
     code, output, _ = measured(tmp_path, api, TIMEOUT_S="20")
     assert code == 0 and "HTTP Error 503" in output
