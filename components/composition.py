@@ -14,6 +14,7 @@ import pulumi
 
 from components import catalog, sizing
 from components.capacity.ultraservers import Rack
+from components.capacity.window import moment
 from components.dynamo import compute_domain, download, exposure, manifest
 from components.dynamo.graph import DynamoGraph, DynamoGraphArgs
 from components.dynamo.model_cache import ModelCache, ModelCacheArgs
@@ -370,8 +371,8 @@ def _ultra_servers(
     stack = _gpu_stack(settings, racks, [*ready, *groups], in_cluster)
     rack_ready, verified = _ladders(settings, racks, nodes, stack, in_cluster)
     windows = {
-        name: {"start": rack.window.start.isoformat(), "drain": rack.window.drain_at.isoformat(),
-               "end": rack.window.end.isoformat(), "nodeGroup": nodes[name].node_group_name,
+        name: {"start": moment(rack.window.start), "drain": moment(rack.window.drain_at),
+               "end": moment(rack.window.end), "nodeGroup": nodes[name].node_group_name,
                "verification": verified.get(name, {})}
         for name, rack in racks.items()
     }  # fmt: skip

@@ -99,12 +99,14 @@ def racks(graph: Graph) -> dict[str, SeenRack]:
     blocks = {str(read.arguments.get("id")): read.answer for read in graph.reads if read.token == BLOCK_READ}
     found = {}
     for group in graph.of(NODE_GROUP):
-        if group.inputs.get("capacityType") != "CAPACITY_BLOCK":
+        labels = group.inputs.get("labels") or {}
+        # By its label too: a group that lost its capacity type must not get out of every rule by it.
+        if group.inputs.get("capacityType") != "CAPACITY_BLOCK" and RACK_LABEL not in labels:
             continue
         siblings = graph.children(group.parent)
         template = next((node for node in siblings if node.type == TEMPLATE and node.name == group.name), None)
         reservation = _reservation(template)
-        name = str((group.inputs.get("labels") or {}).get(RACK_LABEL, group.name))
+        name = str(labels.get(RACK_LABEL, group.name))
         found[name] = SeenRack(
             name=name,
             group=group,

@@ -188,6 +188,9 @@ class Monitor(MockMonitor):
 
     def ReadResource(self, request):
         urn = self.make_urn(request.parent, request.type, request.name)
+        if request.id == rpc.UNKNOWN:
+            # What is named by an unknown id is not read, in the engine either: all of it is unknown.
+            return resource_pb2.ReadResourceResponse(urn=urn, properties=request.properties)
         inputs = _plain(request.properties)
         _, computed = self.answers.created(request.type, request.name, inputs)
         self.reads.append(Read(f"{request.type} {request.id}", inputs, computed))

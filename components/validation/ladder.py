@@ -32,6 +32,9 @@ from components.validation.ladder_objects import Check, RackUnderTest
 
 _RBAC = "rbac.authorization.k8s.io"
 
+_NOT_RUN = {"verdict": "not run", "reason": "its Job has not been seen to succeed", "figures": "{}"}
+"""Of a rung without a result."""
+
 _NOTHING = {"verdict": "fail", "reason": "the result says nothing", "figures": "{}"}
 """A result ConfigMap that somebody emptied."""
 
@@ -174,7 +177,10 @@ class VerificationLadder(pulumi.ComponentResource):
             ),
         )
         self.ready = [made]
-        self.results["imex"] = made.id.apply(lambda _: _told("pass", ""))
+        # From what the Job's status says, so that a plan, in which nothing ran, claims no pass.
+        self.results["imex"] = made.status.apply(
+            lambda status: _told("pass", "") if status and status.succeeded else _told(**_NOT_RUN)
+        )
 
     def _measure(self, rung: str, rendered: Mapping[str, Any]) -> None:
         """The MPIJob, and the Job that judges it."""
