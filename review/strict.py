@@ -102,6 +102,7 @@ class Shapes:
                 own, {**shape, "required": [key for key in shape.get("required", ()) if key != "metadata"]}, ""
             )
             walker.faults += self._metadata(obj.get("metadata") or {}, versions)
+        walker.faults += _marks(obj.get("metadata"))
         return Verdict("faults" if walker.faults else "ok", tuple(walker.faults), name, note)
 
     def check_values(self, chart: str, version: str, values: Mapping[str, Any]) -> Verdict:
@@ -340,6 +341,37 @@ class _Walker:
 
 def _type_of(value: Any) -> str:
     return "object" if isinstance(value, Mapping) else "array"
+
+
+_LABEL_KEY = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+_LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
+"""Syntax of labels, which no schema has (Kubernetes documentation, "Labels and Selectors")."""
+
+
+def _marks(metadata: Any) -> list[Fault]:
+    """What is wrong with an object's own labels and annotations beyond their type."""
+    faults = []
+    for field_ in ("labels", "annotations") if isinstance(metadata, dict) else ():
+        marks = metadata.get(field_)
+        for key, value in marks.items() if isinstance(marks, dict) else ():
+            # An annotation's key may be written in capitals; the API server looks at it in small letters.
+            name = key.lower() if field_ == "annotations" else key
+            if not _pattern(_LABEL_KEY).search(name) or len(name.rpartition("/")[0]) > 253:
+                faults.append(
+                    Fault("pattern", f"metadata.{field_}.{key}", "is no key: `name` or `domain/name` is expected")
+                )
+                continue
+            given = field_ == "labels" and isinstance(value, str) and value not in (UNKNOWN, SECRET)
+            if given and not _pattern(_LABEL_VALUE).search(value):
+                faults.append(
+                    Fault(
+                        "pattern",
+                        f"metadata.labels.{key}",
+                        f"is {_shortened(value)}; at most 63 letters, digits, `-`, `_` and `.` are expected, with a "
+                        "letter or digit at each end",
+                    )
+                )
+    return faults
 
 
 @cache

@@ -152,6 +152,19 @@ def test_metadata_is_checked_too() -> None:
     assert [str(fault) for fault in check(bad).faults] == ["metadata.lables: there is no such field; nearest: labels"]
 
 
+def test_labels_have_their_syntax() -> None:
+    """No schema has it; the API server refuses the object on `up`."""
+    good, bad = graph(), graph()
+    good["metadata"]["labels"] = {"app.kubernetes.io/name": "chat", "tier": "", "x" * 63: "x" * 63}
+    good["metadata"]["annotations"] = {"Service.Beta/Name": "any text, of any length" * 20}
+    assert check(good).state == "ok"
+    bad["metadata"]["labels"] = {"App.io/name": "chat", "tier": "very good", "x" * 64: "", "end": "dot."}
+    bad["metadata"]["annotations"] = {"two words": ""}
+    assert [fault.path.rsplit(".", 1)[-1] for fault in check(bad).faults] == [
+        "io/name", "tier", "x" * 64, "end", "two words",
+    ]  # fmt: skip
+
+
 def test_unknown_kinds_are_said_not_to_be_checked() -> None:
     """Silence would be taken for a pass."""
     verdict = check({"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "a"}})
