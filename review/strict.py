@@ -2,7 +2,8 @@
 
 The API server drops a misspelt field of a custom resource and reports the object as created; Helm ignores unknown values
 alike (both measured with the real ones). The tables under `review/shapes` say what there is. They know names, types,
-required fields, enums and bounds; patterns and CEL rules are left to the API server.
+required fields, enums, bounds, patterns, and what makes two entries of a list the same one. CEL rules, and what the API
+server checks of built-in kinds in its own code, are left to it: tests/engine/test_strictness.py lists what that is.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from review.graph import SECRET, UNKNOWN
 
 FOLDER = Path(__file__).parent / "shapes"
 
-FaultKind = Literal["unknown", "type", "required", "enum", "bounds"]
+FaultKind = Literal["unknown", "type", "required", "enum", "bounds", "pattern", "duplicate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ class Shapes:
                 own, {**shape, "required": [key for key in shape.get("required", ()) if key != "metadata"]}, ""
             )
             walker.faults += self._metadata(obj.get("metadata") or {}, versions)
+        walker.faults += _marks(obj.get("metadata"))
         return Verdict("faults" if walker.faults else "ok", tuple(walker.faults), name, note)
 
     def check_values(self, chart: str, version: str, values: Mapping[str, Any]) -> Verdict:
@@ -230,6 +232,8 @@ class _Walker:
                 if "minItems" in shape or "maxItems" in shape:
                     self._bounds(len(value), shape, path, "Items", "entries")
                 items = self.shapes[shape["items"]]
+                if "keys" in shape or "unique" in shape:
+                    self._entries(value, shape, path)
                 if items["type"] != "any":
                     for position, item in enumerate(value):
                         self.value(item, items, f"{path}[{position}]")
@@ -269,10 +273,38 @@ class _Walker:
                 Fault("enum", path, f"is {value!r}; one of {', '.join(map(str, enum))} is expected", nearest)
             )
         if isinstance(value, str):
+            if "pattern" in shape and not _pattern(shape["pattern"]).search(value):
+                self.faults.append(
+                    Fault("pattern", path, f"is {_shortened(value)}; text of the form {shape['pattern']} is expected")
+                )
             if "minLength" in shape or "maxLength" in shape:
                 self._bounds(len(value), shape, path, "Length", "characters")
         elif "minimum" in shape or "maximum" in shape:
             self._bounds(value, shape, path, "imum", "")
+
+    def _entries(self, value: list[Any], shape: Mapping[str, Any], path: str) -> None:
+        """Server-side apply, with which objects are applied, refuses a list that has one entry twice."""
+        keys = shape.get("keys")
+        first: dict[Any, int] = {}
+        for position, item in enumerate(value):
+            if keys is None:
+                mark: Any = item if isinstance(item, (str, int, float)) else None
+            elif isinstance(item, dict):
+                mark = tuple(item.get(key, default) for key, default in keys.items())
+                mark = None if any(not isinstance(part, (str, int, float)) for part in mark) else mark
+            else:
+                mark = None
+                if item is None:
+                    self.faults.append(Fault("type", f"{path}[{position}]", "is nothing; a mapping is expected"))
+            if mark is None or mark in (UNKNOWN, SECRET) or (keys and (UNKNOWN in mark or SECRET in mark)):
+                continue
+            if first.setdefault(mark, position) != position:
+                what = f"the {' and '.join(keys)}" if keys else "the value"
+                self.faults.append(
+                    Fault(
+                        "duplicate", f"{path}[{position}]", f"has {what} of entry {first[mark]}; each may be there once"
+                    )
+                )
 
     def _bounds(self, size: float, shape: Mapping[str, Any], path: str, what: str, unit: str) -> None:
         low, high = shape.get(f"min{what}"), shape.get(f"max{what}")
@@ -312,8 +344,52 @@ def _type_of(value: Any) -> str:
     return "object" if isinstance(value, Mapping) else "array"
 
 
+_LABEL_KEY = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+_LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
+"""Syntax of labels, which no schema has (Kubernetes documentation, "Labels and Selectors")."""
+
+
+def _marks(metadata: Any) -> list[Fault]:
+    """What is wrong with an object's own labels and annotations beyond their type."""
+    faults = []
+    for field_ in ("labels", "annotations") if isinstance(metadata, dict) else ():
+        marks = metadata.get(field_)
+        for key, value in marks.items() if isinstance(marks, dict) else ():
+            # An annotation's key may be written in capitals; the API server looks at it in small letters.
+            name = key.lower() if field_ == "annotations" else key
+            if not _pattern(_LABEL_KEY).search(name) or len(name.rpartition("/")[0]) > 253:
+                faults.append(
+                    Fault("pattern", f"metadata.{field_}.{key}", "is no key: `name` or `domain/name` is expected")
+                )
+                continue
+            given = field_ == "labels" and isinstance(value, str) and value not in (UNKNOWN, SECRET)
+            if given and not _pattern(_LABEL_VALUE).search(value):
+                faults.append(
+                    Fault(
+                        "pattern",
+                        f"metadata.labels.{key}",
+                        f"is {_shortened(value)}; at most 63 letters, digits, `-`, `_` and `.` are expected, with a "
+                        "letter or digit at each end",
+                    )
+                )
+    return faults
+
+
+@cache
+def _pattern(pattern: str) -> re.Pattern[str]:
+    """A pattern of a schema, which is Go's: its `$` is the very end, and its `\\d` the ten digits."""
+    return re.compile(
+        f"{pattern[:-1]}\\Z" if pattern.endswith("$") and not pattern.endswith("\\$") else pattern, re.ASCII
+    )
+
+
+def _shortened(value: str) -> str:
+    return repr(value if len(value) <= 60 else f"{value[:57]}…")
+
+
 def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    # The API server decodes into 64 bits, and what does not fit there is no whole number to it.
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
 
 
 def _is_number(value: Any) -> bool:

@@ -366,7 +366,7 @@ def _family(key: str, family: str, type_: str | None = None) -> Iterator[Fault]:
     if family.startswith("p6e-"):
         yield Fault(
             key,
-            "a family that EKS Auto Mode supports; P6e-GB200 needs a managed node group on an UltraServer block",
+            f"a {'type' if type_ else 'family'} that EKS Auto Mode supports; P6e-GB200 needs a managed node group on an UltraServer block",
             given,
             fix="put the block under capacity.ultraServers",
         )
@@ -651,6 +651,9 @@ def _worker(draft: Draft, key: str, graph: Graph, worker: Worker) -> Iterator[Fa
             f"{key}.nodes",
             f"nodes x gpus ({worker.nodes} x {worker.gpus} = {worker.nodes * worker.gpus}) equal to {product}: {parts}",
             worker.nodes,
+            fix="set attentionDataParallel: true, if data-parallel attention on these GPUs is meant"
+            if graph.backend == "sglang" and product == worker.nodes * worker.gpus * data_parallel
+            else None,
         )
     if graph.transport == "tcp" and worker.kv_buffer_device == "cuda":
         yield Fault(f"{key}.kvBufferDevice", "cpu with transport: tcp, which cannot read GPU memory", "cuda")
@@ -688,6 +691,14 @@ def _placement(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
     if draft.existing_cluster:
         yield Fault(
             f"{key}.backend", "mocker with cluster.existing, where the program makes no GPU capacity", graph.backend
+        )
+        return
+    if placement.pool is None and cross_ultraservers.meant(draft):
+        yield Fault(
+            where,
+            "the UltraServer or the pool its workers run on; the key is required",
+            present=False,
+            add=f"dynamo-eks:graphs:\n  {key.split('.')[1]}:\n    placement: {{ultraServer: {next(iter(draft.ultra_servers), 'rack-a')}}}",
         )
         return
     if placement.pool is None:

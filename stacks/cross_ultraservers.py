@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from components import catalog, sizing
 from components.capacity import instances, network_cards
-from components.capacity.ultraservers import TYPES, Rack
+from components.capacity.ultraservers import MAX_DOMAIN_NODES, TYPES, Rack
 from components.capacity.window import END_OF_DAY, moment
 from components.dynamo import compute_domain
 from components.dynamo.manifest import efa_count, ganged, on_rack, rack_of, roles
@@ -59,6 +59,12 @@ def unread(draft: Draft) -> bool:
     return bool({"capacity", "capacity.ultraServers"} & draft.broken)
 
 
+def meant(draft: Draft) -> bool:
+    """Whether the file speaks of UltraServers, sound or not."""
+    capacity = draft.given.get("capacity")
+    return isinstance(capacity, Mapping) and bool(capacity.get("ultraServers"))
+
+
 def ultra_servers(draft: Draft) -> Iterator[Fault]:
     """Blocks: type, window, zone, subnet, image."""
     seen: dict[str, str] = {
@@ -95,7 +101,7 @@ def _window(draft: Draft, key: str, given: UltraServer) -> Iterator[Fault]:
         yield Fault(f"{key}.end", "a moment at 11:30 UTC, when every Capacity Block ends (EC2 User Guide)", given.end)
         return
     if given.start >= given.end:
-        yield Fault(f"{key}.start", "a moment before end", given.start)
+        yield Fault(f"{key}.start", f"a moment before end, {moment(given.end)}", given.start)
         return
     if given.end - given.start > LONGEST + timedelta(days=1):
         yield Fault(f"{key}.end", "at most 182 days after start, the longest that a block can be", given.end)
@@ -120,7 +126,7 @@ def _window(draft: Draft, key: str, given: UltraServer) -> Iterator[Fault]:
 
 
 def _image(draft: Draft, key: str, given: UltraServer) -> Iterator[Fault]:
-    version = draft.cluster.version if draft.cluster else None
+    version = draft.cluster.version if draft.cluster else ""
     if given.ami_release is None or version not in catalog.KUBERNETES:
         return
     minor, date = ".".join(given.ami_release.split(".")[:2]), int(given.ami_release.rsplit("-", 1)[1])
@@ -150,33 +156,28 @@ def _zone(draft: Draft, key: str, given: UltraServer) -> Iterator[Fault]:
             f"a zone of {draft.region}, whose ids begin with {', '.join(sorted(own))}-",
             given.zone,
         )
-    network = draft.network
-    if network is None:
-        return
-    if network.existing is None:
-        return
-    if given.zone not in network.existing.ultra_server_subnets:
-        yield Fault(
-            "network.existing.ultraServerSubnets",
-            f"a subnet in {given.zone}, where UltraServer {key.rsplit('.', 1)[1]} stands; the key is required",
-            present=False,
-            add=f"dynamo-eks:network:\n  existing:\n    ultraServerSubnets: {{{given.zone}: subnet-0123456789abcdef0}}",
-        )
 
 
 def _subnets(draft: Draft) -> Iterator[Fault]:
     network, given = draft.network, (draft.given.get("network") or {})
     if network is None:
         return
-    if not draft.ultra_servers:
+    if not meant(draft):
         if "localZones" in given and network.existing is None and not unread(draft):
             yield Fault("network.localZones", "no such key without capacity.ultraServers", given["localZones"])
-        return
-    if network.existing is not None:
         return
     by_zone: dict[str, list[str]] = {}
     for name, item in draft.ultra_servers.items():
         by_zone.setdefault(item.zone, []).append(name)
+    if network.existing is not None:
+        for zone in sorted(set(by_zone) - set(network.existing.ultra_server_subnets)):
+            yield Fault(
+                f"network.existing.ultraServerSubnets.{zone}",
+                f"the subnet for the UltraServers in this zone ({', '.join(by_zone[zone])}); the key is required",
+                present=False,
+                add=f"dynamo-eks:network:\n  existing:\n    ultraServerSubnets: {{{zone}: subnet-0123456789abcdef0}}",
+            )
+        return
     slots: dict[int, str] = {}
     for zone, names in sorted(by_zone.items()):
         slot = address_plan.local_zone_slot(zone)
@@ -225,7 +226,7 @@ def gpu_stack(draft: Draft) -> Iterator[Fault]:
     gpu, racks = draft.gpu, sorted(draft.ultra_servers)
     if gpu is None:
         return
-    if not racks:
+    if not meant(draft):
         if draft.given.get("gpu") and not unread(draft) and not draft.existing_cluster:
             yield Fault(
                 "gpu",
@@ -315,7 +316,9 @@ def graphs(draft: Draft) -> Iterator[Fault]:
 def _graph(draft: Draft, key: str, name: str, graph: Graph, racks: Mapping[str, Rack]) -> Iterator[Fault]:
     yield from _shape(key, name, graph)
     if not on_rack(graph):
-        yield from _off_rack(key, graph)
+        # A graph that says nothing of where it runs may have meant an UltraServer; cross.py tells that it must say.
+        if graph.placement.pool or graph.backend == "mocker" or not meant(draft):
+            yield from _off_rack(key, graph)
         return
     if graph.backend == "mocker":
         for place, rack in _named(key, graph).items():
@@ -382,8 +385,8 @@ def _shape(key: str, name: str, graph: Graph) -> Iterator[Fault]:
         if len(name) > room:
             yield Fault(
                 key,
-                f"a name of at most {room} characters: Grove lets pods' names have {NAME_BUDGET}, of which the role stands in "
-                f"them twice ({longest} characters each) and `-ldr` once",
+                f"a name of at most {room} characters: the names of graph, scaling group and clique may have {NAME_BUDGET} "
+                f"together in Grove, and the role stands there twice ({longest} characters each) with `-ldr`",
                 name,
             )
 
@@ -454,7 +457,8 @@ def _where(draft: Draft, key: str, graph: Graph, racks: Mapping[str, Rack]) -> I
                 f"{key}.{role}.ultraServer",
                 "the UltraServer of this role too; the key is required",
                 present=False,
-                add=f"{role}: {{ultraServer: {next(iter(draft.ultra_servers), 'rack-a')}}}",
+                add=f"dynamo-eks:graphs:\n  {key.split('.')[1]}:\n    {role}: {{ultraServer: "
+                f"{next(iter(draft.ultra_servers), 'rack-a')}}}",
             )
     own = {role: racks[name] for role in roles(graph) if (name := rack_of(graph, role) or "") in racks}
     if unlike := _unlike(own.values()):
@@ -537,7 +541,14 @@ def _worker(
     key: str, role: str, graph: Graph, worker: Worker, machine: instances.Instance, racks: Mapping[str, Rack]
 ) -> Iterator[Fault]:
     if worker.gpus > machine.gpus:
-        yield Fault(f"{key}.gpus", f"at most {machine.gpus}, what a {machine.type} has", worker.gpus)
+        yield Fault(
+            f"{key}.gpus",
+            f"at most {machine.gpus}, what a {machine.type} has",
+            worker.gpus,
+            fix=None
+            if worker.gpus % machine.gpus
+            else f"spread each worker over nodes: nodes: {worker.nodes * worker.gpus // machine.gpus}, gpus: {machine.gpus}",
+        )
     elif graph.compute_domain != "none" and worker.gpus != machine.gpus:
         yield Fault(
             f"{key}.gpus",
@@ -635,7 +646,7 @@ def _together(given: Mapping[str, Graph], racks: Mapping[str, Rack], *, complete
                     f"another UltraServer: graph {domains[rack][0]} has a ComputeDomain on {rack}, and two domains in one "
                     "NVLink clique cannot both map memory (NVIDIA DRA driver #892)",
                     rack,
-                    fix="or set computeDomain: none on a graph whose workers each fit one node",
+                    fix="place one of them elsewhere, or set computeDomain: none on one whose workers each fit a node",
                 )
             domains[rack].append(name)
     for rack, by_role in taken.items():
@@ -670,7 +681,12 @@ def _together(given: Mapping[str, Graph], racks: Mapping[str, Rack], *, complete
                 f"an UltraServer with {whole[name]} free nodes{' and no domain yet' if alone else ''} for the whole graph; "
                 + ", ".join(standing),
                 True,
-                fix="lower replicas or nodes, of this graph or of those before it, or add an UltraServer",
+                fix="lower replicas or nodes"
+                + (
+                    ", or add an UltraServer"
+                    if whole[name] <= MAX_DOMAIN_NODES
+                    else f"; no UltraServer has more than {MAX_DOMAIN_NODES} nodes"
+                ),
             )
             continue
         chosen = min(fits, key=lambda rack: free[rack])

@@ -102,6 +102,16 @@ REASONS: Mapping[tuple[str, str], str] = {
 }
 """What to say of a key that people try and that is missing on purpose, by something above it and its name."""
 
+BOUNDS: Mapping[tuple[str, str], str] = {
+    (
+        "drainMinutes",
+        "greater_than_equal",
+    ): ": EC2 takes the machines 60 minutes before the end, and pods need time to go",
+    ("nodes", "less_than_equal"): ", what the largest UltraServer has",
+    ("hugePagesMib", "multiple_of"): ": the pages are of 2 MiB",
+}
+"""Why a number may not be smaller, larger or between, by its key."""
+
 EXAMPLES: Mapping[str, str] = {
     "publicAccessCidrs": "publicAccessCidrs: [198.51.100.0/24]",
     "model": "model: qwen3-32b",
@@ -206,11 +216,13 @@ def from_pydantic(errors: Iterable[Mapping[str, Any]], section: str, keys_at: An
         elif kind == "value_error":
             expected = str(context["error"])
         elif kind == "greater_than_equal":
-            expected = f"a number of at least {context['ge']}"
+            expected = f"a number of at least {context['ge']}{BOUNDS.get((str(path[-1]), kind), '')}"
         elif kind == "greater_than":
             expected = f"a number greater than {context['gt']}"
         elif kind == "less_than_equal":
-            expected = f"a number of at most {context['le']}"
+            expected = f"a number of at most {context['le']}{BOUNDS.get((str(path[-1]), kind), '')}"
+        elif kind == "multiple_of":
+            expected = f"a multiple of {context['multiple_of']}{BOUNDS.get((str(path[-1]), kind), '')}"
         elif kind == "string_too_long":
             expected = f"at most {context['max_length']} characters (these are {len(str(given))})"
             if context["max_length"] == 37:
@@ -220,6 +232,11 @@ def from_pydantic(errors: Iterable[Mapping[str, Any]], section: str, keys_at: An
         else:
             expected = _TYPES.get(kind, error["msg"])
         faults.setdefault(key, Fault(key, str(expected), path[-1] if in_key else given))
+    if f"{section}.preset" in faults:
+        # What the right preset brings along is not missing.
+        for name in ("backend", "transport"):
+            if (missing := faults.get(f"{section}.{name}")) and not missing.present:
+                del faults[f"{section}.{name}"]
     for key in [key for key, fault in faults.items() if fault.expected in (_EMPTY, _UNION)]:
         # pydantic tells of the list as well as of the items that are wrong in it.
         if any(other.startswith(f"{key}[") for other in faults):

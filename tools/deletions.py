@@ -168,7 +168,9 @@ def killed(mutant: Mutant | None) -> bool:
         code = answer.read()
     os.waitpid(child, 0)
     if code not in ("0", "1"):
-        raise RuntimeError(f"the tests could not be run (pytest code {code or 'none'}) with {mutant.key if mutant else 'nothing changed'}")
+        raise RuntimeError(
+            f"the tests could not be run (pytest code {code or 'none'}) with {mutant.key if mutant else 'nothing changed'}"
+        )
     return code == "1"
 
 
@@ -218,7 +220,9 @@ def main(arguments: Sequence[str]) -> int:
         print(f"survived: {mutant.path}:{mutant.line} {mutant.where}: {mutant.option} {mutant.text}")
     for key in stale:
         print(f"no longer survives, take its reason out: {key}")
-    print(f"{len(chosen)} deletions, {len(chosen) - len(survivors)} noticed, {len(survivors) - len(unexplained)} explained")
+    print(
+        f"{len(chosen)} deletions, {len(chosen) - len(survivors)} noticed, {len(survivors) - len(unexplained)} explained"
+    )
     return 1 if unexplained or stale else 0
 
 

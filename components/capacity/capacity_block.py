@@ -60,6 +60,8 @@ class CapacityBlock(pulumi.ComponentResource):
             start=moment(rack.window.start),
             end=moment(rack.window.end),
             platform=PLATFORM,
+            count_key="type",
+            zone_remedy="name its subnet in network.existing.ultraServerSubnets, if the network is one of your own",
             found={
                 "state": found.state,
                 "instance_type": found.instance_type,

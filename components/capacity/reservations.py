@@ -19,6 +19,8 @@ def mismatches(
     found: Mapping[str, Any],
     start: str | None = None,
     platform: str | None = None,
+    count_key: str = "count",
+    zone_remedy: str = "let the network have that zone",
 ) -> list[str]:
     """What differs between a stated reservation and `found` (state, instance_type, availability_zone_id, instance_count,
     start_date, end_date, instance_platform as EC2 gives them), each as a sentence with the remedy; empty when all agrees.
@@ -35,11 +37,10 @@ def mismatches(
         )
     if found.get("availability_zone_id") != zone_id:
         faults.append(
-            f"{id_}: is in {found.get('availability_zone_id')}, the stack says {zone_id}; correct zone and let the "
-            "network have that zone"
+            f"{id_}: is in {found.get('availability_zone_id')}, the stack says {zone_id}; correct zone and {zone_remedy}"
         )
     if found.get("instance_count") and found["instance_count"] != count:
-        faults.append(f"{id_}: holds {found['instance_count']} instances, the stack says {count}; correct count")
+        faults.append(f"{id_}: holds {found['instance_count']} instances, the stack says {count}; correct {count_key}")
     if start and found.get("start_date") and str(found["start_date"])[:16] != start[:16]:
         faults.append(
             f"{id_}: starts {found['start_date']}, the stack says {start}; correct start, or the nodes come at the wrong time"

@@ -117,7 +117,9 @@ def contradictions(chart: str, version: str, values: Mapping[str, Any]) -> list[
             wrong.append(("resources.computeDomains.enabled", "true: ComputeDomains are what the driver is here for"))
         if at("nvidiaDriverRoot") != "/":
             wrong.append(("nvidiaDriverRoot", "/, where the AMI has its driver; elsewhere no domain gets ready (#767)"))
-        if version.startswith("25.") and ("affinity" not in (at("controller") or {}) or at("controller.affinity")):
+        if version.startswith("25.") and (
+            "affinity" not in (at("controller") or {}) or at("controller.affinity") is not None
+        ):
             wrong.append(
                 ("controller.affinity", "null with 25.x, whose default asks for a control-plane node that EKS has not")
             )

@@ -14,6 +14,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from review.graph import UNKNOWN
 from review.strict import FOLDER, Shapes, Verdict
 from rules.objects import versions
 from tests.conftest import STACKS, recorded
@@ -87,6 +88,20 @@ def graph(**component: Any) -> dict[str, Any]:
         ({"replicas": -1}, ["spec.components[0].replicas: is -1; at least 0 expected"]),
         ({"type": "decoder"}, None),
         ({"compilationCache": {}}, ["spec.components[0].compilationCache.pvcName: is required and missing"]),
+        (
+            {"sharedMemorySize": "16 GiB"},
+            [
+                "spec.components[0].sharedMemorySize: is '16 GiB'; text of the form "
+                + r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$"
+                + " is expected"
+            ],
+        ),
+        (
+            {"podTemplate": {"spec": {"containers": [{"name": "main"}, {"name": "main"}]}}},
+            [
+                "spec.components[0].podTemplate.spec.containers[1]: has the name of entry 0; each may be there once",
+            ],
+        ),
         ({"podTemplate": []}, ["spec.components[0].podTemplate: is a list; a mapping is expected"]),
         (
             {"podTemplate": {"spec": {"containers": [{"name": "main", "imagePullpolicy": "Always"}]}}},
@@ -105,10 +120,49 @@ def test_faults_are_told_with_path_and_way_out(component: dict[str, Any], expect
         assert faults == expected
 
 
+def test_entries_of_a_list_are_told_apart_as_the_api_server_does() -> None:
+    """Server-side apply refuses a list with one entry twice, and only on `up`."""
+    ports = [{"port": 80, "protocol": "UDP"}, {"port": 80}, {"port": 80, "protocol": "TCP"}, {"port": UNKNOWN}]
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}, "spec": {"ports": ports}}
+    assert [str(fault) for fault in check(service).faults] == [
+        "spec.ports[2]: has the port and protocol of entry 1; each may be there once"
+    ]
+
+
+def test_patterns_are_read_as_go_reads_them() -> None:
+    """Python's `$` would let a line break through that the API server refuses."""
+    pool = next(item for item in rendered() if item["kind"] == "NodePool")
+    for after, faults in (("24h", 0), ("24h\n", 1), ("٢h", 1), ("Never", 0), ("1d", 1)):
+        pool["spec"]["template"]["spec"]["expireAfter"] = after
+        assert len(check(pool).faults) == faults, after
+
+
+def test_null_stands_for_a_default() -> None:
+    """The API server fills the default in; a fault here would be a false alarm."""
+    pool = next(item for item in rendered() if item["kind"] == "NodePool")
+    pool["spec"]["template"]["spec"]["expireAfter"] = None
+    assert check(pool).state == "ok"
+    pool["spec"]["template"]["spec"]["requirements"] = None
+    assert check(pool).state == "faults"
+
+
 def test_metadata_is_checked_too() -> None:
     bad = graph()
     bad["metadata"]["lables"] = {}
     assert [str(fault) for fault in check(bad).faults] == ["metadata.lables: there is no such field; nearest: labels"]
+
+
+def test_labels_have_their_syntax() -> None:
+    """No schema has it; the API server refuses the object on `up`."""
+    good, bad = graph(), graph()
+    good["metadata"]["labels"] = {"app.kubernetes.io/name": "chat", "tier": "", "x" * 63: "x" * 63}
+    good["metadata"]["annotations"] = {"Service.Beta/Name": "any text, of any length" * 20}
+    assert check(good).state == "ok"
+    bad["metadata"]["labels"] = {"App.io/name": "chat", "tier": "very good", "x" * 64: "", "end": "dot."}
+    bad["metadata"]["annotations"] = {"two words": ""}
+    assert [fault.path.rsplit(".", 1)[-1] for fault in check(bad).faults] == [
+        "io/name", "tier", "x" * 64, "end", "two words",
+    ]  # fmt: skip
 
 
 def test_unknown_kinds_are_said_not_to_be_checked() -> None:
@@ -156,8 +210,8 @@ def strict_schema(schema: dict[str, Any]) -> dict[str, Any]:
     """A CRD's schema as a validator that also refuses unknown fields, as the API server does when asked to be strict."""
     if schema.get("x-kubernetes-int-or-string"):
         return {"type": ["integer", "string"]}
-    out = {key: schema[key] for key in ("type", "enum", *condense.BOUNDS) if key in schema}
-    if schema.get("nullable"):
+    out = {key: schema[key] for key in ("type", "enum", "pattern", *condense.BOUNDS) if key in schema}
+    if schema.get("nullable") or "default" in schema:
         out["type"] = [out["type"], "null"]
     properties = schema.get("properties") or {}
     if schema.get("type") == "object":

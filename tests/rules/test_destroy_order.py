@@ -38,6 +38,17 @@ ATTACHMENT = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
 KEY = "aws:kms/key:Key"
 POLICY = "aws:iam/rolePolicy:RolePolicy"
 RESERVATION = "aws:ec2/capacityReservation:CapacityReservation"
+NODES = "aws:eks/nodeGroup:NodeGroup"
+TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
+SCHEDULE = "aws:autoscaling/schedule:Schedule"
+DOMAIN = "kubernetes:resource.nvidia.com/v1beta1:ComputeDomain"
+QUEUE = "kubernetes:scheduling.run.ai/v2:Queue"
+TOPOLOGY = "kubernetes:kai.scheduler/v1alpha1:Topology"
+BINDING = "kubernetes:grove.io/v1alpha1:ClusterTopologyBinding"
+MPI_JOB = "kubernetes:kubeflow.org/v2beta1:MPIJob"
+CRD = "kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition"
+DEPLOYMENT = "kubernetes:apps/v1:Deployment"
+CLUSTER_BINDING = "kubernetes:rbac.authorization.k8s.io/v1:ClusterRoleBinding"
 
 PAIRS = [
     ("g6e-dev", (GRAPH, ""), (RELEASE, "platform"), "the operator that runs the graph's finalizers must live: the namespace hangs (NVIDIA/aicr #406)"),
@@ -84,6 +95,80 @@ PAIRS = [
     ("g6e-dev", (JOB, "platform-check"), (RELEASE, "platform"), "made the other way round, the check asks for kinds that nobody has installed yet, and `up` fails"),
     ("g6e-dev", (GRAPH, ""), (JOB, "platform-check"), "a graph made before its kind is served fails with a message about something else"),
     ("g6e-dev", (RELEASE, "platform"), (STORAGE, "ebs"), "a chart's volume claims bind to the default class, or wait for ever (aws-samples/aws-do-eks #37)"),
+    *((stack, first, second, outage) for stack in ("gb200-prod", "gb200-pair") for first, second, outage in (
+        ((GRAPH, ""), (DOMAIN, "graph-"), "a domain deleted first stops IMEX under running workers (NVIDIA DRA driver #357): NCCL hangs"),
+        ((GRAPH, ""), (RELEASE, "platform"), "the operator runs the graph's finalizers, here through Grove too"),
+        ((GRAPH, ""), (RELEASE, "dra-driver"), "claims of living pods are never unprepared: they stay reserved for ever (#725)"),
+        ((GRAPH, ""), (RELEASE, "gang-grove"), "Grove's finalizers hold its PodCliqueSets, and with them the graph"),
+        ((GRAPH, ""), (RELEASE, "gang-kai"), "pods that KAI placed are bound again by nobody while their graph ends"),
+        ((GRAPH, ""), (QUEUE, ""), "KAI refuses to delete a queue in use, or its pods lose the quota they run under"),
+        ((GRAPH, ""), (TOPOLOGY, ""), "gangs that are rescheduled meanwhile would be packed by no topology"),
+        ((GRAPH, ""), (BINDING, ""), "as the topology"),
+        ((GRAPH, ""), (NODES, ""), "the rack would be drained under its workers, which wait for their whole grace period"),
+        ((GRAPH, ""), (JOB, "verify-"), "made the other way round, a model is served from a rack that nobody has tested"),
+        ((GRAPH, ""), (STORAGE, "local-zone"), "volumes of the graph's namespace are deleted with their class's parameters"),
+        ((JOB, "smoke-"), (GRAPH, ""), "a smoke test left behind keeps asking for a graph that is gone"),
+        ((JOB, "completion"), (JOB, "load"), "made the other way round, a completion is asked of a model that is still loading"),
+        ((DOMAIN, ""), (RELEASE, "dra-driver"), "a domain's finalizer needs the driver's controller: its namespace hangs"),
+        ((DOMAIN, "graph-"), (NAMESPACE, "namespace-dynamo"), "a namespace deleted first takes the domain without its order"),
+        ((RELEASE, "platform"), (RELEASE, "dra-driver"), "the operator ends graphs whose claims the driver has to take back"),
+        ((RELEASE, "platform"), (RELEASE, "gpu-operator"), "workers that still end would lose their GPUs' device plugin"),
+        ((RELEASE, "platform"), (RELEASE, "efa-plugin"), "as the device plugin, for EFA"),
+        ((RELEASE, "platform"), (RELEASE, "gang-grove"), "the Dynamo operator watches Grove's kinds, and crash-loops without them while it runs finalizers"),
+        ((RELEASE, "platform"), (RELEASE, "gang-kai"), "as Grove's, for queues"),
+        ((QUEUE, ""), (RELEASE, "gang-kai"), "a queue's webhook and finalizer need KAI: the queue stays and the next `up` meets it"),
+        ((QUEUE, "gang-queue"), (QUEUE, "gang-queue-parent"), "KAI refuses to delete a queue that has children"),
+        ((TOPOLOGY, ""), (RELEASE, "gang-kai"), "as the queues"),
+        ((BINDING, ""), (TOPOLOGY, ""), "a binding that names a topology that is gone keeps Grove's reconcile failing"),
+        ((BINDING, ""), (RELEASE, "gang-grove"), "its kind goes with Grove's chart"),
+        ((RELEASE, "gang-grove"), (RELEASE, "gang-kai"), "Grove hands its gangs to KAI, and looks for KAI's kinds when it starts"),
+        ((RELEASE, "gang-grove"), (RELEASE, "dra-driver"), "with auto-MNNVL Grove exits where the ComputeDomain kind is missing"),
+        ((RELEASE, "gpu-operator"), (RELEASE, "dra-driver"), "made the other way round, the operator's older ComputeDomain kind is installed, which demands numNodes (NVIDIA/aicr #2715)"),
+        ((RELEASE, "dra-driver"), (NODES, ""), "a plugin whose node is gone unprepares nothing, and its release hangs"),
+        ((RELEASE, "gpu-operator"), (NODES, ""), "the chart's delete hooks wait for operands on nodes that are gone"),
+        ((RELEASE, "efa-plugin"), (NODES, ""), "as the operator's"),
+        ((RELEASE, "dra-driver"), (NAMESPACE, "dra-driver"), "a release whose namespace is gone cannot be removed"),
+        ((RELEASE, "gpu-operator"), (NAMESPACE, "gpu-operator"), "as the DRA driver's"),
+        ((RELEASE, "gang-kai"), (NAMESPACE, "gang-kai"), "as the DRA driver's"),
+        ((RELEASE, "gang-grove"), (NAMESPACE, "gang-grove"), "as the DRA driver's"),
+        ((MPI_JOB, ""), (DEPLOYMENT, "mpi-operator"), "without its operator an MPIJob's pods stay, and hold every GPU of the rack"),
+        ((MPI_JOB, ""), (CRD, "mpijobs"), "its kind deleted first takes the object without the operator having seen it"),
+        ((MPI_JOB, ""), (RELEASE, "dra-driver"), "its claims are never taken back (#725)"),
+        ((JOB, "verify-"), (RELEASE, "dra-driver"), "as the MPIJobs'"),
+        ((JOB, "verify-"), (NODES, ""), "the ladder's pods would be drained with the nodes, and it would fail instead of being gone"),
+        ((DOMAIN, "verify-"), (NODES, ""), "IMEX daemons of a domain run on the nodes"),
+        ((NODES, ""), (ADDON, "hybrid-"), "nodes without CNI, DNS or Pod Identity cannot end their pods, and the group's deletion times out"),
+        ((NODES, ""), (ATTACHMENT, "racks-"), "nodes that lose their role's policies cannot drain: orphaned instances of a prepaid block"),
+        ((NODES, ""), (ROLE, "racks-"), "IAM refuses to delete a role in an instance profile that EKS made from it"),
+        ((NODES, ""), (CLUSTER, ""), "EKS refuses to delete a cluster with node groups"),
+        ((NODES, ""), (NAT, ""), "nodes that lose egress cannot drain (aws-samples/appmod-blueprints #582)"),
+        ((NODES, ""), (ROUTE, "rack-"), "as the NAT gateway"),
+        ((NODES, ""), (ASSOCIATION, "rack-"), "as the NAT gateway"),
+        ((NODES, ""), (SUBNET, "rack-"), "a subnet with instances cannot be deleted"),
+        ((NODES, ""), (GROUP, "network-efa"), "a security group in use cannot be deleted"),
+        ((ADDON, "hybrid-"), (CLUSTER, ""), "add-ons are removed through the cluster"),
+        ((JOB, "platform-check"), (RELEASE, "platform"), "made the other way round, the check asks for kinds that nobody has installed yet"),
+    )),
+    *((stack, (one, part.format(rack)), (other, of.format(rack)), outage)
+      for stack, racks in (("gb200-prod", ["rack-a"]), ("gb200-pair", ["rack-a", "rack-b"])) for rack in racks
+      for (one, part), (other, of), outage in (
+        ((MPI_JOB, "{}"), (DOMAIN, "verify-{}"), "a domain deleted first ends IMEX under an all-reduce that runs (#357)"),
+        ((JOB, "verify-{}-imex"), (DOMAIN, "verify-{}"), "as the MPIJobs'"),
+        ((JOB, "verify-{}-nccl"), (MPI_JOB, "{}-nccl"), "made the other way round, a run is judged that has not begun"),
+        ((MPI_JOB, "{}-nccl"), (JOB, "verify-{}-nvbandwidth"), "made the other way round, an all-reduce takes the nodes while pairs are measured: half the bandwidth"),
+        ((MPI_JOB, "{}-nvbandwidth"), (JOB, "verify-{}-imex"), "made the other way round, a rung's failure hides which one it is"),
+        ((JOB, "verify-{}-imex"), (JOB, "verify-{}-devices"), "as above"),
+        ((JOB, "verify-{}-devices"), (CLUSTER_BINDING, "verify-{}"), "a judge without rights reports a failure that is none"),
+        ((DOMAIN, "verify-{}"), (NAMESPACE, "verify-{}"), "a namespace deleted first takes the domain without its order"),
+        ((SCHEDULE, "{}"), (NODES, "{}"), "an action of a group that is gone fails the destroy"),
+        ((NODES, "{}"), (TEMPLATE, "{}"), "EKS cannot delete a node group whose launch template is gone: its nodes stay until the block ends"),
+    )),
+    ("gb200-prod", (ROUTE, "rack-"), (NAT, "use1-az4"), "a route to a gateway that is gone is a black hole"),
+    ("gb200-pair", (ROUTE, "rack-"), (NAT, "use1-az1"), "as in gb200-prod, where the zone is stated; here it is the Local Zone's parent"),
+    ("gb200-pair", (JOB, "verify-rack-a"), (NODES, "rack-a"), "each rack's ladder goes before its own nodes"),
+    ("gb200-pair", (GRAPH, "glm-5"), (JOB, "verify-rack-a"), "the graph decodes on rack-a, which must have been tested first"),
+    ("gb200-pair", (GRAPH, "glm-5"), (JOB, "verify-rack-b"), "and prefills on rack-b"),
+    ("gb200-prod", (RELEASE, ""), (CLUSTER, ""), "a release can only be removed through a living API server"),
     ("mocker-local", (GRAPH, "mocker"), (RELEASE, "platform"), "finalizers need the operator in an existing cluster too"),
     ("mocker-local", (JOB, "cache"), (CLAIM, "model-cache"), "the download's pod would hold the claim"),
 ]  # fmt: skip

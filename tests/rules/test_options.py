@@ -28,7 +28,11 @@ def test_node_groups_keep_their_size_and_are_given_time(graph: Graph) -> None:
     assert groups
     for node in groups:
         assert node.ignore_changes == ("scalingConfig.desiredSize",) and node.protect and node.delete_before_replace
-        assert {key: int(value[:-1]) for key, value in node.timeouts.items()} == {"create": 60, "update": 120, "delete": 60}
+        assert {key: int(value[:-1]) for key, value in node.timeouts.items()} == {
+            "create": 60,
+            "update": 120,
+            "delete": 60,
+        }
 
 
 def test_a_renamed_dra_chart_replaces_the_release(graph: Graph) -> None:

@@ -1,17 +1,26 @@
-"""A JSON schema condensed to what the strict check asks: names, types, required, enums, bounds.
+"""A JSON schema condensed to what the strict check asks: names, types, required, enums, bounds, patterns, keys of lists.
 
-Descriptions, patterns, formats and CEL are left out. Equal sub-shapes are stored once: a shape is a position in the
+Descriptions, formats and CEL are left out. Equal sub-shapes are stored once: a shape is a position in the
 table's list, and a pod's containers, say, occur in a dozen CRDs and are written down one time.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 BOUNDS = ("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
 """Facts copied over as they are."""
+
+QUANTITY = r"^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
+"""What the API server takes for a quantity in text (apimachinery, `resource.Quantity`); the published schemas say only that
+it is text or a number."""
+
+_KEY_DEFAULTS = {"protocol": "TCP"}
+"""Key fields of lists that the API server fills in before it compares entries: ports of containers and Services. Its own
+OpenAPI document says so; the published schemas of the built-in kinds have no defaults."""
 
 
 class Table:
@@ -47,18 +56,43 @@ def condense(
         return condense(resolve(reference), table, resolve, (*path, reference))
     shape: dict[str, Any] = {}
     type_, nullable = _type(schema)
-    if nullable:
+    # Where there is a default, the API server takes null for "the default".
+    if nullable or ("default" in schema):
         shape["nullable"] = True
     enum = [value for value in schema.get("enum", ()) if value is not None]
     if enum:
         shape["enum"] = enum
     shape.update({key: schema[key] for key in BOUNDS if key in schema})
     shape["type"] = type_
+    # A chart's value may be called a quantity too, and is one of the chart's own making.
+    pattern = QUANTITY if type_ == "quantity" and "type" not in schema else schema.get("pattern")
+    if pattern and _compiles(pattern):
+        shape["pattern"] = pattern
     if type_ == "object":
         _object(schema, shape, table, resolve, path)
     elif type_ == "array":
         shape["items"] = condense(schema.get("items") or {}, table, resolve, path)
+        _entries(schema, shape)
     return table.add(shape)
+
+
+def _compiles(pattern: str) -> bool:
+    """Whether the pattern, written for Go, is one for Python too."""
+    try:
+        re.compile(pattern)
+    except re.error:
+        return False
+    return True
+
+
+def _entries(schema: Mapping[str, Any], shape: dict[str, Any]) -> None:
+    """What tells a list's entries apart: the fields that make them one, each with what stands for it when absent."""
+    if schema.get("x-kubernetes-list-type") == "set":
+        shape["unique"] = True
+    keys = schema.get("x-kubernetes-list-map-keys")
+    if keys:
+        fields = (schema.get("items") or {}).get("properties") or {}
+        shape["keys"] = {key: fields.get(key, {}).get("default", _KEY_DEFAULTS.get(key)) for key in sorted(keys)}
 
 
 def _object(

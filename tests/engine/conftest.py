@@ -1,0 +1,71 @@
+"""What the engine tests stand on: one real control plane per test session, with the kinds the stacks use.
+
+Real: etcd, API server, controller manager, scheduler (`control_plane.py`), the CRDs (`crds.py`), the engine and the
+program it runs (`engine.py`). Standing in: the providers (`standin_aws.py`, `standin_eks.py`, `standin_kubernetes.py`)
+and what acts inside a cluster (`operators.py`); each says at its top what it cannot show.
+Where the programs are absent the tests skip and say so; REQUIRE_ENGINE=1 makes that a failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from review.answers import Answers
+from tests.engine.control_plane import ControlPlane, require
+from tests.engine.crds import running, served
+from tests.engine.engine import Stack, World, require_engine
+
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here is an engine test, and one xdist worker runs all of it (with `--dist loadgroup`)."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.engine)
+            item.add_marker(pytest.mark.xdist_group("engine"))
+            # After a failed program the SDK drops a coroutine whose loop is closed already, and Python says so.
+            item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
+
+
+@pytest.fixture(scope="session")
+def bare_control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """The control plane without a custom kind."""
+    require()
+    plane = ControlPlane(tmp_path_factory.mktemp("control-plane"))
+    try:
+        plane.start()
+        yield plane
+    finally:
+        plane.stop()
+
+
+@pytest.fixture(scope="session")
+def control_plane(bare_control_plane: ControlPlane, contracts: Path) -> ControlPlane:
+    """The control plane with every custom kind there is a CRD for."""
+    bare_control_plane.load(served(contracts, running()))
+    return bare_control_plane
+
+
+@pytest.fixture(scope="session")
+def make_stack(
+    control_plane: ControlPlane, contracts: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Stack]]:
+    """Make a stack in the real engine, in a world (account and cluster) of its own unless one is given."""
+    require_engine()
+    worlds: list[World] = []
+
+    def make(name: str, *, world: World | None = None, **options: Any) -> Stack:
+        if world is None:
+            world = World(control_plane, contracts, Answers(name))
+            worlds.append(world)
+        return Stack(name, tmp_path_factory.mktemp(name), world, **options)
+
+    yield make
+    for world in worlds:
+        world.stop()

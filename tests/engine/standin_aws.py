@@ -1,0 +1,182 @@
+"""Stand-in for the `aws` provider: a store of resources with AWS's manners, fed by `review/answers.py`.
+
+Plays: default tags and region laid into every resource that takes them (as pulumi-aws does in Check), properties that
+replace (`replacements.AWS`), a new id for a new resource, names that are taken, references to ids that do not exist,
+deletion refused while something else refers to the resource, EKS deletion protection, and reads.
+Not shown: whether AWS takes the values themselves (policies, CIDRs and zones are tried on an emulator), quotas,
+capacity, permissions, eventual consistency, times.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import pulumi_aws
+from google.protobuf import struct_pb2
+
+from review.answers import Answers
+from tests.engine.replacements import AWS
+from tests.engine.standins import Refused, StandIn, difference, laid_over, leaves, plain, struct, unknown
+
+_ID = re.compile(r"(vpc|subnet|sg|igw|rtb|nat|eipalloc|fs|vpce|cr)-0[0-9a-f]{16}")
+
+# KMS schedules a key's deletion whatever still names it.
+_DELETED_ANYWAY = {"aws:kms/key:Key"}
+
+
+@dataclass
+class Thing:
+    """A resource that exists."""
+
+    type: str
+    urn: str
+    inputs: dict[str, Any]
+    computed: dict[str, Any]
+    state: struct_pb2.Struct
+
+
+@cache
+def properties_of(type_: str) -> frozenset[str]:
+    """Properties on the wire that the SDK knows for a type, for example `aws:ec2/vpc:Vpc`."""
+    module, _, name = type_.removeprefix("aws:").partition(":")
+    class_ = getattr(getattr(pulumi_aws, module.partition("/")[0]), name)
+    getters = (item.fget for item in vars(class_).values() if isinstance(item, property))
+    return frozenset(getattr(getter, "_pulumi_name", getter.__name__) for getter in getters if getter)
+
+
+class Aws(StandIn):
+    """All of one account and region."""
+
+    package = "aws"
+
+    def __init__(self, answers: Answers) -> None:
+        super().__init__()
+        self.answers = answers
+        self.things: dict[tuple[str, str], Thing] = {}
+        """What exists, by type and id."""
+        self._used: set[tuple[str, str]] = set()
+        self._default_tags: dict[str, str] = {}
+        self._region: str | None = None
+
+    def configure(self, arguments: dict[str, Any]) -> None:
+        import json
+
+        given = arguments.get("defaultTags") or {}
+        given = json.loads(given) if isinstance(given, str) else given
+        self._default_tags = given.get("tags") or {}
+        self._region = arguments.get("region")
+
+    def check(self, urn: str, olds: struct_pb2.Struct, news: struct_pb2.Struct) -> struct_pb2.Struct:
+        type_, known = _type(urn), properties_of(_type(urn))
+        if type_ not in AWS:
+            raise Refused(f"{type_} is not in tests/engine/replacements.py; add what replaces it, with its source")
+        given = plain(news)
+        wrong = sorted(given.keys() - known)
+        if wrong:
+            raise Refused(f"{type_} has no property {', '.join(wrong)}")
+        added: dict[str, Any] = {}
+        if "tagsAll" in known:
+            added["tagsAll"] = {**self._default_tags, **(given.get("tags") or {})}
+        if "region" in known and self._region and "region" not in given:
+            added["region"] = self._region
+        return laid_over(news, added)
+
+    def diff(self, urn: str, id_: str, old: dict[str, Any], new: dict[str, Any]) -> Any:
+        table = AWS[_type(urn)]
+        name = table.named
+        named = bool(name) and new.get(name) is not None and new.get(name) == old.get(name)
+        return difference(old, new, table.properties, delete_first=named)
+
+    def create(
+        self, urn: str, properties: struct_pb2.Struct, preview: bool, timeout_s: float
+    ) -> tuple[str, struct_pb2.Struct]:
+        type_, name, inputs = _type(urn), urn.rsplit("::", 1)[1], plain(properties)
+        if preview:
+            _, computed = self.answers.created(type_, name, inputs)
+            return "", laid_over(properties, unknown(computed, inputs))
+        with self.lock:
+            self._refuse_taken(type_, inputs)
+            self._refuse_missing(inputs)
+            id_, computed = self._new(type_, name, inputs)
+            self.things[type_, id_] = Thing(type_, urn, inputs, computed, laid_over(properties, computed))
+            return id_, self.things[type_, id_].state
+
+    def read(
+        self, urn: str, id_: str, inputs: struct_pb2.Struct, state: struct_pb2.Struct
+    ) -> tuple[struct_pb2.Struct, struct_pb2.Struct] | None:
+        thing = self.things.get((_type(urn), id_))
+        # An import has no inputs yet: what exists is what they are.
+        return thing and (inputs if inputs.fields else struct(thing.inputs), thing.state)
+
+    def update(
+        self, urn: str, id_: str, olds: struct_pb2.Struct, news: struct_pb2.Struct, preview: bool, timeout_s: float
+    ) -> struct_pb2.Struct:
+        with self.lock:
+            thing = self.things.get((_type(urn), id_))
+            if thing is None:
+                raise Refused(f"{_type(urn)} {id_} does not exist")
+            state = laid_over(news, thing.computed)
+            if not preview:
+                self._refuse_missing(plain(news))
+                thing.inputs, thing.state = plain(news), state
+            return state
+
+    def delete(self, urn: str, id_: str, properties: struct_pb2.Struct, timeout_s: float) -> None:
+        type_ = _type(urn)
+        with self.lock:
+            thing = self.things.get((type_, id_))
+            if thing is None:
+                return  # as the provider: gone is gone
+            if thing.inputs.get("deletionProtection"):
+                raise Refused(f"InvalidRequestException: {id_} has deletion protection; switch it off first")
+            users = [
+                other.urn.rsplit("::", 1)[1]
+                for key, other in self.things.items()
+                if key != (type_, id_) and any(value == id_ for _, value in leaves(other.inputs))
+            ]
+            if users and type_ not in _DELETED_ANYWAY:
+                raise Refused(f"DependencyViolation: {id_} is still used by {', '.join(sorted(users))}")
+            del self.things[type_, id_]
+
+    def invoke(self, token: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        return self.answers.read(token, arguments)
+
+    def _new(self, type_: str, name: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Id and computed properties; an id is given once, unless it is made of names."""
+        world = self.answers
+        for generation in range(2, 1000):
+            id_, computed = world.created(type_, name, inputs)
+            if (type_, id_) not in self._used:
+                break
+            world = Answers(f"{self.answers.stack}#{generation}", self.answers.region, account=self.answers.account)
+            again, _ = world.created(type_, name, inputs)
+            if again == id_:  # made of names: free again when the old one is gone
+                break
+        if (type_, id_) in self.things:
+            raise Refused(f"AlreadyExistsException: {type_} {id_} exists already")
+        self._used.add((type_, id_))
+        return id_, computed
+
+    def _refuse_taken(self, type_: str, inputs: dict[str, Any]) -> None:
+        unique = AWS[type_].unique
+        if unique is None or inputs.get(unique) is None:
+            return
+        for thing in self.things.values():
+            if thing.type == type_ and thing.inputs.get(unique) == inputs[unique]:
+                raise Refused(f"AlreadyExistsException: {type_} with {unique} {inputs[unique]} exists already")
+
+    def _refuse_missing(self, inputs: dict[str, Any]) -> None:
+        wanted = {value for _, value in leaves(inputs) if isinstance(value, str) and _ID.fullmatch(value)}
+        known = {id_ for _, id_ in self.things} | self.answers.subnets.keys() | self.answers.reservations.keys()
+        known |= {text for thing in self.things.values() for _, text in leaves(thing.computed) if isinstance(text, str)}
+        for subnet in self.answers.subnets.values():
+            known.add(subnet["vpcId"])
+        if wanted - known:
+            raise Refused(f"{', '.join(sorted(wanted - known))} does not exist")
+
+
+def _type(urn: str) -> str:
+    return urn.split("::")[2].rsplit("$", 1)[-1]

@@ -1,0 +1,396 @@
+"""Does the plan find what the API server refuses? Both are asked about the same objects with one fault each.
+
+Real: the API server, its admission, the contracts' CRDs. The question is a server-side apply as a dry run with strict
+field validation, which is how the Kubernetes provider applies, but for the strictness. Stands in: the NodeClass, whose CRD
+is written by hand from the EKS User Guide, so that agreement on it says that two readings of one text agree.
+Where the two may differ is told in DIFFERENCES, each row with its reason; a row nothing falls under any more fails.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+
+from review.strict import Shapes
+from tests.conftest import STACKS, recorded
+from tests.engine.control_plane import ControlPlane, Refused
+from tests.engine.crds import running
+from tests.engine.mutants import Mutant, mutants, mutate
+
+NAMESPACE = "strictness"
+
+AT_LEAST = 500
+"""Distinct mutants asked about for each family."""
+
+FAMILIES: Mapping[str, frozenset[str]] = {
+    "graphs": frozenset({"DynamoGraphDeployment"}),
+    "pools": frozenset({"NodePool"}),
+    "node classes": frozenset({"NodeClass"}),
+    "compute domains": frozenset({"ComputeDomain"}),
+    "pod cliques": frozenset({"PodCliqueSet", "ClusterTopologyBinding"}),
+    "queues": frozenset({"Queue"}),
+    "MPI jobs": frozenset({"MPIJob"}),
+}
+"""Kinds that are compared together; every other kind that a stack renders belongs to `built-in`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A fault on which the two may disagree."""
+
+    who: str
+    """Who alone sees it: `server` or `plan`."""
+    families: frozenset[str]
+    faults: frozenset[str]
+    says: str
+    """Pattern of what that one says; all of a message with several causes must be covered by such rows."""
+    why: str
+
+
+_CODE = "checked by the API server's own code (Kubernetes, pkg/apis/*/validation), of which no schema is published: "
+_BUILT_IN = frozenset({"built-in"})
+_ANY = frozenset({"misspelt", "added", "missing", "type", "range", "null"})
+_VALUES = frozenset({"missing", "range", "null", "type"})
+
+DIFFERENCES = (
+    Difference("server", _BUILT_IN, _ANY, "Required value", _CODE + "published schemas call few fields required"),
+    Difference("server", _BUILT_IN, _VALUES, "Unsupported value", _CODE + "published schemas have no enumerations"),
+    Difference("server", _BUILT_IN, _VALUES, "Not found", _CODE + "a mount that names no volume of its pod"),
+    Difference(
+        "server",
+        _BUILT_IN,
+        _ANY,
+        r"must consist of|no more than \d+ (characters|bytes)|must be non-empty|must not (start|contain|be)|RFC 1123"
+        "|valid label|valid config key|qualified name|may not contain|valid DNS",
+        _CODE + "the syntax of names inside the object (the plan knows that of its own labels)",
+    ),
+    Difference(
+        "server",
+        _BUILT_IN,
+        frozenset({"misspelt", "added"}),
+        "must be a standard resource type or fully qualified|must be a standard resource for containers",
+        _CODE + "the names of resources, which are keys of an open mapping to every schema",
+    ),
+    Difference(
+        "server",
+        _BUILT_IN,
+        _VALUES | {"added"},
+        r"must be (greater than|less than|between|a valid port|an integer|equal)|in the range|must be an integer",
+        _CODE + "bounds, and limits that are lower than requests",
+    ),
+    Difference("server", _BUILT_IN, _VALUES, "Duplicate value", _CODE + "selectors with one key or value twice"),
+    Difference("server", _BUILT_IN, _VALUES, "must be a valid CIDR", _CODE + "the syntax of address ranges"),
+    Difference(
+        "server", _BUILT_IN, _VALUES, "may only be used when|must specify one of", _CODE + "fields that need each other"
+    ),
+    Difference(
+        "server",
+        _BUILT_IN,
+        frozenset({"range"}),
+        "cannot unmarshal number",
+        "a number beyond 32 bits where it may also be text: the published schema gives it no width",
+    ),
+    Difference(
+        "plan",
+        _BUILT_IN,
+        frozenset({"missing", "null"}),
+        r"^roleRef\.apiGroup: ",
+        "the API server fills it in by code, though its published schema calls it required; the program always gives it",
+    ),
+    Difference(
+        "plan",
+        _BUILT_IN,
+        frozenset({"range"}),
+        r"^spec\.\S+: is -?\d{19,20}; a whole number is expected",
+        "the API server cuts a number that has no room in 64 bits down to 32 and stores another one than was given",
+    ),
+    Difference(
+        "server",
+        frozenset({"pod cliques"}),
+        frozenset({"range"}),
+        r"\.spec\.replicas: Invalid value: -?\d+: should be (a non-negative|less than or equal to)",
+        "the scale subresource wants a 32-bit number of replicas, and the schema says nothing of it",
+    ),
+)
+"""Where plan and API server may disagree, beside RULES."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A CEL rule of a CRD that some stack's objects come under: the plan evaluates none of them."""
+
+    family: str
+    says: str
+    """The rule's message, or a part of it that no other rule has."""
+    breaks: Mapping[str, Any]
+    """A change that breaks it, as a path of the object and the value there."""
+
+
+RULES = (
+    Rule("graphs", "spec.restart must be unset on create", {"spec.restart": {"id": "1"}}),
+    Rule("graphs", "at most one component may have type epp", {"spec.components[0,1].type": "epp"}),
+    Rule("graphs", "component names must be unique case-insensitively", {"spec.components[0].name": "Worker"}),
+    Rule(
+        "graphs",
+        "eppConfig may only be set when type is epp",
+        {"spec.components[1].eppConfig": {"configMapRef": {"name": "a", "key": "b"}}},
+    ),
+    Rule("graphs", "minAvailable must be less than or equal to replicas", {"spec.components[1].minAvailable": 2}),
+    Rule(
+        "graphs",
+        "sidecar containers must specify a non-empty image",
+        {
+            "spec.components[1].podTemplate.spec.containers[0].name": "sidecar",
+            "spec.components[1].podTemplate.spec.containers[0].image": "",
+        },
+    ),
+    Rule("pools", "'weight' is not supported on static NodePools", {"spec.replicas": 1, "spec.weight": 1}),
+    Rule("pools", "only 'limits.nodes' is supported on static NodePools", {"spec.replicas": 1}),
+    Rule("pools", "'schedule' must be set with 'duration'", {"spec.disruption.budgets[0].schedule": "@daily"}),
+    Rule("pools", "group may not be empty", {"spec.template.spec.nodeClassRef.group": ""}),
+    Rule("pools", "kind may not be empty", {"spec.template.spec.nodeClassRef.kind": ""}),
+    Rule("pools", "name may not be empty", {"spec.template.spec.nodeClassRef.name": ""}),
+    Rule("pools", "operator 'In' must have a value defined", {"spec.template.spec.requirements[0].values": []}),
+    Rule(
+        "pools",
+        "must have a single positive integer value",
+        {"spec.template.spec.requirements[0].operator": "Gt"},
+    ),
+    Rule("pools", "must have at least that many values", {"spec.template.spec.requirements[1].minValues": 50}),
+    *(
+        Rule("pools", message, {f"spec.template.{where}": value})
+        for key, message in (
+            ("karpenter.sh/nodepool", 'label "karpenter.sh/nodepool" is restricted'),
+            ("kubernetes.io/hostname", 'label "kubernetes.io/hostname" is restricted'),
+            ("karpenter.k8s.aws/made-up", 'label domain "karpenter.k8s.aws" is restricted'),
+            ("karpenter.sh/made-up", 'label domain "karpenter.sh" is restricted'),
+        )
+        for where, value in (("metadata.labels", {key: "a"}), ("spec.requirements[0].key", key))
+    ),
+    Rule("pod cliques", "must specify pack or deprecated packDomain", {"spec.template.topologyConstraint.pack": None}),
+    Rule("pod cliques", "must not set both", {"spec.template.topologyConstraint.packDomain": "rack"}),
+    Rule(
+        "pod cliques",
+        "packDomain is deprecated and cannot be used on new workloads",
+        {"spec.template.topologyConstraint": {"topologyName": "racks", "packDomain": "rack"}},
+    ),
+    Rule(
+        "pod cliques",
+        "pack must specify at least one of required or preferred",
+        {"spec.template.topologyConstraint.pack": {}},
+    ),
+)
+
+TRANSITIONS = (
+    "A computeDomain.spec is immutable",
+    "minAvailable is immutable after creation",
+    "Cannot transition NodePool between static",
+    "nodeClassRef.group is immutable",
+    "nodeClassRef.kind is immutable",
+)
+"""CEL rules about a change, which one object alone cannot break; test_immutable.py has what cannot change."""
+
+_SHAPES = Shapes.load()
+
+
+def family_of(kind: str) -> str:
+    return next((name for name, kinds in FAMILIES.items() if kind in kinds), "built-in")
+
+
+def objects() -> dict[str, list[dict[str, Any]]]:
+    """By family: what the shipped stacks render, equal objects once, and the samples, all in a namespace of our own."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    samples = yaml.safe_load_all(Path(__file__).with_name("samples.yaml").read_text())
+    rendered = [dict(item.manifest) for stack in STACKS for item in recorded(stack).objects]
+    for item in [*rendered, *samples]:
+        own = copy.deepcopy(item)
+        if "namespace" in own["metadata"]:
+            own["metadata"]["namespace"] = NAMESPACE
+        found.setdefault(family_of(own["kind"]), {})[json.dumps(own, sort_keys=True)] = own
+    return {family: list(items.values()) for family, items in found.items()}
+
+
+OBJECTS = objects()
+
+
+class Judges:
+    """The two who are asked, and what came out."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self.plane = plane
+        self.versions = running()
+        self.used: set[str] = set()
+        self.asked: dict[str, set[str]] = {family: set() for family in OBJECTS}
+        self.told: Counter[str] = Counter()
+
+    def plan(self, obj: Mapping[str, Any]) -> list[str]:
+        """What the plan says is wrong."""
+        verdict = _SHAPES.check(obj, self.versions)
+        assert verdict.state != "not checked", verdict.note
+        return [str(fault) for fault in verdict.faults]
+
+    def server(self, obj: Mapping[str, Any]) -> str | None:
+        """Why the API server refuses; None when it does not."""
+        try:
+            self.plane.apply(obj, dry_run=True)
+        except Refused as refused:
+            # A wrong type ends server-side apply with code 500, so the code tells nothing.
+            return refused.message
+        return None
+
+    def compare(self, family: str, mutant: Mutant) -> None:
+        """Fail unless both agree or the difference is one that is told of."""
+        self.asked[family].add(json.dumps(mutant.obj, sort_keys=True))
+        offline, server = self.plan(mutant.obj), self.server(mutant.obj)
+        if bool(offline) == (server is not None):
+            return
+        who, says = ("plan", offline) if offline else ("server", causes(server or ""))
+        for text in says:
+            row = next(self._covering(who, family, mutant.fault, text), None)
+            assert row is not None, f"only the {who} sees a fault in {mutant}: {text}"
+            self.used.add(row.says)
+            self.told[row.why if isinstance(row, Difference) else f"CEL: {row.says}"] += 1
+
+    def _covering(self, who: str, family: str, fault: str, text: str) -> Iterator[Difference | Rule]:
+        for row in DIFFERENCES:
+            if row.who == who and family in row.families and fault in row.faults and re.search(row.says, text):
+                yield row
+        for rule in RULES:
+            if who == "server" and rule.family == family and rule.says in text:
+                yield rule
+
+
+def causes(message: str) -> list[str]:
+    """The causes in `Kind "name" is invalid: [cause, cause]`; a cause begins with a path and a colon."""
+    text = message.split(" is invalid: ", 1)[-1]
+    if not text.startswith("["):
+        return [text]
+    return re.split(
+        r", (?=(?:[A-Za-z]+[\w.\[\]/-]*): (?:Required|Invalid|Unsupported|Not found|Duplicate|Forbidden))", text[1:-1]
+    )
+
+
+@pytest.fixture(scope="module")
+def judges(control_plane: ControlPlane) -> Iterator[Judges]:
+    with control_plane.namespace(NAMESPACE):
+        yield Judges(control_plane)
+
+
+def test_both_accept_what_is_rendered(judges: Judges) -> None:
+    """Mutants of an object that is refused as it is would all agree, and prove nothing."""
+    for family, items in OBJECTS.items():
+        for item in items:
+            assert judges.plan(item) == [], (family, item["kind"], item["metadata"]["name"])
+            assert judges.server(item) is None, (family, item["kind"], item["metadata"]["name"])
+
+
+@pytest.mark.parametrize("family", sorted(OBJECTS))
+def test_plan_and_server_agree(judges: Judges, family: str) -> None:
+    """A fault that only the server sees stops an `up` half-way; one that only the plan sees stops a good stack."""
+
+    @settings(
+        max_examples=3000 if family == "built-in" else 1000,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    @given(mutants(OBJECTS[family]))
+    def agree(mutant: Mutant) -> None:
+        judges.compare(family, mutant)
+
+    if family == "built-in":
+        # Too rare to be drawn for sure.
+        job = next(item for item in OBJECTS[family] if item["kind"] == "Job")
+        judges.compare(family, mutate(job, ("spec", "backoffLimit"), "range", 2**63))
+    agree()
+    assert len(judges.asked[family]) >= AT_LEAST
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.family}: {rule.says}")
+def test_rules_that_only_the_server_evaluates(judges: Judges, rule: Rule) -> None:
+    """The plan does not know CEL. What that leaves to the server is listed, so that nobody counts on the plan for it."""
+    obj = copy.deepcopy(next(item for item in OBJECTS[rule.family] if fits(item, rule.breaks)))
+    for path, value in rule.breaks.items():
+        put(obj, path, value)
+    assert judges.plan(obj) == []
+    assert rule.says in (judges.server(obj) or "accepted")
+
+
+def test_every_cel_rule_is_listed(judges: Judges) -> None:
+    """A new CRD version brings new rules; each is either listed here or evaluated by the plan."""
+    known = [rule.says for rule in RULES] + list(TRANSITIONS)
+    schemas = {
+        (f"{crd['spec']['group']}/{version['name']}", crd["spec"]["names"]["kind"]): version["schema"][
+            "openAPIV3Schema"
+        ]
+        for crd in judges.plane.list("apiextensions.k8s.io/v1", "CustomResourceDefinition")
+        for version in crd["spec"]["versions"]
+    }
+    custom = [item for items in OBJECTS.values() for item in items if (item["apiVersion"], item["kind"]) in schemas]
+    found = {rule for item in custom for rule in rules_over(schemas[item["apiVersion"], item["kind"]], item)}
+    assert {message for message in found if not any(part in message for part in known)} == set()
+    assert {part for part in known if not any(part in message for message in found)} == set()
+
+
+def test_no_difference_is_told_in_vain(judges: Judges) -> None:
+    """A row that nothing comes under hides the next real disagreement. Run after the comparisons, with the whole file."""
+    if not all(len(asked) >= AT_LEAST for asked in judges.asked.values()):
+        pytest.skip("the comparisons did not run")
+    assert {row.says for row in DIFFERENCES} - judges.used == set()
+
+
+def rules_over(schema: Mapping[str, Any], value: Any) -> Iterator[str]:
+    """Messages of the CEL rules that are evaluated for a value."""
+    for rule in schema.get("x-kubernetes-validations", ()):
+        yield rule.get("message") or rule["rule"]
+    if isinstance(value, Mapping):
+        fields, rest = schema.get("properties") or {}, schema.get("additionalProperties")
+        for key, item in value.items():
+            below = fields.get(key) or (rest if isinstance(rest, Mapping) else {})
+            yield from rules_over(below, item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from rules_over(schema.get("items") or {}, item)
+
+
+def _steps(path: str) -> list[list[Any]]:
+    """`spec.components[0,1].type` as alternatives at each step."""
+    steps: list[list[Any]] = []
+    for part in re.findall(r"[^.\[\]]+|\[[\d,]+\]", path):
+        steps.append([int(number) for number in part[1:-1].split(",")] if part.startswith("[") else [part])
+    return steps
+
+
+def fits(obj: Mapping[str, Any], breaks: Mapping[str, Any]) -> bool:
+    """Whether the object has what the paths go through."""
+    try:
+        for path in breaks:
+            put(copy.deepcopy(dict(obj)), path, "")
+    except (KeyError, IndexError, TypeError):
+        return False
+    return True
+
+
+def put(obj: Any, path: str, value: Any) -> None:
+    """Put a value at a path; None takes away what is there."""
+    *way, last = _steps(path)
+    holders = [obj]
+    for alternatives in way:
+        holders = [holder[step] for holder in holders for step in alternatives]
+    for holder in holders:
+        for step in last:
+            if value is None:
+                del holder[step]
+            else:
+                holder[step] = value
