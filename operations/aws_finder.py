@@ -84,12 +84,12 @@ def _filters(resource: Resource, **more: str) -> list[dict[str, Any]]:
     return made + [{"Name": key.replace("_", "-"), "Values": [value]} for key, value in more.items()]
 
 
-def _ec2(operation: str, key: str, id_: str, *, state: str = "State", filters: str = "Filters", **within: str) -> Ask:
+def _ec2(operation: str, key: str, id_: str, *, state: str = "State", **within: str) -> Ask:
     """A question by tags; `within` are filters with the input that each takes its value from."""
 
     def ask(finder: AwsFinder, resource: Resource) -> list[Candidate]:
         more = {name: str(resource.inputs[given]) for name, given in within.items() if resource.inputs.get(given)}
-        found = finder.every("ec2", operation, key, **{filters: _filters(resource, **more)})
+        found = finder.every("ec2", operation, key, Filters=_filters(resource, **more))
         return [_seen(item, item[id_], item.get(state)) for item in found if item.get(state) not in GONE]
 
     return ask
@@ -117,9 +117,6 @@ asks("aws:ec2/securityGroup:SecurityGroup")(
     _ec2("describe_security_groups", "SecurityGroups", "GroupId", vpc_id="vpcId", group_name="name")
 )
 asks("aws:ec2/eip:Eip")(_ec2("describe_addresses", "Addresses", "AllocationId"))
-asks("aws:ec2/natGateway:NatGateway")(
-    _ec2("describe_nat_gateways", "NatGateways", "NatGatewayId", filters="Filter", subnet_id="subnetId")
-)
 asks("aws:ec2/capacityReservation:CapacityReservation")(
     _ec2("describe_capacity_reservations", "CapacityReservations", "CapacityReservationId")
 )
@@ -133,6 +130,21 @@ def _subnet(finder: AwsFinder, resource: Resource) -> list[Candidate]:
     ]
     found = finder.every("ec2", "describe_subnets", "Subnets", Filters=where)
     return [_seen(item, item["SubnetId"], item.get("State")) for item in found]
+
+
+@asks("aws:ec2/natGateway:NatGateway")
+def _nat_gateway(finder: AwsFinder, resource: Resource) -> list[Candidate]:
+    where = [{"Name": "subnet-id", "Values": [resource.inputs["subnetId"]]}]
+    found = finder.every("ec2", "describe_nat_gateways", "NatGateways", Filter=where)
+    return [
+        _seen(item, item["NatGatewayId"], item["State"])
+        for item in found
+        if item["State"] not in GONE
+        and any(
+            address.get("AllocationId") == resource.inputs["allocationId"]
+            for address in item.get("NatGatewayAddresses") or ()
+        )
+    ]
 
 
 @asks("aws:ec2/vpcEndpoint:VpcEndpoint")

@@ -45,7 +45,7 @@ TOLD: dict[str, Told] = {
     "aws:ec2/flowLog:FlowLog": Told(("vpcId", "logDestination"), second=_EXISTS),
     "aws:ec2/internetGateway:InternetGateway": Told(),
     "aws:ec2/launchTemplate:LaunchTemplate": Told(("name",), second=_EXISTS),
-    "aws:ec2/natGateway:NatGateway": Told(within=("subnetId",)),
+    "aws:ec2/natGateway:NatGateway": Told(("allocationId",), second="refuses it, since its address is taken"),
     "aws:ec2/route:Route": Told(("routeTableId", "destinationCidrBlock"), second=_EXISTS),
     "aws:ec2/routeTable:RouteTable": Told(within=("vpcId",)),
     "aws:ec2/routeTableAssociation:RouteTableAssociation": Told(("subnetId", "routeTableId"), second=_EXISTS),
@@ -173,7 +173,7 @@ def decide(pending: Pending, state: State, finder: Finder) -> Decision:
     fresh = tuple(item for item in found if item.id not in known)
     if not fresh:
         return Decision(pending, Verdict.forget, f"does not exist ({words_of(resource)})")
-    if len(fresh) > 1:
+    if len(fresh) != 1:
         ids = ", ".join(item.id for item in fresh)
         return Decision(pending, Verdict.undecided, f"{len(fresh)} fit and only one can be it: {ids}", candidates=fresh)
     candidate = fresh[0]

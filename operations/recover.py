@@ -71,7 +71,6 @@ def plan(state: State, finder: Finder, stated: Stated | None = None) -> Plan:
     ids = {names[name][0].urn: id_ for name, id_ in stated.ids.items()}
     gone = {names[name][0].urn for name in stated.gone}
     decisions = []
-    # An entry may be there twice, after an `up` that went ahead without recovery.
     for item in {pending.urn: pending for pending in state.creating}.values():
         if item.urn in ids:
             decisions.append(Decision(item, Verdict.take, f"is {ids[item.urn]}, as stated", Candidate(ids[item.urn])))

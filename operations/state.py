@@ -188,13 +188,14 @@ class State:
         document = copy.deepcopy(dict(self.document))
         deployment = document["deployment"]
         resources: list[dict[str, Any]] = deployment["resources"]
-        left = []
+        left, waiting = [], dict(adopted)
         for item in deployment.get("pending_operations") or ():
             urn = item["resource"]["urn"]
             if item["type"] != "creating" or (urn not in adopted and urn not in cleared):
                 left.append(item)
-            elif urn in adopted:
-                _insert(resources, _entry(item["resource"], adopted[urn]))
+            elif urn in waiting:
+                # An entry may be there several times: every `up` without a recovery carries it on.
+                _insert(resources, _entry(item["resource"], waiting.pop(urn)))
         deployment["pending_operations"] = left
         return document
 

@@ -22,6 +22,9 @@ GROUP = "aws:eks/nodeGroup:NodeGroup"
 TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 BACKUP = "aws:efs/backupPolicy:BackupPolicy"
 
+SETTINGS = {**STATEFUL, "eks:index:Cluster": STATEFUL[CLUSTER]}
+"""What releases a type. The cluster's component hands its protection on to roles, access entries and all else in it."""
+
 
 @dataclass(frozen=True)
 class Obstacle:
@@ -37,7 +40,7 @@ def obstacles(state: State, *, keep_protected: bool) -> list[Obstacle]:
     """What stands in the way of a destroy."""
     found = []
     if not keep_protected:
-        found = [Obstacle(words(item), "is protected", _release(item)) for item in state.protected]
+        found = [Obstacle(words(item), "is protected", release(item, state)) for item in state.protected]
     for item in state.resources:
         # Protected and kept, nobody asks EKS.
         if item.type == CLUSTER and item.inputs.get("deletionProtection") and not (keep_protected and item.protect):
@@ -49,12 +52,17 @@ def obstacles(state: State, *, keep_protected: bool) -> list[Obstacle]:
     return found
 
 
-def _release(resource: Resource) -> str:
-    setting = STATEFUL.get(resource.type)
-    if setting is None:
-        # Protected by hand, with `pulumi state protect`: no setting of ours knows of it.
-        return f"pulumi state unprotect '{resource.urn}'"
-    return f"{setting}: false, then `make up`"
+def release(resource: Resource, state: State) -> str:
+    """What lets a protected resource go: the setting of its type, or of the component that it is protected with."""
+    by_urn = {item.urn: item for item in state.resources}
+    asked: Resource | None = resource
+    while asked is not None:
+        setting = SETTINGS.get(asked.type)
+        if setting is not None:
+            return f"{setting}: false, then `make up`"
+        asked = by_urn.get(asked.raw.get("parent") or "")
+    # Protected by hand, with `pulumi state protect`: no setting of ours knows of it.
+    return f"pulumi state unprotect '{resource.urn}'"
 
 
 def in_cluster(state: State) -> list[Resource]:
@@ -120,7 +128,7 @@ def left_in_state(before: State, after: State) -> list[Left]:
     found = []
     for item in after.resources:
         if item.protect:
-            why = f"protected ({_release(item)})"
+            why = f"protected ({release(item, after)})"
         elif kept.get(item.urn):
             names = sorted(set(kept[item.urn]))
             why = f"needed by {', '.join(names[:3])}{' and others' * (len(names) > 3)}, which is protected"
