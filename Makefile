@@ -9,7 +9,7 @@ PY     := $(VENV)/bin/python
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help plan objects test lint check preview up recover destroy schema shapes shapes-build lock bench clean
+.PHONY: help plan objects test test-engine lint check preview up recover destroy schema shapes shapes-build lock bench clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +36,10 @@ objects: $(VENV)/.installed ## write the rendered Kubernetes objects of STACK to
 	@$(PY) -m review --stack $(STACK) --format text --objects objects/$(STACK) $(ARGS)
 
 test: $(VENV)/.installed-dev ## run every test that needs no engine
-	@$(PY) -m pytest -n auto
+	@$(PY) -m pytest -n auto -m "not engine"
+
+test-engine: $(VENV)/.installed-dev ## tests with the real engine, API server and schedulers (see CONTRIBUTING.md)
+	@$(PY) -m pytest -m engine --durations=15 tests/engine
 
 lint: $(VENV)/.installed-dev ## ruff and pyright
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m pyright
