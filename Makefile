@@ -2,12 +2,14 @@
 STACK  ?= g6e-dev
 FORMAT ?= text
 ARGS   ?=
+YES    ?=
+KEEP   ?=
 VENV   := .venv
 PY     := $(VENV)/bin/python
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help plan objects test lint check preview up destroy schema shapes shapes-build lock bench clean
+.PHONY: help plan objects test test-engine lint check preview up recover destroy schema shapes shapes-build lock bench clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +36,10 @@ objects: $(VENV)/.installed ## write the rendered Kubernetes objects of STACK to
 	@$(PY) -m review --stack $(STACK) --format text --objects objects/$(STACK) $(ARGS)
 
 test: $(VENV)/.installed-dev ## run every test that needs no engine
-	@$(PY) -m pytest -n auto
+	@$(PY) -m pytest -n auto -m "not engine"
+
+test-engine: $(VENV)/.installed-dev ## tests with the real engine, API server and schedulers (see CONTRIBUTING.md)
+	@$(PY) -m pytest -m engine --durations=15 tests/engine
 
 lint: $(VENV)/.installed-dev ## ruff and pyright
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m pyright
@@ -53,12 +58,16 @@ preview: engine $(VENV)/.installed ## `pulumi preview` of STACK with the real en
 	@pulumi preview --stack $(STACK) --diff
 
 # Before a block has started, what needs its nodes is left out: a Job there would wait for its timeout.
-up: engine $(VENV)/.installed ## `pulumi up` of STACK; refuses when a rule of the plan fails
+up: engine $(VENV)/.installed ## `pulumi up` of STACK; refuses when a rule of the plan fails or an earlier operation was cut off
+	@$(PY) -m operations ready --stack $(STACK)
 	@$(PY) -m review --stack $(STACK) --format quiet
 	@pulumi up --stack $(STACK) $$($(PY) -m review --stack $(STACK) --format arguments)
 
-destroy: engine $(VENV)/.installed ## `pulumi destroy` of STACK
-	@pulumi destroy --stack $(STACK)
+recover: engine $(VENV)/.installed ## after an operation was cut off: unlock STACK and find what it left (YES=1 does not ask)
+	@$(PY) -m operations recover --stack $(STACK) $(if $(YES),--yes) $(ARGS)
+
+destroy: engine $(VENV)/.installed ## `pulumi destroy` of STACK, after looking whether it can (KEEP=protected, YES=1)
+	@$(PY) -m operations destroy --stack $(STACK) $(if $(YES),--yes) $(if $(KEEP),--keep $(KEEP))
 
 schema: $(VENV)/.installed ## regenerate stacks/stack.schema.json
 	@$(PY) -m tools.schema

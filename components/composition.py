@@ -237,6 +237,7 @@ def _network(settings: Settings, account: Any, racks: Mapping[str, Rack], blocks
             nat=config.nat,
             interface_endpoints=config.interface_endpoints,
             flow_log_retention_days=config.flow_logs.retention_days if config.flow_logs else None,
+            flow_log_group=f"/dynamo-eks/{settings.cluster_name}/flow",
             rack_zones=[
                 RackZone(
                     zone_id=zone.zone_id,

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from review import stackfile
 from review.graph import Graph
@@ -16,6 +17,10 @@ from review.recorder import record
 
 # Recordings allocate by the ten thousand and keep what they make: collecting after every 700 objects is a third of the time.
 gc.set_threshold(200_000, 20, 20)
+
+# Speed is measured in benchmarks/; a busy machine is no reason for a property to fail.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 AT = datetime(2026, 12, 2, 12, tzinfo=UTC)
 """A day on which the shipped Capacity Block runs."""

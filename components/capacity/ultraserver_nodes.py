@@ -118,6 +118,8 @@ class UltraServerNodes(pulumi.ComponentResource):
         tags = {"Name": block, **args.tags}
         return aws.ec2.LaunchTemplate(
             block,
+            # Fixed, as the node group's: a second creation collides.
+            name=block,
             description=f"Nodes of UltraServer {rack.name} on {rack.reservation}",
             update_default_version=True,
             # Here and not on the node group, which refuses it in both places (aws/containers-roadmap #1352).

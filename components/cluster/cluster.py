@@ -161,6 +161,8 @@ class AutoModeCluster(pulumi.ComponentResource):
             description=f"Secrets of the EKS cluster {args.cluster_name}",
             enable_key_rotation=True,
             deletion_window_in_days=KEY_DELETION_DAYS,
+            # Keys have no names: by this tag, and those of the provider, one that an interrupted creation left is found.
+            tags={"Name": f"{args.cluster_name}-secrets"},
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # EKS cannot change a cluster's key: with the key gone every Secret, and so the cluster, is lost.
@@ -248,6 +250,8 @@ class AutoModeCluster(pulumi.ComponentResource):
     def _tags_policy(self, name: str, cluster: eks.Cluster) -> aws.iam.RolePolicy:
         return aws.iam.RolePolicy(
             f"{name}-tags",
+            # Stated, so that a second attempt writes the same one: a policy that nobody knows of keeps its role from going.
+            name=f"{name}-tags",
             role=cluster.eks_cluster.role_arn.apply(role_name),
             policy=json.dumps(auto_mode_tags_policy()),
             opts=pulumi.ResourceOptions(parent=self),

@@ -113,13 +113,13 @@ def contradictions(chart: str, version: str, values: Mapping[str, Any]) -> list[
                 "resources.gpus.enabled" if at("resources.gpus.enabled") is not False else "gpuResourcesEnabledOverride"
             )
             wrong.append((path, "false: the device plugin serves GPUs, and DRA beside it would hand each out twice"))
-        if at("resources.computeDomains.enabled") is False:
+        if at("resources.computeDomains.enabled") is not True:
             wrong.append(("resources.computeDomains.enabled", "true: ComputeDomains are what the driver is here for"))
         if at("nvidiaDriverRoot") != "/":
             wrong.append(("nvidiaDriverRoot", "/, where the AMI has its driver; elsewhere no domain gets ready (#767)"))
-        if version.startswith("25.") and (
-            "affinity" not in (at("controller") or {}) or at("controller.affinity") is not None
-        ):
+        controller = at("controller")
+        stated = isinstance(controller, Mapping) and "affinity" in controller
+        if version.startswith("25.") and (not stated or at("controller.affinity") is not None):
             wrong.append(
                 ("controller.affinity", "null with 25.x, whose default asks for a control-plane node that EKS has not")
             )

@@ -51,6 +51,9 @@ class NetworkArgs:
     """Short names of AWS services to reach without NAT."""
     flow_log_retention_days: int | None = None
     """Days CloudWatch keeps flow logs; None makes none."""
+    flow_log_group: str | None = None
+    """Name of their log group, unique in account and region: a second creation collides. None leaves it to the provider.
+    Changing it makes a new group, and the old one goes with its logs."""
     rack_zones: Sequence[RackZone] = ()
     """Zones of UltraServers, each with a subnet of its own for managed nodes, never for the control plane."""
     opt_in: bool = False
@@ -102,7 +105,7 @@ class Network(pulumi.ComponentResource):
         self._endpoints(name, args, vpc, tables)
         self.efa_security_group_id = efa_security_group(name, vpc.id, self).id
         if args.flow_log_retention_days is not None:
-            self._flow_logs(name, args.flow_log_retention_days, vpc)
+            self._flow_logs(name, args, args.flow_log_retention_days, vpc)
         self.register_outputs(
             {
                 "vpc_id": self.vpc_id,
@@ -292,9 +295,11 @@ class Network(pulumi.ComponentResource):
                 opts=child,
             )
 
-    def _flow_logs(self, name: str, retention_days: int, vpc: aws.ec2.Vpc) -> None:
+    def _flow_logs(self, name: str, args: NetworkArgs, retention_days: int, vpc: aws.ec2.Vpc) -> None:
         child = pulumi.ResourceOptions(parent=self)
-        group = aws.cloudwatch.LogGroup(f"{name}-flow", retention_in_days=retention_days, opts=child)
+        group = aws.cloudwatch.LogGroup(
+            f"{name}-flow", name=args.flow_log_group, retention_in_days=retention_days, opts=child
+        )
         trust = {
             "Version": "2012-10-17",
             "Statement": [
@@ -304,6 +309,8 @@ class Network(pulumi.ComponentResource):
         role = aws.iam.Role(f"{name}-flow", assume_role_policy=json.dumps(trust), opts=child)
         write = aws.iam.RolePolicy(
             f"{name}-flow",
+            # Stated, so that a second attempt writes the same one: a policy that nobody knows of keeps its role from going.
+            name=f"{name}-flow",
             role=role.name,
             policy=pulumi.Output.json_dumps(
                 {
@@ -326,6 +333,7 @@ class Network(pulumi.ComponentResource):
             log_destination_type="cloud-watch-logs",
             log_destination=group.arn,
             iam_role_arn=role.arn,
+            tags={"Name": f"{name}-flow"},
             # The log would start, fail to write and stay in that state if its role had no policy yet.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[write]),
         )

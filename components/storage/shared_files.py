@@ -147,6 +147,7 @@ class SharedFiles(pulumi.ComponentResource):
             f"{name}-nfs",
             description="NFS to the shared files, from the cluster only",
             vpc_id=args.vpc_id,
+            tags={"Name": f"{name}-nfs"},
             opts=child,
         )
         nfs = {"security_group_id": group.id, "ip_protocol": "tcp", "from_port": NFS_PORT, "to_port": NFS_PORT}

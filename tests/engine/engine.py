@@ -217,7 +217,8 @@ class Stack:
 
     def export(self) -> dict[str, Any]:
         """The deployment as in the state, secrets encrypted."""
-        return self._stack.export_stack().deployment or {}
+        # Not the API's own export, which asks for the secrets in clear.
+        return json.loads(self._stack._run_pulumi_cmd_sync(["stack", "export"]).stdout)["deployment"]
 
     @property
     def resources(self) -> list[dict[str, Any]]:

@@ -108,16 +108,14 @@ def _key(urn: str) -> str:
 
 
 def _pairs(graph: Graph, log: list[tuple[str, str]]) -> list[tuple[int, int, str]]:
-    """Positions in the log of a resource and of one that it depends on, for all that are in it."""
+    """Positions in the log of a resource and of one that must be there before it, for all that are in it."""
     at = {_key(urn): position for position, (_, urn) in enumerate(log)}
-    found = []
-    for node in graph.nodes:
-        for other in node.depends_on:
-            # A remote component is depended on as a whole.
-            parts = [other, *(child.key for child in graph.nodes if child.parent == other)]
-            for part in parts:
-                if node.key in at and part in at and node.parent != part:
-                    found.append((at[node.key], at[part], f"{node.key} and {part}"))
+    found = [
+        (at[node.key], at[other], f"{node.key} and {other}")
+        for node in graph.nodes
+        for other in graph.requires(node.key)
+        if node.key in at and other in at
+    ]
     assert found
     return found
 

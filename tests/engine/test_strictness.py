@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +36,7 @@ FAMILIES: Mapping[str, frozenset[str]] = {
     "pools": frozenset({"NodePool"}),
     "node classes": frozenset({"NodeClass"}),
     "compute domains": frozenset({"ComputeDomain"}),
-    "pod cliques": frozenset({"PodCliqueSet", "ClusterTopologyBinding"}),
+    "cliques": frozenset({"PodCliqueSet", "ClusterTopologyBinding", "Topology"}),
     "queues": frozenset({"Queue"}),
     "MPI jobs": frozenset({"MPIJob"}),
 }
@@ -50,76 +49,108 @@ class Difference:
 
     who: str
     """Who alone sees it: `server` or `plan`."""
-    families: frozenset[str]
+    family: str
     faults: frozenset[str]
     says: str
-    """Pattern of what that one says; all of a message with several causes must be covered by such rows."""
+    """Pattern of what that one says; every cause of a message must come under such a row."""
     why: str
+    example: tuple[str, str, str, Any]
+    """Kind, place, fault and value of one such mutant."""
 
 
 _CODE = "checked by the API server's own code (Kubernetes, pkg/apis/*/validation), of which no schema is published: "
-_BUILT_IN = frozenset({"built-in"})
 _ANY = frozenset({"misspelt", "added", "missing", "type", "range", "null"})
 _VALUES = frozenset({"missing", "range", "null", "type"})
+_CONTAINER = "spec.template.spec.containers[0]"
+
+
+def _by_code(says: str, why: str, example: tuple[str, str, str, Any], faults: frozenset[str] = _VALUES) -> Difference:
+    return Difference("server", "built-in", faults, says, _CODE + why, example)
+
 
 DIFFERENCES = (
-    Difference("server", _BUILT_IN, _ANY, "Required value", _CODE + "published schemas call few fields required"),
-    Difference("server", _BUILT_IN, _VALUES, "Unsupported value", _CODE + "published schemas have no enumerations"),
-    Difference("server", _BUILT_IN, _VALUES, "Not found", _CODE + "a mount that names no volume of its pod"),
-    Difference(
-        "server",
-        _BUILT_IN,
+    _by_code(
+        "Required value",
+        "published schemas call few fields required",
+        ("Job", f"{_CONTAINER}.image", "missing", None),
         _ANY,
+    ),
+    _by_code(
+        "Unsupported value|must be one of",
+        "published schemas have no enumerations",
+        ("PersistentVolumeClaim", "spec.accessModes[0]", "range", "x"),
+    ),
+    _by_code(
+        "Not found",
+        "a mount that names no volume of its pod",
+        ("Job", f"{_CONTAINER}.volumeMounts[0].name", "range", "x"),
+    ),
+    _by_code(
         r"must consist of|no more than \d+ (characters|bytes)|must be non-empty|must not (start|contain|be)|RFC 1123"
-        "|valid label|valid config key|qualified name|may not contain|valid DNS",
-        _CODE + "the syntax of names inside the object (the plan knows that of its own labels)",
+        r"|valid label|valid config key|qualified name|may not (contain|be '\.)|valid DNS|must be an absolute path"
+        r"|must be a valid path|valid port name|alphanumeric",
+        "the syntax of names inside the object (the plan knows that of its own labels)",
+        ("Job", f"{_CONTAINER}.name", "range", "Not A Name"),
+        _ANY,
     ),
-    Difference(
-        "server",
-        _BUILT_IN,
+    _by_code(
+        "must be a standard resource type or fully qualified|must be a standard resource for containers|extended resource name",
+        "the names of resources, which are keys of an open mapping to every schema",
+        ("Job", f"{_CONTAINER}.resources.requests.memory", "misspelt", "memor"),
         frozenset({"misspelt", "added"}),
-        "must be a standard resource type or fully qualified|must be a standard resource for containers",
-        _CODE + "the names of resources, which are keys of an open mapping to every schema",
     ),
-    Difference(
-        "server",
-        _BUILT_IN,
+    _by_code(
+        r"must be (greater than|less than|between|a valid port|an integer|equal)|in the range",
+        "bounds, and limits that are lower than requests",
+        ("Job", "spec.backoffLimit", "range", -1),
         _VALUES | {"added"},
-        r"must be (greater than|less than|between|a valid port|an integer|equal)|in the range|must be an integer",
-        _CODE + "bounds, and limits that are lower than requests",
     ),
-    Difference("server", _BUILT_IN, _VALUES, "Duplicate value", _CODE + "selectors with one key or value twice"),
-    Difference("server", _BUILT_IN, _VALUES, "must be a valid CIDR", _CODE + "the syntax of address ranges"),
-    Difference(
-        "server", _BUILT_IN, _VALUES, "may only be used when|must specify one of", _CODE + "fields that need each other"
+    _by_code(
+        "Duplicate value",
+        "selectors with one key or value twice",
+        ("StorageClass", "allowedTopologies[0].matchLabelExpressions[0].values", "range", ["auto", "auto"]),
+    ),
+    _by_code(
+        "must be a valid CIDR",
+        "the syntax of address ranges",
+        ("Service", "spec.loadBalancerSourceRanges[0]", "range", "10.0.0.0"),
+    ),
+    _by_code(
+        "may only be used when|must specify one of|may not be used when|may not be specified when",
+        "fields that need or exclude each other",
+        ("Service", "spec.type", "missing", None),
     ),
     Difference(
         "server",
-        _BUILT_IN,
+        "built-in",
         frozenset({"range"}),
         "cannot unmarshal number",
         "a number beyond 32 bits where it may also be text: the published schema gives it no width",
+        ("Service", "spec.ports[0].targetPort", "range", 2**31),
     ),
     Difference(
         "plan",
-        _BUILT_IN,
+        "built-in",
         frozenset({"missing", "null"}),
         r"^roleRef\.apiGroup: ",
         "the API server fills it in by code, though its published schema calls it required; the program always gives it",
+        ("RoleBinding", "roleRef.apiGroup", "missing", None),
     ),
     Difference(
         "plan",
-        _BUILT_IN,
+        "built-in",
         frozenset({"range"}),
         r"^spec\.\S+: is -?\d{19,20}; a whole number is expected",
         "the API server cuts a number that has no room in 64 bits down to 32 and stores another one than was given",
+        ("Job", "spec.backoffLimit", "range", 2**63),
     ),
     Difference(
         "server",
-        frozenset({"pod cliques"}),
+        "cliques",
         frozenset({"range"}),
         r"\.spec\.replicas: Invalid value: -?\d+: should be (a non-negative|less than or equal to)",
         "the scale subresource wants a 32-bit number of replicas, and the schema says nothing of it",
+        ("PodCliqueSet", "spec.replicas", "range", -1),
     ),
 )
 """Where plan and API server may disagree, beside RULES."""
@@ -154,6 +185,11 @@ RULES = (
             "spec.components[1].podTemplate.spec.containers[0].image": "",
         },
     ),
+    Rule(
+        "graphs",
+        "init containers must specify a non-empty image",
+        {"spec.components[1].podTemplate.spec.initContainers[0].image": ""},
+    ),
     Rule("pools", "'weight' is not supported on static NodePools", {"spec.replicas": 1, "spec.weight": 1}),
     Rule("pools", "only 'limits.nodes' is supported on static NodePools", {"spec.replicas": 1}),
     Rule("pools", "'schedule' must be set with 'duration'", {"spec.disruption.budgets[0].schedule": "@daily"}),
@@ -177,15 +213,21 @@ RULES = (
         )
         for where, value in (("metadata.labels", {key: "a"}), ("spec.requirements[0].key", key))
     ),
-    Rule("pod cliques", "must specify pack or deprecated packDomain", {"spec.template.topologyConstraint.pack": None}),
-    Rule("pod cliques", "must not set both", {"spec.template.topologyConstraint.packDomain": "rack"}),
+    Rule("cliques", "must specify pack or deprecated packDomain", {"spec.template.topologyConstraint.pack": None}),
+    Rule("cliques", "nodeLabel must be unique", {"spec.levels[0,1].nodeLabel": "kubernetes.io/hostname"}),
     Rule(
-        "pod cliques",
+        "cliques",
+        "the kubernetes.io/hostname label can only be used at the lowest level",
+        {"spec.levels[0].nodeLabel": "kubernetes.io/hostname", "spec.levels[1].nodeLabel": "nvidia.com/gpu.clique"},
+    ),
+    Rule("cliques", "must not set both", {"spec.template.topologyConstraint.packDomain": "rack"}),
+    Rule(
+        "cliques",
         "packDomain is deprecated and cannot be used on new workloads",
         {"spec.template.topologyConstraint": {"topologyName": "racks", "packDomain": "rack"}},
     ),
     Rule(
-        "pod cliques",
+        "cliques",
         "pack must specify at least one of required or preferred",
         {"spec.template.topologyConstraint.pack": {}},
     ),
@@ -194,6 +236,7 @@ RULES = (
 TRANSITIONS = (
     "A computeDomain.spec is immutable",
     "minAvailable is immutable after creation",
+    "nodeLabel structure is immutable",
     "Cannot transition NodePool between static",
     "nodeClassRef.group is immutable",
     "nodeClassRef.kind is immutable",
@@ -229,9 +272,7 @@ class Judges:
     def __init__(self, plane: ControlPlane) -> None:
         self.plane = plane
         self.versions = running()
-        self.used: set[str] = set()
         self.asked: dict[str, set[str]] = {family: set() for family in OBJECTS}
-        self.told: Counter[str] = Counter()
 
     def plan(self, obj: Mapping[str, Any]) -> list[str]:
         """What the plan says is wrong."""
@@ -258,12 +299,10 @@ class Judges:
         for text in says:
             row = next(self._covering(who, family, mutant.fault, text), None)
             assert row is not None, f"only the {who} sees a fault in {mutant}: {text}"
-            self.used.add(row.says)
-            self.told[row.why if isinstance(row, Difference) else f"CEL: {row.says}"] += 1
 
     def _covering(self, who: str, family: str, fault: str, text: str) -> Iterator[Difference | Rule]:
         for row in DIFFERENCES:
-            if row.who == who and family in row.families and fault in row.faults and re.search(row.says, text):
+            if row.who == who and family == row.family and fault in row.faults and re.search(row.says, text):
                 yield row
         for rule in RULES:
             if who == "server" and rule.family == family and rule.says in text:
@@ -299,7 +338,7 @@ def test_plan_and_server_agree(judges: Judges, family: str) -> None:
     """A fault that only the server sees stops an `up` half-way; one that only the plan sees stops a good stack."""
 
     @settings(
-        max_examples=3000 if family == "built-in" else 1000,
+        max_examples=2000 if family == "built-in" else 1000,
         derandomize=True,
         database=None,
         deadline=None,
@@ -309,10 +348,6 @@ def test_plan_and_server_agree(judges: Judges, family: str) -> None:
     def agree(mutant: Mutant) -> None:
         judges.compare(family, mutant)
 
-    if family == "built-in":
-        # Too rare to be drawn for sure.
-        job = next(item for item in OBJECTS[family] if item["kind"] == "Job")
-        judges.compare(family, mutate(job, ("spec", "backoffLimit"), "range", 2**63))
     agree()
     assert len(judges.asked[family]) >= AT_LEAST
 
@@ -320,7 +355,7 @@ def test_plan_and_server_agree(judges: Judges, family: str) -> None:
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.family}: {rule.says}")
 def test_rules_that_only_the_server_evaluates(judges: Judges, rule: Rule) -> None:
     """The plan does not know CEL. What that leaves to the server is listed, so that nobody counts on the plan for it."""
-    obj = copy.deepcopy(next(item for item in OBJECTS[rule.family] if fits(item, rule.breaks)))
+    obj = copy.deepcopy(next(item for item in OBJECTS[rule.family] if has(item, rule.breaks)))
     for path, value in rule.breaks.items():
         put(obj, path, value)
     assert judges.plan(obj) == []
@@ -343,11 +378,18 @@ def test_every_cel_rule_is_listed(judges: Judges) -> None:
     assert {part for part in known if not any(part in message for message in found)} == set()
 
 
-def test_no_difference_is_told_in_vain(judges: Judges) -> None:
-    """A row that nothing comes under hides the next real disagreement. Run after the comparisons, with the whole file."""
-    if not all(len(asked) >= AT_LEAST for asked in judges.asked.values()):
-        pytest.skip("the comparisons did not run")
-    assert {row.says for row in DIFFERENCES} - judges.used == set()
+@pytest.mark.parametrize("row", DIFFERENCES, ids=lambda row: f"{row.who}: {row.says[:40]}")
+def test_no_difference_is_told_in_vain(judges: Judges, row: Difference) -> None:
+    """A row that nothing comes under any more hides the next real disagreement."""
+    kind, path, fault, value = row.example
+    obj = next(item for item in OBJECTS[row.family] if item["kind"] == kind and has(item, {path: ""}))
+    place = tuple(step for alternatives in _steps(path) for step in alternatives)
+    mutant = mutate(obj, place, fault, value)
+    offline, server = judges.plan(mutant.obj), judges.server(mutant.obj)
+    if row.who == "plan":
+        assert server is None and re.search(row.says, " ".join(offline))
+    else:
+        assert not offline and re.search(row.says, server or "accepted")
 
 
 def rules_over(schema: Mapping[str, Any], value: Any) -> Iterator[str]:
@@ -372,7 +414,7 @@ def _steps(path: str) -> list[list[Any]]:
     return steps
 
 
-def fits(obj: Mapping[str, Any], breaks: Mapping[str, Any]) -> bool:
+def has(obj: Mapping[str, Any], breaks: Mapping[str, Any]) -> bool:
     """Whether the object has what the paths go through."""
     try:
         for path in breaks:

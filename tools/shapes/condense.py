@@ -14,9 +14,9 @@ from typing import Any
 BOUNDS = ("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
 """Facts copied over as they are."""
 
-QUANTITY = r"^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
-"""What the API server takes for a quantity in text (apimachinery, `resource.Quantity`); the published schemas say only that
-it is text or a number."""
+QUANTITY = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$"
+"""What the API server takes for a quantity in text (the grammar in apimachinery, `resource.Quantity`); the published schemas
+say only that it is text or a number."""
 
 _KEY_DEFAULTS = {"protocol": "TCP"}
 """Key fields of lists that the API server fills in before it compares entries: ports of containers and Services. Its own

@@ -1,0 +1,201 @@
+"""What a destroy is checked for before it starts, and what it leaves behind.
+
+Measured on engine 3.259: with one protected resource, `pulumi destroy` deletes nearly everything else first and then
+fails on it. So whatever would stop it half way is looked for before the engine starts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from operations.cluster_finder import Cluster, Unreachable
+from operations.lookup import RELEASE
+from operations.state import Resource, State, words
+from rules.storage import STATEFUL
+
+CLUSTER = "aws:eks/cluster:Cluster"
+KEY = "aws:kms/key:Key"
+GROUP = "aws:eks/nodeGroup:NodeGroup"
+TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
+BACKUP = "aws:efs/backupPolicy:BackupPolicy"
+
+SETTINGS = {**STATEFUL, "eks:index:Cluster": STATEFUL[CLUSTER]}
+"""What releases a type. The cluster's component hands its protection on to roles, access entries and all else in it."""
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Something that would stop a destroy half way."""
+
+    what: str
+    why: str
+    release: str
+    """What lets it go."""
+
+
+def obstacles(state: State, *, keep_protected: bool) -> list[Obstacle]:
+    """What stands in the way of a destroy."""
+    found = []
+    if not keep_protected:
+        found = [Obstacle(words(item), "is protected", release(item, state)) for item in state.protected]
+    for item in state.resources:
+        # Protected and kept, nobody asks EKS.
+        if item.type == CLUSTER and item.inputs.get("deletionProtection") and not (keep_protected and item.protect):
+            found.append(
+                Obstacle(
+                    words(item), "EKS itself refuses to delete it", "cluster.deletionProtection: false, then `make up`"
+                )
+            )
+    return found
+
+
+def release(resource: Resource, state: State) -> str:
+    """What lets a protected resource go: the setting of its type, or of the component that it is protected with."""
+    by_urn = {item.urn: item for item in state.resources}
+    asked: Resource | None = resource
+    while asked is not None:
+        setting = SETTINGS.get(asked.type)
+        if setting is not None:
+            return f"{setting}: false, then `make up`"
+        asked = by_urn.get(asked.raw.get("parent") or "")
+    # Protected by hand, with `pulumi state protect`: no setting of ours knows of it.
+    return f"pulumi state unprotect '{resource.urn}'"
+
+
+def in_cluster(state: State) -> list[Resource]:
+    """Objects of the stack in a cluster."""
+    return [item for item in state.resources if item.type.startswith("kubernetes:") and item.id]
+
+
+def clusters(state: State) -> dict[str, Cluster]:
+    """The clusters that hold objects of the stack, by the URN of their provider."""
+    providers = {item.provider: state.provider_of(item) for item in in_cluster(state)}
+    return {urn: Cluster.of(provider) for urn, provider in providers.items() if provider is not None}
+
+
+def dead_operators(cluster: Cluster, state: State) -> list[str]:
+    """Deployments of the stack's Helm releases that want a pod and have none.
+
+    Their custom resources carry finalizers that only they take off: a destroy would wait for each until its timeout.
+    """
+    dead = []
+    namespaces = {item.inputs.get("namespace") or "default" for item in state.resources if item.type == RELEASE}
+    for namespace in sorted(namespaces):
+        found = cluster.ask("get", "deployments.apps", "--namespace", namespace) or {}
+        dead += [f"{namespace}/{item['metadata']['name']}" for item in found.get("items") or () if _dead(item)]
+    return dead
+
+
+def _dead(deployment: dict[str, Any]) -> bool:
+    wanted = deployment["spec"].get("replicas", 1)
+    return wanted > 0 and not (deployment.get("status") or {}).get("availableReplicas")
+
+
+def unanswered(state: State) -> list[str]:
+    """Why the objects in the cluster could not be taken down in order; empty when they could."""
+    if not in_cluster(state):
+        return []
+    try:
+        found = clusters(state)
+        for cluster in found.values():
+            cluster.check()
+    except Unreachable as error:
+        return [
+            f"{len(in_cluster(state))} objects are in a cluster that does not answer ({error}). Their finalizers need living "
+            "operators, and volumes and load balancers that the cluster made would stay and be billed."
+        ]
+    try:
+        dead = [name for cluster in found.values() for name in dead_operators(cluster, state)]
+    except Unreachable as error:
+        return [str(error)]
+    return [f"{name} has no pod available; what it finalizes would never end" for name in dead]
+
+
+@dataclass(frozen=True)
+class Left:
+    """Something that a destroy leaves, and why."""
+
+    what: str
+    why: str
+
+
+def left_in_state(before: State, after: State) -> list[Left]:
+    """What the state still holds."""
+    kept = before.kept_with_protected()
+    found = []
+    for item in after.resources:
+        if item.protect:
+            why = f"protected ({release(item, after)})"
+        elif kept.get(item.urn):
+            names = sorted(set(kept[item.urn]))
+            why = f"needed by {', '.join(names[:3])}{' and others' * (len(names) > 3)}, which is protected"
+        else:
+            why = "not deleted: its own error is above; run `make destroy` again when the cause is gone"
+        found.append(Left(words(item), why))
+    return found
+
+
+def left_outside(before: State, after: State) -> list[Left]:
+    """What exists on although the state has forgotten it."""
+    still = {item.urn for item in after.resources}
+    gone = [item for item in before.resources if item.urn not in still]
+    return [left for item in gone for left in _leaves(item)]
+
+
+def _leaves(item: Resource) -> Iterable[Left]:
+    if item.retained:
+        yield Left(f"{words(item)} {item.id}", "kept on purpose (retain on delete): it holds for the whole account")
+    elif item.type == KEY:
+        days = item.inputs.get("deletionWindowInDays", 30)
+        yield Left(
+            f"{words(item)} {item.id}", f"KMS deletes it after {days} days; until then it can be called back, unbilled"
+        )
+    elif item.type == BACKUP:
+        yield Left(f"recovery points of {item.id}", "AWS Backup keeps them for as long as their own lifecycle says")
+    elif item.type == TEMPLATE:
+        block = _block(item)
+        if block:
+            yield Left(f"reservation {block}", "prepaid and not made here; it ends when it ends")
+
+
+def _block(template: Resource) -> str | None:
+    given = template.inputs.get("capacityReservationSpecification") or {}
+    return (given.get("capacityReservationTarget") or {}).get("capacityReservationId")
+
+
+def tagged_things(state: State, session: Any = None) -> Sequence[Left] | str:
+    """What in AWS still carries the stack's tags, or why that cannot be known.
+
+    Volumes, interfaces and instances that the cluster made carry them too (the NodeClass and Auto Mode put them on).
+    """
+    provider = next(iter(state.providers("aws")), None)
+    if provider is None:
+        return []
+    given = provider.inputs.get("defaultTags") or {}
+    tags = (json.loads(given) if isinstance(given, str) else given).get("tags") or {}
+    wanted = [{"Key": key, "Values": [tags[key]]} for key in ("project", "stack") if key in tags]
+    if len(wanted) < 2:
+        return "the state holds no tags to look by"
+    try:
+        import boto3
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ImportError:
+        return "boto3 is not installed"
+    try:
+        client = (session or boto3.Session()).client(
+            "resourcegroupstaggingapi", region_name=provider.inputs.get("region")
+        )
+        pages = client.get_paginator("get_resources").paginate(TagFilters=wanted)
+        found = [item["ResourceARN"] for page in pages for item in page["ResourceTagMappingList"]]
+    except (BotoCoreError, ClientError) as error:
+        return f"AWS cannot be asked: {error}"
+    ids = [item.id for item in state.resources if item.id]
+    # The list lags behind: what has just been deleted stays in it for hours.
+    return [
+        Left(arn, "carries the stack's tags; if it is still there, look who made it")
+        for arn in sorted(found)
+        if not any(arn.endswith((f"/{id_}", f":{id_}")) for id_ in ids)
+    ]
