@@ -136,7 +136,7 @@ def test_launch_template_with_eight_interfaces() -> None:
         "ebs": {"volumeSize": 500, "volumeType": "gp3", "encrypted": "true", "deleteOnTermination": "true"},
     }
     # EKS refuses these in a managed node group's template; a placement group starts no machine of a block.
-    assert not {"placement", "iamInstanceProfile", "vpcSecurityGroupIds", "imageId", "keyName", "name"} & set(inputs)
+    assert not {"placement", "iamInstanceProfile", "vpcSecurityGroupIds", "imageId", "keyName"} & set(inputs)
     assert all("subnetId" not in item for item in inputs["networkInterfaces"])
 
 
