@@ -15,6 +15,7 @@ import pytest
 from components.capacity.ultraservers import CLIQUE_LABEL, RACK_LABEL
 from components.dynamo.expected_pods import ExpectedPod, expected_pods, fits
 from components.dynamo.manifest import EFA, GPU
+from components.network.zones import REGION_ZONES
 from review.graph import Graph
 from review.racks import SeenRack, layout, rack_pods, racks
 from rules.graphs import candidates
@@ -246,11 +247,8 @@ def test_frontends_go_where_their_workers_can(plane: ControlPlane, space: str, s
     they would hold the whole graph back for ever, with a paid reservation standing empty in another."""
     graph = recorded(stack)
     launches = zones_of(graph)
-    network = sorted(
-        {str(node.inputs["availabilityZone"]) for node in graph.of("aws:ec2/subnet:Subnet")}
-        if all("availabilityZone" in node.inputs for node in graph.of("aws:ec2/subnet:Subnet"))
-        else launches
-    )
+    names = {zone.zone_id: zone.name for zone in REGION_ZONES[launches[0][:-1]]}
+    network = sorted({names[node.inputs["availabilityZoneId"]] for node in graph.of("aws:ec2/subnet:Subnet")})
     pods = sorted(pods_of(graph), key=gpus)
     # The emptier node attracts: where the pool does not launch, nodes are four times as large.
     roomy = {"cpu": "64", "memory": "256Gi"}
