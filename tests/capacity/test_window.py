@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -150,7 +151,7 @@ def test_hours_are_there_exactly_while_work_may_be_started(given_: tuple[Window,
 def test_moments_are_utc(start: datetime, hours: int, name: str) -> None:
     """A block's times in somebody's local time are hours off, and an hour is $762."""
     zone = timezone(timedelta(hours=hours))
-    times = {"start": start, "end": start + timedelta(days=7)}
+    times: dict[str, Any] = {"start": start, "end": start + timedelta(days=7)}
     for other in (times[name].astimezone(zone), times[name].replace(tzinfo=None)):
         with pytest.raises(ValueError, match=f"^{name}: .* is not in UTC"):
             Window(**{**times, name: other})
@@ -177,7 +178,7 @@ START, END = datetime(2026, 12, 1, 11, 30, tzinfo=UTC), datetime(2026, 12, 8, 11
         ({"drain_minutes": 7 * 24 * 60}, "drain_minutes: 10080 is the whole block; nothing could run"),
     ],
 )
-def test_impossible_windows(changes: dict, words: str) -> None:
+def test_impossible_windows(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError) as caught:
         Window(**{"start": START, "end": END, **changes})
     assert words in str(caught.value)

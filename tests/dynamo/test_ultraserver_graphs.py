@@ -27,7 +27,9 @@ from components.dynamo.manifest import CLIQUE_GROUP_LABEL, STAGED, Surroundings,
 from components.dynamo.recipes import NAMES, preset
 from components.scheduling import gang
 from review import stackfile
+from review.recorder import record
 from review.strict import Shapes
+from rules import judge
 from rules.objects import versions
 from stacks.settings import Settings, SettingsError
 from tests.conftest import AT, recorded
@@ -61,7 +63,8 @@ def config(graph: dict[str, Any], stack: str = "gb200-pair", **sections: Any) ->
 
 def of(backend: str, transport: str, mode: str, **changes: Any) -> dict[str, Any]:
     """A disaggregated graph as the settings allow it: roles on two racks where each has a domain, on one otherwise."""
-    prefill, decode = dict(GPUS), dict(MULTI if mode != "none" else GPUS)
+    prefill: dict[str, Any] = dict(GPUS)
+    decode = dict(MULTI if mode != "none" else GPUS)
     placement: dict[str, Any] = {"ultraServer": "rack-a"}
     if mode == "perRole":
         prefill["ultraServer"] = "rack-b"
@@ -210,6 +213,33 @@ def test_the_check_is_strict(contracts: Path) -> None:
     domain = copy.deepcopy(domains("chat", parsed(of("vllm", "efa", "perGraph")).graphs["chat"])[0])
     domain["spec"]["numNodes"] = "0"
     assert faults(contracts, domain)
+
+
+@pytest.mark.parametrize(
+    ("backend", "transport", "mode", "changes"),
+    [
+        ("sglang", "efa", "groveAuto", {"placement": {"anyUltraServer": True}}),
+        ("trtllm", "efa", "perGraph", {"placement": {"anyUltraServer": True}, "decode": GPUS}),
+        ("vllm", "nvlink", "perGraph", {}),
+        ("vllm", "efa", "none", {}),
+    ],
+)
+def test_modes_that_no_shipped_stack_has(backend: str, transport: str, mode: str, changes: dict[str, Any]) -> None:
+    """Each as a whole stack: every rule holds, Grove makes domains only where it is asked to, and nobody else does then."""
+    graph = record("gb200-pair", config(of(backend, transport, mode, weights="nvme", **changes)), at=AT)
+    assert [item for item in judge(graph) if item.verdict != "pass"] == []
+    grove = [node for node in graph.releases if node.name == "gang-grove"]
+    assert bool(grove) == (mode != "none"), "single nodes need no gang scheduler"
+    assert [node.inputs["values"]["config"]["network"]["autoMNNVLEnabled"] for node in grove] in (
+        [],
+        [mode == "groveAuto"],
+    )
+    own = [item.name for item in graph.objects_of("ComputeDomain") if not item.name.startswith("verify-")]
+    assert own == (["chat"] if mode == "perGraph" else [])
+    (item,) = graph.objects_of("DynamoGraphDeployment")
+    ladders = {"verify-rack-a", "verify-rack-b"} if "placement" in changes else {"verify-rack-a"}
+    waits = {key.split("::")[1][:13] for key in graph.requires(item.node.key) if "::verify-" in key}
+    assert waits == ladders, "on any rack it waits for every rack's ladder, on its own for its own"
 
 
 # --- ComputeDomains ----------------------------------------------------------------------------------------------------

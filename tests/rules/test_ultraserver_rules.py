@@ -83,6 +83,12 @@ def grown(**inputs: Any) -> Edit:
     return apply
 
 
+def in_the_cluster(graph: Graph) -> Graph:
+    """Give the control plane the racks' subnet too."""
+    subnet = next(node for node in graph.of("aws:ec2/subnet:Subnet") if "rack" in node.name)
+    return edit("eks/cluster:Cluster", lambda i: i["vpcConfig"]["subnetIds"].append(subnet.id))(graph)
+
+
 before = both(at(2026, 11, 30, 9), edit(GROUP, sized(desiredSize=0)))
 """The day before the block: the group has no nodes."""
 
@@ -178,6 +184,7 @@ FINDINGS: list[tuple[str, str, Edit, str]] = [
     ("rack-window", RACK, at(2026, 12, 8, 11, 30), "the block ended at 2026-12-08T11:30:00Z"),
     ("rack-window", PAIR, at(2026, 12, 8, 10), "the block is drained since 2026-12-08T10:00:00Z, 90 minutes before its end"),
     ("rack-subnet", RACK, edit("subnet:Subnet", lambda i: i["tags"].update({"kubernetes.io/role/internal-elb": "1"}), "rack"), "is tagged for load balancers"),
+    ("rack-subnet", RACK, in_the_cluster, "among its own; EKS takes no Local Zone there"),
     ("hybrid-addons", RACK, untied(GROUP), "does not depend on add-on coredns; its nodes would join without it"),
     *(("hybrid-addons", RACK, drop(":Addon", name), f"no add-on {name}") for name in ("kube-proxy", "eks-pod-identity-agent", "coredns")),
     *(
