@@ -51,12 +51,15 @@ class Trouble:
         """Objects that came into being, by URN: what the log of the stand-ins cannot say of answers nobody heard."""
         self.deleted: list[str] = []
         """URNs in the order in which their objects went."""
+        self.deletions: list[tuple[str, str]] = []
+        """As `begun` or `ended` and the URN, in order: two that overlap are in no order."""
         self.kills = 0
-        self.pending_at_kill: list[str] = []
         self.failures: Counter[str] = Counter()
         """Creations that failed, by when: `before` or `after` the object exists."""
         self.on_create: Callable[[str, Creation], tuple[str, struct_pb2.Struct]] = lambda urn, go: go()
         self.on_delete: Callable[[str, Callable[[], None]], None] = lambda urn, go: go()
+        self.next_round: Callable[[], None] = lambda: None
+        """Called before every operation."""
         self._busy = 0
         self._lock = threading.Condition()
         for stand_in in world.stand_ins:
@@ -80,7 +83,9 @@ class Trouble:
         def deleting(urn: str, id_: str, properties: struct_pb2.Struct, timeout_s: float) -> None:
             def go() -> None:
                 with self._at_work():
+                    self.deletions.append(("begun", urn))
                     delete(urn, id_, properties, timeout_s)
+                    self.deletions.append(("ended", urn))
                     self.deleted.append(urn)
 
             self.on_delete(urn, go)
@@ -121,24 +126,19 @@ class Trouble:
         Of those that come in one operation, the first has the engine killed: in turn at once, with the others under way
         and their ends unknown, or when their failures have been heard. The others fail, in turn before and after.
         """
-        tried, state = set(known), {"victim": None, "round": 0, "turn": 0}
+        tried: set[str] = set(known)
+        state: dict[str, Any] = {"victim": None, "round": 0, "turn": 0}
         turn = threading.Lock()
 
         def on_create(urn: str, go: Creation) -> tuple[str, struct_pb2.Struct]:
             with turn:
-                if urn in tried:
-                    return_ = True
-                else:
+                again, victim = urn in tried, state["victim"] is None
+                if not again:
                     tried.add(urn)
-                    return_ = False
-                    victim = state["victim"] is None
-                    if victim:
-                        state["victim"] = urn
-                        state["round"] += 1
-                    else:
-                        state["turn"] += 1
-                    number, others = state["round"], state["turn"]
-            if return_:
+                    state["round" if victim else "turn"] += 1
+                    state["victim"] = state["victim"] or urn
+                number, others = state["round"], state["turn"]
+            if again:
                 return go()
             if victim:
                 if number % 4 < 2:
@@ -153,7 +153,7 @@ class Trouble:
             raise InitFailed(id_, made, made, ["made, and then something went wrong"])
 
         self.on_create = on_create
-        self.next_round: Callable[[], None] = lambda: state.update(victim=None)
+        self.next_round = lambda: state.update(victim=None)
 
     def every_so_many_deletions(self, count: int) -> None:
         """Kill the engine at every `count`-th deletion of an operation, in turn before and after."""
@@ -170,10 +170,6 @@ class Trouble:
 
         self.on_delete = on_delete
         self.next_round = lambda: state.update(seen=0)
-
-    def no_more(self) -> None:
-        self.on_create = lambda urn, go: go()
-        self.on_delete = lambda urn, go: go()
 
 
 # --- who looks --------------------------------------------------------------------------------------------------------
