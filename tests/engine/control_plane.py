@@ -231,7 +231,7 @@ class ControlPlane:
                 raise RuntimeError(f"{name} ended with {process.returncode}:\n{self.log(name)[-3000:]}")
         try:
             return self._session.get(f"{self.url}/readyz", timeout=2).status_code == 200
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
     def _write_keys(self) -> None:

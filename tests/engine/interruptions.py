@@ -8,7 +8,7 @@ from (`operations.lookup.TOLD`); the cluster's part asks the real API server, wi
 from __future__ import annotations
 
 import contextlib
-import json
+import itertools
 import os
 import signal
 import threading
@@ -199,17 +199,18 @@ class Direct(Cluster):
         super().__init__(str(plane.kubeconfig))
         self.plane = plane
 
-    def ask(self, *words: str, given: str | None = None) -> dict[str, Any] | None:
-        if given is not None:
-            wanted = json.loads(given)
-            metadata = wanted["metadata"]
-            try:
-                return self.plane.get(wanted["apiVersion"], wanted["kind"], metadata["name"], metadata.get("namespace"))
-            except LookupError:
-                return None
-        kind = {"secrets": ("v1", "Secret"), "deployments.apps": ("apps/v1", "Deployment")}[words[1]]
-        options = dict(zip(words[2::2], words[3::2], strict=False))
-        return {"items": self.plane.list(*kind, options["--namespace"], options.get("--selector", ""))}
+    def ask(self, *words: str) -> dict[str, Any] | None:
+        _, what, *rest = words
+        options = {word: after for word, after in itertools.pairwise(rest) if word.startswith("--")}
+        namespace = options.get("--namespace")
+        kinds = {"secrets": ("v1", "Secret"), "deployments.apps": ("apps/v1", "Deployment")}
+        if what in kinds:
+            return {"items": self.plane.list(*kinds[what], namespace, options.get("--selector", ""))}
+        kind, version, group = what.split(".", 2)
+        try:
+            return self.plane.get(f"{group}/{version}".strip("/"), kind, rest[0], namespace)
+        except LookupError:
+            return None
 
     def check(self) -> None:
         self.plane.request("GET", "/version")

@@ -30,8 +30,10 @@ def kubectl() -> None:
 
 
 @pytest.fixture
-def namespace(control_plane: ControlPlane) -> Iterator[str]:
-    with control_plane.namespace("looked-up") as name:
+def namespace(control_plane: ControlPlane, request: pytest.FixtureRequest) -> Iterator[str]:
+    """One of its own: a name is taken until the last of a deleted namespace is gone."""
+    text = "".join(letter if letter.isalnum() else "-" for letter in request.node.name.lower())
+    with control_plane.namespace(text.strip("-")[-60:].strip("-")) as name:
         yield name
 
 
