@@ -17,7 +17,7 @@ from typing import Any
 import pulumi_aws
 from google.protobuf import struct_pb2
 
-from review.answers import Answers
+from review.answers import Answers, digest
 from review.graph import UNKNOWN
 from tests.engine.replacements import AWS
 from tests.engine.standins import Refused, StandIn, difference, laid_over, leaves, plain, struct, unknown
@@ -26,6 +26,14 @@ _ID = re.compile(r"(vpc|subnet|sg|igw|rtb|nat|eipalloc|fs|vpce|cr|lt)-0[0-9a-f]{
 
 # KMS schedules a key's deletion whatever still names it.
 _DELETED_ANYWAY = {"aws:kms/key:Key"}
+
+AUTONAMED = {
+    "aws:cloudwatch/logGroup:LogGroup",
+    "aws:ec2/launchTemplate:LaunchTemplate",
+    "aws:ec2/securityGroup:SecurityGroup",
+    "aws:iam/role:Role",
+}
+"""Types that the provider gives a name when the program does not, in Check, so that it is an input like any other."""
 
 
 @dataclass
@@ -83,6 +91,8 @@ class Aws(StandIn):
             added["tagsAll"] = {**self._default_tags, **(given.get("tags") or {})}
         if "region" in known and self._region and "region" not in given:
             added["region"] = self._region
+        if type_ in AUTONAMED and not given.get("name"):
+            added["name"] = plain(olds).get("name") or self._name(urn)
         return laid_over(news, added)
 
     def diff(self, urn: str, id_: str, old: dict[str, Any], new: dict[str, Any]) -> Any:
@@ -164,6 +174,11 @@ class Aws(StandIn):
             raise Refused(f"AlreadyExistsException: {type_} {id_} exists already")
         self._used.add((type_, id_))
         return id_, computed
+
+    def _name(self, urn: str) -> str:
+        """A name as the provider makes one up: another one for every thing that is made."""
+        name, made = urn.rsplit("::", 1)[1], sum(1 for method, made in self.log if (method, made) == ("create", urn))
+        return f"{name}-{digest(self.answers.stack, name, *['again'] * made, length=7)}"
 
     def _refuse_taken(self, type_: str, inputs: dict[str, Any]) -> None:
         unique = AWS[type_].unique

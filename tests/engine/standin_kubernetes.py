@@ -337,10 +337,11 @@ def _namespace(name: str) -> dict[str, Any]:
 def _record(namespace: str, name: str, content: Mapping[str, Any]) -> dict[str, Any]:
     """Helm's record of a release, by which others see that it is installed."""
     text = base64.b64encode(json.dumps(content).encode()).decode()
+    labels = {"owner": "helm", "name": name, "status": "deployed", "version": "1"}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": f"sh.helm.release.v1.{name}.v1", "namespace": namespace, "labels": {"owner": "helm"}},
+        "metadata": {"name": f"sh.helm.release.v1.{name}.v1", "namespace": namespace, "labels": labels},
         "type": "helm.sh/release.v1",
         "data": {"release": text},
     }
