@@ -596,6 +596,13 @@ def _caches(
     return made
 
 
+def _fewer_zones(settings: Settings, place: Place, pool: str | None) -> tuple[str, ...]:
+    """Names of the zones a pool launches in; empty when they are all of the network's."""
+    there = list(place.zone_names)
+    zones = sizing.pool_zones(settings.capacity.pools[pool], there) if pool in settings.capacity.pools else there
+    return () if len(zones) == len(there) else tuple(place.zone_names[zone] for zone in zones)
+
+
 def _graph(
     settings: Settings,
     place: Place,
@@ -616,6 +623,7 @@ def _graph(
             release=catalog.dynamo_release(settings.dynamo.version),
             machine=sizing.machine_of(graph, settings.capacity.pools.get(placed or ""), place.racks),
             zone_names=place.zone_names,
+            pool_zones=_fewer_zones(settings, place, placed),
             image_pull_secret=pull_secret,
             caches=frozenset(settings.storage.caches),
             queue=gang_objects.QUEUE,

@@ -43,26 +43,26 @@ class Cluster:
             raise Unreachable("the state holds no kubeconfig that can be read; see docs/runbooks/recover.md")
         return cls(kubeconfig, provider.inputs.get("context"))
 
-    def kubectl(self, *words: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+    def kubectl(self, *words: str) -> subprocess.CompletedProcess[str]:
         with self._file() as file:
             command = ["kubectl", "--kubeconfig", file, f"--request-timeout={TIMEOUT_S}s"]
             command += ["--context", self.context] if self.context else []
             try:
                 return subprocess.run(
-                    [*command, *words], input=given, capture_output=True, text=True, timeout=3 * TIMEOUT_S
+                    [*command, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=3 * TIMEOUT_S
                 )
             except FileNotFoundError:
                 raise Unreachable("kubectl is not on PATH; see https://kubernetes.io/docs/tasks/tools/") from None
             except subprocess.TimeoutExpired:
                 raise Unreachable(f"the cluster has not answered for {3 * TIMEOUT_S} seconds") from None
 
-    def ask(self, *words: str, given: str | None = None) -> dict[str, Any] | None:
+    def ask(self, *words: str) -> dict[str, Any] | None:
         """An answer as JSON; None when there is no such object or no such kind."""
-        answer = self.kubectl(*words, "--output", "json", given=given)
+        answer = self.kubectl(*words, "--output", "json")
         if answer.returncode:
             said = answer.stderr.strip()
             # The kind is not there (its operator is not, or not yet), and so neither is the object.
-            if "no matches for kind" in said or "NotFound" in said or "not found" in said:
+            if "doesn't have a resource type" in said or "NotFound" in said or "not found" in said:
                 return None
             raise Unreachable(f"kubectl says: {said.splitlines()[-1] if said else answer.returncode}")
         return json.loads(answer.stdout) if answer.stdout.strip() else None
@@ -109,11 +109,11 @@ def _object(cluster: Cluster, resource: Resource) -> list[Candidate]:
     if not name:
         raise CannotTell("the interrupted entry has no name")
     version, kind = _kind(resource)
-    wanted = {"name": name, **({"namespace": namespace} if namespace else {})}
-    # As a file, kubectl finds the kind by apiVersion: a resource's plural is nowhere in the state.
+    group, _, number = version.rpartition("/")
+    # Kind, version and group, as kubectl takes them: a resource's plural is nowhere in the state.
     found = cluster.ask(
-        "get", "--filename", "-", "--ignore-not-found", "--show-managed-fields",
-        given=json.dumps({"apiVersion": version, "kind": kind, "metadata": wanted}),
+        "get", f"{kind}.{number}.{group}", name, "--ignore-not-found", "--show-managed-fields",
+        *(("--namespace", namespace) if namespace else ()),
     )  # fmt: skip
     if found is None:
         return []

@@ -198,6 +198,8 @@ class ControlPlane:
             f"--secure-port={controllers}",
             # Without kubelets no node renews its lease: node lifecycle would make all of them NotReady.
             "--controllers=*,-nodeipam,-cloud-node-lifecycle,-nodelifecycle",
+            # Volumes are bound at the next look, by default every 15 s.
+            "--pvclaimbinder-sync-period=1s",
         )
         self._run(
             "kube-scheduler",
@@ -231,7 +233,7 @@ class ControlPlane:
                 raise RuntimeError(f"{name} ended with {process.returncode}:\n{self.log(name)[-3000:]}")
         try:
             return self._session.get(f"{self.url}/readyz", timeout=2).status_code == 200
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
     def _write_keys(self) -> None:

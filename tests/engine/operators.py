@@ -3,10 +3,13 @@
 Real: the Job controller makes the pods (their service account must exist) and completes or fails the Job; namespaces,
 garbage collection and protection of claims are the controller manager's. Played here, each by its visible part only:
 
-- kubelet: a Job's pod ends at once, as `fails` says. No container runs.
+- kubelet: a Job's pod ends at once, as `fails` says; any other pod that a controller made runs and is ready. No container
+  runs. What a check of the verification ladder would write (the ConfigMap RESULT) says that all is well, without figures.
 - load balancer controller of EKS Auto Mode: a LoadBalancer Service gets a host name.
 - Dynamo operator: puts `nvidia.com/finalizer` on a graph and takes it off again when the graph is deleted, only while
   Helm's record of dynamo-platform is there (operator, internal/controller_common/finalizer.go).
+- ComputeDomain controller: the same for `resource.nvidia.com/computeDomain`, while the DRA driver's release is there
+  (k8s-dra-driver-gpu, cmd/compute-domain-controller).
 - Karpenter in Auto Mode: the same for `karpenter.sh/termination` of NodePools and NodeClasses (karpenter,
   pkg/apis/v1/labels.go); a NodeClass goes only after the NodePools that name it.
 
@@ -18,11 +21,17 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.engine.control_plane import ControlPlane
 
-GRAPH_FINALIZER = "nvidia.com/finalizer"
+FINALIZERS = (
+    ("nvidia.com/v1beta1", "DynamoGraphDeployment", "nvidia.com/finalizer", "dynamo-platform"),
+    ("resource.nvidia.com/v1beta1", "ComputeDomain", "resource.nvidia.com/computeDomain", "nvidia-dra-driver-gpu"),
+)
+"""Kind, its finalizer, and the Helm release whose controller adds and removes it."""
+
 NODE_FINALIZER = "karpenter.sh/termination"
 
 EVERY_S = 0.1
@@ -36,8 +45,8 @@ class InCluster(threading.Thread):
         self.cluster = cluster
         self.fails: Callable[[str], bool] = lambda job: False
         """Whether the pods of the Job of this name fail."""
-        self.finalizers_of_living_operators = 0
-        """How many graphs were let go by their operator."""
+        self.let_go: list[str] = []
+        """Objects that their operators let go, as kind and name, in order."""
         self._session = cluster.session()
         self._ended = threading.Event()
         self.errors: list[str] = []
@@ -47,7 +56,7 @@ class InCluster(threading.Thread):
             try:
                 self._kubelet()
                 self._load_balancers()
-                self._dynamo()
+                self._operators()
                 self._karpenter()
             except Exception as error:
                 self.errors.append(f"{type(error).__name__}: {error}")
@@ -60,19 +69,53 @@ class InCluster(threading.Thread):
     # --- the parts --------------------------------------------------------------------------------------------------
 
     def _kubelet(self) -> None:
-        for pod in self._list("v1", "Pod", "batch.kubernetes.io/job-name"):
-            if (pod.get("status") or {}).get("phase") != "Pending" or pod["metadata"].get("deletionTimestamp"):
+        for pod in self._list("v1", "Pod"):
+            metadata = pod["metadata"]
+            waits = (pod.get("status") or {}).get("phase") == "Pending" and "deletionTimestamp" not in metadata
+            if not waits or not metadata.get("ownerReferences"):
                 continue
-            failed = self.fails(pod["metadata"]["labels"]["batch.kubernetes.io/job-name"])
-            ended = {"exitCode": int(failed), "reason": "Error" if failed else "Completed"}
+            job = metadata.get("labels", {}).get("batch.kubernetes.io/job-name")
+            failed = job is not None and self.fails(job)
+            phase, state = "Running", {"running": {"startedAt": _now()}}
+            if job is not None:
+                self._write_result(pod, failed)
+                phase = "Failed" if failed else "Succeeded"
+                state = {"terminated": {"exitCode": int(failed), "reason": "Error" if failed else "Completed"}}
+            ready = phase == "Running"
             containers = [
-                {"name": item["name"], "image": item["image"], "imageID": "", "ready": False, "restartCount": 0,
-                 "state": {"terminated": ended}}
+                {
+                    "name": item["name"],
+                    "image": item["image"],
+                    "imageID": "",
+                    "restartCount": 0,
+                    "ready": ready,
+                    "state": state,
+                }
                 for item in pod["spec"]["containers"]
-            ]  # fmt: skip
-            self._patch(
-                pod, {"status": {"phase": "Failed" if failed else "Succeeded", "containerStatuses": containers}}
+            ]
+            condition = {"type": "Ready", "status": str(ready), "lastTransitionTime": _now()}
+            self._patch(pod, {"status": {"phase": phase, "conditions": [condition], "containerStatuses": containers}})
+
+    def _write_result(self, pod: Mapping[str, Any], failed: bool) -> None:
+        """The ConfigMap that a check of the verification ladder writes before it ends."""
+        namespace = pod["metadata"]["namespace"]
+        variables = [item for container in pod["spec"]["containers"] for item in container.get("env") or ()]
+        for name in (item["value"] for item in variables if item["name"] == "RESULT"):
+            body = {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": name, "namespace": namespace},
+                "data": {"verdict": "fail" if failed else "pass", "reason": "played by a test", "figures": "{}"},
+            }
+            answer = self._session.patch(
+                self.cluster.url + self.cluster.path("v1", "ConfigMap", namespace, name),
+                params={"fieldManager": "check", "force": "true"},
+                data=json.dumps(body),
+                headers={"Content-Type": "application/apply-patch+yaml"},
+                timeout=10,
             )
+            if not answer.ok:
+                self.errors.append(f"ConfigMap {name}: {answer.text[:500]}")
 
     def _load_balancers(self) -> None:
         for service in self._list("v1", "Service"):
@@ -83,12 +126,13 @@ class InCluster(threading.Thread):
             host = f"{metadata['name']}.{metadata['namespace']}.elb.example.com"
             self._patch(service, {"status": {"loadBalancer": {"ingress": [{"hostname": host}]}}})
 
-    def _dynamo(self) -> None:
-        graphs = self._list("nvidia.com/v1beta1", "DynamoGraphDeployment")
-        if graphs and self._installed("dynamo-platform"):
-            for graph in graphs:
-                if self._finalize(graph, GRAPH_FINALIZER, may_go=True):
-                    self.finalizers_of_living_operators += 1
+    def _operators(self) -> None:
+        for version, kind, finalizer, release in FINALIZERS:
+            objects = self._list(version, kind)
+            if objects and self._installed(release):
+                for item in objects:
+                    if self._finalize(item, finalizer, may_go=True):
+                        self.let_go.append(f"{kind} {item['metadata']['name']}")
 
     def _karpenter(self) -> None:
         pools = self._list("karpenter.sh/v1", "NodePool")
@@ -138,3 +182,7 @@ class InCluster(threading.Thread):
         )  # fmt: skip
         if not answer.ok and answer.status_code not in (404, 409):
             self.errors.append(f"{obj['kind']} {metadata['name']}: {answer.text[:500]}")
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

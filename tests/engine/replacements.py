@@ -22,15 +22,20 @@ class Replaces:
     `nameRequiresDeleteBeforeReplace`)."""
     unique: str | None = None
     """Property that AWS takes only once in an account and region; a second resource is refused."""
+    delete_first: bool = False
+    """Deleted before its replacement is made whatever its name (`DeleteBeforeReplace` in pulumi-aws, resources.go)."""
 
 
-def _aws(path: str, *properties: str, named: str | None = None, unique: str | None = None) -> Replaces:
+def _aws(
+    path: str, *properties: str, named: str | None = None, unique: str | None = None, delete_first: bool = False
+) -> Replaces:
     return Replaces(
         f"hashicorp/terraform-provider-aws internal/service/{path}",
         # Every resource of a region: the region itself (internal/provider, forceNewIfRegionChanges).
         frozenset({*properties, "region"}),
         named,
         unique or named,
+        delete_first,
     )
 
 
@@ -79,6 +84,18 @@ AWS: Mapping[str, Replaces] = {
         "ec2/ec2_capacity_reservation.go", "availabilityZone", "ebsOptimized", "ephemeralStorage",
         "instanceMatchCriteria", "instancePlatform", "instanceType", "tenancy",
     ),
+    # Everything else makes another version of the template.
+    "aws:ec2/launchTemplate:LaunchTemplate": _aws("ec2/ec2_launch_template.go", "name", "namePrefix", named="name"),
+    "aws:ec2/availabilityZoneGroup:AvailabilityZoneGroup": _aws("ec2/ec2_availability_zone_group.go", "groupName"),
+    # Labels, taints, sizes, release and the template's version can be changed.
+    "aws:eks/nodeGroup:NodeGroup": _aws(
+        "eks/node_group.go", "amiType", "capacityType", "clusterName", "diskSize", "instanceTypes", "launchTemplate.id",
+        "launchTemplate.name", "nodeGroupName", "nodeGroupNamePrefix", "nodeRoleArn", "remoteAccess", "subnetIds",
+        named="nodeGroupName",
+    ),
+    "aws:autoscaling/schedule:Schedule": _aws(
+        "autoscaling/schedule.go", "autoscalingGroupName", "scheduledActionName"
+    ),
     "aws:iam/role:Role": _aws("iam/role.go", "name", "namePrefix", "path", named="name"),
     "aws:iam/rolePolicy:RolePolicy": _aws("iam/role_policy.go", "name", "namePrefix", "role"),
     "aws:iam/rolePolicyAttachment:RolePolicyAttachment": _aws("iam/role_policy_attachment.go", "policyArn", "role"),
@@ -111,9 +128,12 @@ AWS: Mapping[str, Replaces] = {
     ),
     "aws:efs/fileSystem:FileSystem": _aws(
         "efs/file_system.go", "availabilityZoneName", "creationToken", "encrypted", "kmsKeyId", "performanceMode",
-        unique="creationToken",
+        named="creationToken",
     ),
-    "aws:efs/mountTarget:MountTarget": _aws("efs/mount_target.go", "fileSystemId", "ipAddress", "subnetId"),
+    # EFS takes one in a zone.
+    "aws:efs/mountTarget:MountTarget": _aws(
+        "efs/mount_target.go", "fileSystemId", "ipAddress", "subnetId", delete_first=True
+    ),
     "aws:efs/backupPolicy:BackupPolicy": _aws("efs/backup_policy.go", "fileSystemId"),
 }  # fmt: skip
 """By type token. A type that is missing here makes the stand-in refuse the resource, so that nothing goes unjudged."""

@@ -17,14 +17,23 @@ from typing import Any
 import pulumi_aws
 from google.protobuf import struct_pb2
 
-from review.answers import Answers
+from review.answers import Answers, digest
+from review.graph import UNKNOWN
 from tests.engine.replacements import AWS
 from tests.engine.standins import Refused, StandIn, difference, laid_over, leaves, plain, struct, unknown
 
-_ID = re.compile(r"(vpc|subnet|sg|igw|rtb|nat|eipalloc|fs|vpce|cr)-0[0-9a-f]{16}")
+_ID = re.compile(r"(vpc|subnet|sg|igw|rtb|nat|eipalloc|fs|vpce|cr|lt)-0[0-9a-f]{16}")
 
 # KMS schedules a key's deletion whatever still names it.
 _DELETED_ANYWAY = {"aws:kms/key:Key"}
+
+AUTONAMED = {
+    "aws:cloudwatch/logGroup:LogGroup",
+    "aws:ec2/launchTemplate:LaunchTemplate",
+    "aws:ec2/securityGroup:SecurityGroup",
+    "aws:iam/role:Role",
+}
+"""Types that the provider gives a name when the program does not, in Check, so that it is an input like any other."""
 
 
 @dataclass
@@ -82,13 +91,15 @@ class Aws(StandIn):
             added["tagsAll"] = {**self._default_tags, **(given.get("tags") or {})}
         if "region" in known and self._region and "region" not in given:
             added["region"] = self._region
+        if type_ in AUTONAMED and not given.get("name"):
+            added["name"] = plain(olds).get("name") or self._name(urn)
         return laid_over(news, added)
 
     def diff(self, urn: str, id_: str, old: dict[str, Any], new: dict[str, Any]) -> Any:
         table = AWS[_type(urn)]
         name = table.named
         named = bool(name) and new.get(name) is not None and new.get(name) == old.get(name)
-        return difference(old, new, table.properties, delete_first=named)
+        return difference(old, new, table.properties, delete_first=named or table.delete_first)
 
     def create(
         self, urn: str, properties: struct_pb2.Struct, preview: bool, timeout_s: float
@@ -118,10 +129,14 @@ class Aws(StandIn):
             thing = self.things.get((_type(urn), id_))
             if thing is None:
                 raise Refused(f"{_type(urn)} {id_} does not exist")
-            state = laid_over(news, thing.computed)
+            inputs, computed = plain(news), dict(thing.computed)
+            if thing.type == "aws:ec2/launchTemplate:LaunchTemplate" and _versioned(inputs) != _versioned(thing.inputs):
+                # Every change of content is another version, and a preview does not know its number.
+                computed["latestVersion"] = UNKNOWN if preview else computed["latestVersion"] + 1
+            state = laid_over(news, computed)
             if not preview:
-                self._refuse_missing(plain(news))
-                thing.inputs, thing.state = plain(news), state
+                self._refuse_missing(inputs)
+                thing.inputs, thing.computed, thing.state = inputs, computed, state
             return state
 
     def delete(self, urn: str, id_: str, properties: struct_pb2.Struct, timeout_s: float) -> None:
@@ -160,6 +175,11 @@ class Aws(StandIn):
         self._used.add((type_, id_))
         return id_, computed
 
+    def _name(self, urn: str) -> str:
+        """A name as the provider makes one up: another one for every thing that is made."""
+        name, made = urn.rsplit("::", 1)[1], sum(1 for method, made in self.log if (method, made) == ("create", urn))
+        return f"{name}-{digest(self.answers.stack, name, *['again'] * made, length=7)}"
+
     def _refuse_taken(self, type_: str, inputs: dict[str, Any]) -> None:
         unique = AWS[type_].unique
         if unique is None or inputs.get(unique) is None:
@@ -176,6 +196,11 @@ class Aws(StandIn):
             known.add(subnet["vpcId"])
         if wanted - known:
             raise Refused(f"{', '.join(sorted(wanted - known))} does not exist")
+
+
+def _versioned(inputs: dict[str, Any]) -> dict[str, Any]:
+    """What of a launch template goes into its versions: all but its own tags and its default."""
+    return {key: value for key, value in inputs.items() if key not in ("tags", "tagsAll", "updateDefaultVersion")}
 
 
 def _type(urn: str) -> str:

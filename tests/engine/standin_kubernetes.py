@@ -3,10 +3,11 @@
 Real: the API server with its schemas, admission, finalizers and garbage collection; every write is server-side apply with
 strict field validation, so that a misspelt field fails (the published provider would have it pruned without a word).
 Plays: creation refused when the object exists, replacement by `replacements.KUBERNETES`, deletion before replacement where
-the name is given, the waits of Job, PersistentVolumeClaim, LoadBalancer Service and `pulumi.com/waitFor`, secrets of a
+the name is given, the waits of Job, Deployment, PersistentVolumeClaim, LoadBalancer Service and `pulumi.com/waitFor`, secrets of a
 Secret wrapped in the state.
 Helm's part is the least real: a Release installs its chart's CRDs from the contracts and leaves Helm's own record (the
-Secret `sh.helm.release.v1...`) in the namespace. None of the chart's objects appear, and its values are not rendered.
+Secret `sh.helm.release.v1...`) in the namespace. None of the chart's objects appear, and its values are not rendered. Of a
+`yaml.v2.ConfigFile` the kinds and names are real, the content is the least that the API server takes.
 Not shown: the kubeconfig (whatever it says, the test's own control plane is meant), a cluster that does not answer, a
 Service's wait for ready endpoints, and conflicts with the field managers of operators that are not there.
 """
@@ -25,8 +26,9 @@ from typing import Any
 import yaml
 from google.protobuf import struct_pb2
 
-from review.answers import Answers
+from review.answers import Answers, Child
 from review.graph import UNKNOWN
+from tests.engine.constructs import construct
 from tests.engine.control_plane import ControlPlane
 from tests.engine.crds import _age, _without_conversion
 from tests.engine.replacements import IDENTITY, KUBERNETES
@@ -61,6 +63,8 @@ class Kubernetes(StandIn):
         self.patience_s = patience_s
         """Nothing is waited for longer than this, whatever time the program allows: in-cluster stand-ins are quick."""
         self._reachable = False
+        self._taken_over: set[str] = set()
+        """CRDs that the control plane had beforehand, for every test: the stack's is the same, and they stay."""
         self._local = threading.local()
 
     # --- the provider itself ----------------------------------------------------------------------------------------
@@ -110,7 +114,9 @@ class Kubernetes(StandIn):
             self._dry_run(urn, inputs)
             return "", laid_over(properties, {"metadata": {"uid": UNKNOWN}, "status": UNKNOWN})
         id_ = _id(inputs)
-        if self._get(inputs) is not None:
+        if inputs["kind"] == "CustomResourceDefinition" and self._get(inputs) is not None:
+            self._taken_over.add(id_)
+        elif self._get(inputs) is not None:
             raise Refused(f"{inputs['kind']} {id_} exists already; the provider creates only what is not there")
         return id_, self._settle(urn, id_, properties, self._apply(urn, inputs), timeout_s)
 
@@ -154,8 +160,8 @@ class Kubernetes(StandIn):
             namespace, name = id_.split("/")
             known = _record(namespace, name, {})
         path = self._path(known)
-        if path is None:
-            return  # the kind is gone, and its objects with it
+        if path is None or id_ in self._taken_over:
+            return  # the kind is gone, and its objects with it; or it is not the stack's to delete
         status, body = self._request("DELETE", path, json={"propagationPolicy": "Foreground"})
         if status == 404:
             return
@@ -185,6 +191,40 @@ class Kubernetes(StandIn):
             time.sleep(0.05)
             live = self._get(live) or live
 
+    # --- a file of objects -------------------------------------------------------------------------------------------
+
+    def Construct(self, request, context):
+        with self._answer(context):
+            return construct(self.answers, request, self._object)
+
+    def _object(self, child: Child, inputs: dict[str, Any]) -> dict[str, Any]:
+        """An object of a file that was listed by kind and name only: with the least that the API server takes."""
+        token = child.type.removeprefix("kubernetes:")
+        version, kind = token.partition(":")[0].removeprefix("core/"), token.partition(":")[2]
+        name = inputs["metadata"]["name"]
+        rest: dict[str, Any] = {}
+        if kind == "CustomResourceDefinition":
+            rest = self._contract_crd(name)
+        elif kind == "ClusterRole":
+            rest = {"rules": [{"apiGroups": ["kubeflow.org"], "resources": ["mpijobs"], "verbs": ["get"]}]}
+        elif kind == "ClusterRoleBinding":
+            rest = {"roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}}
+        elif kind == "Deployment":
+            labels = {"app": name}
+            pod = {"containers": [{"name": name, "image": f"stand-in/{name}"}]}
+            rest = {
+                "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}}
+            }
+        return {"apiVersion": version, "kind": kind, **inputs, **rest}
+
+    def _contract_crd(self, name: str) -> dict[str, Any]:
+        for file in sorted(self.contracts.glob("*/crds/*.yaml")):
+            if file.stem.replace("_", ".", 1).split(".")[-1] in name:
+                for crd in yaml.safe_load_all(file.read_text()):
+                    if crd and crd["metadata"]["name"] == name:
+                        return _served(crd)
+        raise Refused(f"no CRD {name} in {self.contracts}")
+
     # --- Helm -------------------------------------------------------------------------------------------------------
 
     def _install(
@@ -194,7 +234,9 @@ class Kubernetes(StandIn):
         if preview:
             return "", laid_over(properties, {"status": UNKNOWN})
         with self.lock:
-            self.cluster.load({crd["metadata"]["name"]: crd for crd in self.crds(inputs["chart"], inputs["version"])})
+            # Helm installs a CRD only where there is none, whatever version that is.
+            absent = [crd for crd in self.crds(inputs["chart"], inputs["version"]) if self._get(crd) is None]
+            self.cluster.load({crd["metadata"]["name"]: crd for crd in absent})
         namespace, name = id_.split("/")
         self._apply(urn, _record(namespace, name, {key: inputs.get(key) for key in ("chart", "version", "name")}))
         return id_, laid_over(properties, computed)
@@ -202,13 +244,12 @@ class Kubernetes(StandIn):
     def crds(self, chart: str, version: str) -> list[dict[str, Any]]:
         """CRDs of a chart, from the contracts."""
         found = []
-        chart = chart.rpartition("/")[2]
+        chart = chart.rpartition("/")[2].removesuffix("-charts")  # Grove's chart is called after its repository
         for folder in sorted(self.contracts.glob(f"{chart}-{version}*/crds")):
             for file in sorted(folder.glob("*.yaml")):
                 for crd in yaml.safe_load_all(file.read_text()):
                     if crd:
-                        served = [item["name"] for item in crd["spec"]["versions"] if item.get("served", True)]
-                        found.append(_without_conversion(crd, max(served, key=_age)))
+                        found.append(_served(crd))
         return found
 
     # --- REST -------------------------------------------------------------------------------------------------------
@@ -273,6 +314,13 @@ class Kubernetes(StandIn):
             time.sleep(0.2)
 
 
+def _served(crd: Mapping[str, Any]) -> dict[str, Any]:
+    """A CRD as it can be served without its operator."""
+    return _without_conversion(
+        crd, max((v["name"] for v in crd["spec"]["versions"] if v.get("served", True)), key=_age)
+    )
+
+
 def _type(urn: str) -> str:
     return urn.split("::")[2].rsplit("$", 1)[-1]
 
@@ -289,10 +337,11 @@ def _namespace(name: str) -> dict[str, Any]:
 def _record(namespace: str, name: str, content: Mapping[str, Any]) -> dict[str, Any]:
     """Helm's record of a release, by which others see that it is installed."""
     text = base64.b64encode(json.dumps(content).encode()).decode()
+    labels = {"owner": "helm", "name": name, "status": "deployed", "version": "1"}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": f"sh.helm.release.v1.{name}.v1", "namespace": namespace, "labels": {"owner": "helm"}},
+        "metadata": {"name": f"sh.helm.release.v1.{name}.v1", "namespace": namespace, "labels": labels},
         "type": "helm.sh/release.v1",
         "data": {"release": text},
     }
@@ -373,6 +422,9 @@ def _waits_for(live: Mapping[str, Any]) -> str | None:
     if live["kind"] == "Job":
         end = _job_end(live)
         return None if end is True else f"failed: {end}" if end else "waits for the Job to complete"
+    if live["kind"] == "Deployment":
+        ready = status.get("availableReplicas", 0) >= live["spec"].get("replicas", 1)
+        return None if ready else "waits for its pods to be available"
     if live["kind"] == "PersistentVolumeClaim":
         return None if status.get("phase") == "Bound" else "waits to be Bound"
     if live["kind"] == "Service" and live["spec"].get("type") == "LoadBalancer":
