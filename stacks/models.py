@@ -462,7 +462,7 @@ class Placement(Model):
     instance_type: InstanceType | None = None
     """Instance type they ask for; by default any that the pool may launch and that fits."""
     zone: ZoneId | None = None
-    """Zone they are pinned to; by default any one zone (`sameZone`)."""
+    """Zone they are pinned to; by default any one of those its pool launches in (`sameZone`)."""
     same_zone: bool = True
     """Keep all pods of the graph in one zone. EFA does not cross zones, and other traffic between zones is billed."""
     anti_affinity: Literal["required", "preferred", "none"] = "none"
