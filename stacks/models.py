@@ -196,7 +196,7 @@ class Reservation(Model):
     instance_type: InstanceType
     """Instance type reserved; compared with what EC2 says of the reservation."""
     zone: ZoneId
-    """Zone id of the reservation; compared with what EC2 says, and the pool launches only there."""
+    """Zone id of the reservation; compared with what EC2 says, and the pool launches only there. For `create` another zone, or type, replaces it, which `protect` refuses."""
     count: Annotated[int, Field(ge=1, le=256)]
     """Instances reserved."""
     start: Moment | None = None
@@ -224,7 +224,7 @@ class Pool(Model):
     capacity: Annotated[tuple[CapacityType, ...], Field(min_length=1)]
     """Purchase options it may use. With `reserved` the reservation comes first and the others named are the fallback."""
     reservations: tuple[Reservation, ...] = ()
-    """Reservations that `reserved` draws from. Naming any switches implicit use of open reservations off for every pool."""
+    """Reservations that `reserved` draws from. Naming any switches implicit use of open reservations off for every pool. Removing one made here gives its capacity back, which its `protect` refuses."""
     uses_open_reservations: bool = False
     """States that this pool counts on open reservations being matched implicitly, so that the plan can refuse what breaks it."""
     zones: tuple[ZoneId, ...] = ()
@@ -293,7 +293,7 @@ class Capacity(Model):
 
 class Chart(Model):
     version: Release | None = None
-    """Chart version, in quotes; by default the one in components/catalog.py."""
+    """Chart version, in quotes; by default the one in components/catalog.py. Another is an upgrade in place; the DRA driver's other chart (25 against 0) replaces the release, so drain the racks first."""
     values: dict[str, Any] = Field(default_factory=dict)
     """Helm values laid over the program's own. Paths are checked against the chart, contradictions to the rest are refused."""
 
@@ -462,7 +462,7 @@ class Placement(Model):
     instance_type: InstanceType | None = None
     """Instance type they ask for; by default any that the pool may launch and that fits."""
     zone: ZoneId | None = None
-    """Zone they are pinned to; by default any one zone (`sameZone`)."""
+    """Zone they are pinned to; by default any one of those its pool launches in (`sameZone`)."""
     same_zone: bool = True
     """Keep all pods of the graph in one zone. EFA does not cross zones, and other traffic between zones is billed."""
     anti_affinity: Literal["required", "preferred", "none"] = "none"

@@ -237,7 +237,7 @@ def whole_rack() -> SeenRack:
     return next(rack for stack in ON_RACKS for rack in racks(recorded(stack)).values() if rack.nodes == 18)
 
 
-def wide_graph(space: str, **selector: str) -> list[ExpectedPod]:
+def wide_graph(**selector: str) -> list[ExpectedPod]:
     """18 pods of one graph that take a node each and must be in one clique."""
     sample = next(pod for pod in rack_pods(recorded("gb200-prod")) if gpus(pod) == 4 and pod.resource_claims)
     near = {"labelSelector": {"matchLabels": {"graph": "wide"}}, "topologyKey": CLIQUE_LABEL}
@@ -284,7 +284,7 @@ def test_affinity_alone_strands_a_graph_on_a_half_used_rack(plane: ControlPlane,
     """Why rule `clique-placement` asks for more than an affinity: the first pod chooses, and the rest must follow it. Here
     the second block starts a moment later, so that the choice is always the half-used rack."""
     half, empty = pair()
-    pods = wide_graph(space)
+    pods = wide_graph()
     plane.apply(channel_template(space, "wide-channel"))
     with joined(plane, half):
         create(plane, space, in_use(pods, "rack-a"))
@@ -305,7 +305,7 @@ def test_affinity_alone_strands_a_graph_on_a_half_used_rack(plane: ControlPlane,
 def test_naming_the_rack_avoids_it(plane: ControlPlane, space: str) -> None:
     """The way out that the program takes: a rack's own label in the node selector, known before any pod is."""
     half, empty = pair()
-    pods = wide_graph(space, **{RACK_LABEL: "rack-b"})
+    pods = wide_graph(**{RACK_LABEL: "rack-b"})
     plane.apply(channel_template(space, "wide-channel"))
     with joined(plane, half):
         create(plane, space, in_use(pods, "rack-a"))
@@ -322,7 +322,7 @@ def test_naming_the_rack_avoids_it(plane: ControlPlane, space: str) -> None:
 def test_one_clique_each_where_two_racks_are_free(plane: ControlPlane, space: str) -> None:
     """NVLink ends at the clique: pods of one domain in two cliques compute over the network without a word."""
     first, second = pair()
-    pods = wide_graph(space)
+    pods = wide_graph()
     plane.apply(channel_template(space, "wide-channel"))
     with joined(plane, [*first, *second]):
         create(plane, space, pods)
@@ -335,7 +335,7 @@ def test_one_clique_each_where_two_racks_are_free(plane: ControlPlane, space: st
 def test_more_pods_than_a_clique_holds(plane: ControlPlane, space: str) -> None:
     """19 workers of one domain never run, whatever is free elsewhere; the message is what troubleshooting quotes."""
     first, second = pair()
-    pods = wide_graph(space)
+    pods = wide_graph()
     extra = dataclasses.replace(pods[0], name="wide-18")
     plane.apply(channel_template(space, "wide-channel"))
     join(plane, [*first, *second])
