@@ -149,6 +149,15 @@ def test_recover_stops_when_the_lock_stays(shell: Shell, exists) -> None:
     assert code == 2 and "access denied" in text and shell.commands == ["cancel"]
 
 
+def test_a_backend_of_plain_files_that_was_cut_off(shell: Shell, exists) -> None:
+    """The state is whole and only its companion file is empty; whoever does not know restores an old backup."""
+    shell.holds(document(pending=[("creating", NAT_ENTRY)]))
+    shell.write("fails.txt", "stack export: error: failed to load checkpoint: EOF")
+    exists(nat=["nat-1"])
+    code, text = shell.run("recover", "--yes")
+    assert code == 2 and "delete the empty STACK.json.attrs" in text
+
+
 def test_without_credentials_nothing_is_decided(shell: Shell) -> None:
     """What cannot be seen looks like what is not there."""
     shell.holds(document(pending=[("creating", NAT_ENTRY)]))
