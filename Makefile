@@ -2,6 +2,7 @@
 STACK  ?= g6e-dev
 FORMAT ?= text
 ARGS   ?=
+ONLY   ?=
 YES    ?=
 KEEP   ?=
 VENV   := .venv
@@ -9,7 +10,7 @@ PY     := $(VENV)/bin/python
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help plan objects test test-engine lint check preview up recover destroy schema shapes shapes-build lock bench clean
+.PHONY: help plan objects test test-engine deletions mutants lint check preview up recover destroy schema shapes shapes-build lock bench clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +41,12 @@ test: $(VENV)/.installed-dev ## run every test that needs no engine
 
 test-engine: $(VENV)/.installed-dev ## tests with the real engine, API server and schedulers (see CONTRIBUTING.md)
 	@$(PY) -m pytest -m engine --durations=15 tests/engine
+
+deletions: $(VENV)/.installed-dev ## delete each line that protects something and see that a test fails (ONLY=part of a path)
+	@$(PY) -m tools.deletions $(ONLY)
+
+mutants: $(VENV)/.installed-dev ## mutate what decides and see that a test fails; hours (ONLY=components/capacity/window.py)
+	@$(PY) -m tools.mutants $(ONLY)
 
 lint: $(VENV)/.installed-dev ## ruff and pyright
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m pyright

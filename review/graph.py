@@ -87,6 +87,8 @@ class Read:
     token: str
     arguments: Mapping[str, Any]
     answer: Mapping[str, Any]
+    provider: str | None = None
+    """Key of the explicit provider resource; None means the engine's default provider."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,7 +193,7 @@ class Monitor(MockMonitor):
             return resource_pb2.ReadResourceResponse(urn=urn, properties=request.properties)
         inputs = _plain(request.properties)
         _, computed = self.answers.created(request.type, request.name, inputs)
-        self.reads.append(Read(f"{request.type} {request.id}", inputs, computed))
+        self.reads.append(Read(f"{request.type} {request.id}", inputs, computed, self._provider(request)))
         state = struct_pb2.Struct()
         state.CopyFrom(request.properties)
         _merge(state, computed)
@@ -209,7 +209,7 @@ class Monitor(MockMonitor):
             answer: Mapping[str, Any] = found._asdict()
         else:
             answer = self.answers.read(request.tok, arguments)
-            self.reads.append(Read(request.tok, arguments, answer))
+            self.reads.append(Read(request.tok, arguments, answer, self._provider(request)))
         result = struct_pb2.Struct()
         result.update(_wire(answer))
         response: Any = {"return": result}  # a keyword of Python
@@ -225,6 +225,10 @@ class Monitor(MockMonitor):
 
     # --- bookkeeping -------------------------------------------------------------------------------------------------
 
+    def _provider(self, request) -> str | None:
+        """Key of the provider a request names as `urn::id`."""
+        return self._key_of.get(request.provider.rsplit("::", 1)[0]) if request.provider else None
+
     def _remember(self, urn: str, id_: str, state: struct_pb2.Struct) -> None:
         # A resource reference is resolved by an invoke that answers this registration; markers of unknowns stay.
         self.resources[urn] = MockMonitor.ResourceRegistration(urn, id_, _plain(state, None, True))
@@ -236,7 +240,7 @@ class Monitor(MockMonitor):
             depends.update(dict.fromkeys(property_dependencies.urns))
         keys = [self._key_of[item] for item in depends if item in self._key_of and item not in own]
         package = request.type.split(":", 1)[0]
-        provider = self._key_of.get(request.provider.rsplit("::", 1)[0]) if request.provider else None
+        provider = self._provider(request)
         given = getattr(request, "providers", {})
         if provider is None and request.remote and package in given:
             provider = self._key_of.get(given[package].rsplit("::", 1)[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -16,6 +16,7 @@ from rules.model import Finding, Looked, rule
 
 GPU = "nvidia.com/gpu"
 EFA = "vpc.amazonaws.com/efa"
+ZONE = "topology.kubernetes.io/zone"
 
 
 def graphs(graph: Graph) -> list[KubernetesObject]:
@@ -191,6 +192,50 @@ def efa_whole_node(graph: Graph) -> Iterator[Finding | Looked]:
                     f"takes {_count(pod, EFA)} of the {machine.efa} EFA interfaces of a {type_}; leave efa out to take all",
                     "warn",
                 )
+
+
+@rule(
+    "frontend-zone",
+    "A frontend that keeps its graph's zone runs only where its workers' pool launches.",
+    "It is bound first: in another zone it holds the workers Pending for ever, and a paid reservation empty (measured).",
+)
+def frontend_zone(graph: Graph) -> Iterator[Finding | Looked]:
+    pools = _pools(graph)
+    # Subnets of UltraServers have no role for load balancers; general nodes are not launched there.
+    subnets = [
+        node
+        for node in graph.of("aws:ec2/subnet:Subnet")
+        if any("role/" in key for key in node.inputs.get("tags") or {})
+    ]
+    network = {node.inputs.get("availabilityZoneId") for node in subnets}
+    for item in graphs(graph):
+        pods = expected_pods(item.manifest)
+        named = {
+            pod.node_selector["karpenter.sh/nodepool"] for pod in pods if "karpenter.sh/nodepool" in pod.node_selector
+        }
+        launching = [
+            _zones(pools[name]["spec"]["template"]["spec"].get("requirements") or ()) for name in named & set(pools)
+        ]
+        for pod in {pod.component: pod for pod in pods if not _count(pod, GPU)}.values():
+            terms = pod.affinity.get("podAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution", ())
+            if not any(term.get("topologyKey") == ZONE for term in terms) or not launching:
+                continue
+            subject = f"{item.address} {pod.component}"
+            yield Looked(subject)
+            required = pod.affinity.get("nodeAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution", {})
+            allowed = [_zones(term.get("matchExpressions") or ()) for term in required.get("nodeSelectorTerms", ())]
+            own = {pod.node_selector[ZONE]} if ZONE in pod.node_selector else set().union(*allowed)
+            for zones in launching:
+                if own - zones or (not own and len(zones) < len(network)):
+                    yield Finding(
+                        subject,
+                        f"may run in {', '.join(sorted(own - zones)) or 'any zone'}, and its workers only in "
+                        f"{', '.join(sorted(zones))}; keep it there",
+                    )
+
+
+def _zones(requirements: Iterable[Mapping[str, Any]]) -> set[str]:
+    return {value for item in requirements if item.get("key") == ZONE for value in item.get("values", ())}
 
 
 def _container(component: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -121,7 +121,7 @@ class Network(Model):
     """The VPC, or the one that is there already."""
 
     cidr: VpcCidr = "10.64.0.0/16"
-    """Address range of the VPC, /16 to /20. Changing it replaces the VPC and everything in it."""
+    """Address range of the VPC, /16 to /20. Changing it replaces the VPC and everything in it, which `cluster.protect` refuses; a cluster cannot move to another VPC."""
     zones: Annotated[int, Field(ge=2, le=6)] | tuple[ZoneId, ...] = 3
     """How many Availability Zones, or their zone ids (`use1-az1`). Zones added later move nothing."""
     nat: Literal["single", "perZone"] = "perZone"
@@ -172,7 +172,7 @@ class Cluster(Model):
     deletion_protection: bool = False
     """EKS itself refuses to delete the cluster until an update has switched this off."""
     protect: bool = True
-    """Pulumi refuses to delete or replace the cluster and its KMS key. Set to false and run `make up` before `make destroy`."""
+    """Pulumi refuses to delete or replace the cluster, its KMS key and its VPC. Set to false and run `make up` before `make destroy`."""
     existing: ExistingCluster | None = None
     """Use a cluster that is there already; then no AWS resource is made and `network` and `capacity` must be absent."""
 
@@ -335,9 +335,9 @@ class Storage(Model):
     caches: tuple[CacheName, ...] = ("model-cache", "compilation-cache", "perf-cache")
     """Claims made in every namespace that holds a graph."""
     cache_size_gib: Annotated[int, Field(ge=1)] = 5
-    """Size asked for by each claim. EFS ignores it; other storage classes do not."""
+    """Size asked for by each claim. EFS ignores it, and claims on it that are there keep the old number; another class is asked to resize them, and may refuse."""
     storage_class: DnsLabel | None = None
-    """Storage class of the claims in an existing cluster; elsewhere the program makes one on EFS."""
+    """Storage class of the claims in an existing cluster; elsewhere the program makes one on EFS. Changing it replaces the claims, empty, and with them the downloads and graphs that use them."""
     access_mode: Literal["ReadWriteMany", "ReadWriteOnce"] = "ReadWriteMany"
     """ReadWriteOnce only for a single-node cluster such as kind."""
 

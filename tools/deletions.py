@@ -1,32 +1,26 @@
-"""`python -m tools.deletions`: delete every resource option that protects something, one at a time, and see that a test fails.
+"""`python -m tools.deletions`: delete every line that protects something, one at a time, and see that a test fails.
 
-A line that can go without a test noticing is a line that will go. Each option of a `ResourceOptions(...)` in components/ is
-taken away (and each entry of a `depends_on`, and each condition that guards a read), the graph tests run against the changed
-source, and whatever still passes is a survivor. Survivors need a reason in tests/deletions.yaml; a reason whose mutant is
-killed again, or is gone, is a fault too.
+A line that can go without a test noticing is a line that will go. Deleted are, in components/:
 
-The changed source never touches the disk: each mutant runs in a forked process whose importer hands it out.
+- each option of a `ResourceOptions(...)` or `InvokeOptions(...)` whose loss is silent, the `opts=` of a read, and the
+  options with the providers that a component is given,
+- each `depends_on=` of a call, and each entry of it,
+- each entry of a list of resources that others wait for (`self.ready`, `egress`, `[*cluster.ready, *addons.ready]`).
+
+Survivors need a reason in tests/deletions.yaml; a reason whose deletion is noticed, or is gone, is a fault too.
 """
 
 from __future__ import annotations
 
 import ast
-import contextlib
-import importlib.abc
-import importlib.util
-import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import yaml
+from tools.survivors import ROOT, Change, judged, numbered, walk
 
-ROOT = Path(__file__).resolve().parent.parent
 REASONS = ROOT / "tests" / "deletions.yaml"
 
 OPTIONS = frozenset(
@@ -37,193 +31,101 @@ OPTIONS = frozenset(
 )  # fmt: skip
 """Options whose loss is silent until the day it costs something. `parent` is not among them: every test would fail."""
 
-TESTS = (
-    "tests/rules/test_destroy_order.py",
-    "tests/stacks/test_every_stack.py",
-    "tests/rules/test_options.py",
-    "tests/cluster",
-    "tests/storage",
-    "tests/network",
-    "tests/capacity",
-    "tests/validation",
-    "tests/dynamo/test_ultraserver_graphs.py",
-)
-"""What is run against each mutant, likely killers first; snapshots are left out, since they notice everything and know nothing."""
+WAITED_FOR = frozenset({"ready", "egress", "efs_ready", "node_access", "public_way", "before", "operator", "ways"})
+"""Names that hold what others wait for: attributes, variables and arguments."""
+
+PLACES = frozenset({"in_aws", "in_cluster"})
+"""Options that a component is given by position, with the providers of all it makes."""
+
+LEFT_OUT = ("tests/stacks/test_settings_faults.py", "tests/operations")
+"""Bad settings make no resource; operations look at what is there already."""
 
 
-@dataclass(frozen=True)
-class Mutant:
-    """One deletion."""
-
-    path: str
-    """File, from the repository's root."""
-    line: int
-    where: str
-    """Class and method."""
-    option: str
-    text: str
-    """What was deleted."""
-    source: str
-    """The whole changed file."""
-
-    @property
-    def key(self) -> str:
-        """Names it across edits of other lines."""
-        return f"{self.path} {self.where} {self.option} {self.text}"
-
-
-def mutants(path: Path) -> Iterator[Mutant]:
+def deletions(path: Path) -> list[Change]:
     """Every deletion in a file."""
     source = path.read_text()
-    tree = ast.parse(source)
-    for where, call in _calls(tree, ""):
-        for keyword in call.keywords:
-            if keyword.arg not in OPTIONS:
-                continue
-            yield _mutant(path, source, where, keyword.arg, keyword, _without(source, call, keyword))
-            if isinstance(keyword.value, ast.List) and len(keyword.value.elts) > 1:
-                for element in keyword.value.elts:
-                    changed = _cut_item(source, keyword.value, element)
-                    yield _mutant(path, source, where, f"{keyword.arg}[]", element, changed)
+    relative = str(path.relative_to(ROOT))
+
+    def found() -> Iterator[Change]:
+        for where, option, node, changed in _changes(source, ast.parse(source)):
+            target = node.value if isinstance(node, ast.keyword) else node
+            text = " ".join((ast.get_source_segment(source, target) or "").split())
+            ordering = option.removesuffix("[]") in {"depends_on", "list", "return", *WAITED_FOR}
+            yield Change(relative, target.lineno, where, option, text, changed, ordering)
+
+    return numbered(found())
 
 
-def _mutant(path: Path, source: str, where: str, option: str, node: Any, changed: str) -> Mutant:
-    target = node.value if isinstance(node, ast.keyword) else node
-    text = " ".join((ast.get_source_segment(source, target) or "").split())
-    return Mutant(str(path.relative_to(ROOT)), target.lineno, where, option, text, changed)
+def _changes(source: str, tree: ast.AST) -> Iterator[tuple[str, str, Any, str]]:
+    done: set[int] = set()
+    for where, node in walk(tree, ""):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            options = OPTIONS if name.endswith(("ResourceOptions", "InvokeOptions")) else {"depends_on"}
+            if name.rsplit(".", 1)[-1].startswith("get_"):
+                options = {"opts"}
+            for keyword in node.keywords:
+                if keyword.arg not in options and keyword.arg not in WAITED_FOR:
+                    continue
+                assert keyword.arg is not None
+                if keyword.arg in options:
+                    yield where, keyword.arg, keyword, _without(source, keyword)
+                if isinstance(keyword.value, ast.List) and (len(keyword.value.elts) > 1 or keyword.arg not in options):
+                    done.add(id(keyword.value))
+                    for element in keyword.value.elts:
+                        yield where, f"{keyword.arg}[]", element, _without(source, element)
+            if name.rsplit(".", 1)[-1][:1].isupper():
+                for given in node.args:
+                    if isinstance(given, ast.Name) and given.id in PLACES:
+                        yield where, "opts", given, _without(source, given)
+        value, name = _list_of(node)
+        if isinstance(value, ast.List) and id(value) not in done:
+            starred = any(isinstance(item, ast.Starred) and _waits(item.value) for item in value.elts)
+            if starred or name in WAITED_FOR:
+                done.add(id(value))
+                for element in value.elts:
+                    yield where, f"{name}[]", element, _without(source, element)
 
 
-def _calls(node: ast.AST, where: str) -> Iterator[tuple[str, ast.Call]]:
-    for child in ast.iter_child_nodes(node):
-        name = where
-        if isinstance(child, (ast.ClassDef, ast.FunctionDef)):
-            name = f"{where}.{child.name}" if where else child.name
-        if isinstance(child, ast.Call) and ast.unparse(child.func).endswith("ResourceOptions"):
-            yield name, child
-        yield from _calls(child, name)
+def _list_of(node: ast.AST) -> tuple[Any, str]:
+    """The list that a statement binds or gives back, or a call is given, with its name."""
+    if isinstance(node, ast.Return):
+        return node.value, "return"
+    if isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
+        target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+        inner = target.value if isinstance(target, ast.Subscript) else target
+        return node.value, inner.attr if isinstance(inner, ast.Attribute) else ast.unparse(inner)
+    return (node, "list") if isinstance(node, ast.List) else (None, "")
 
 
-def _offset(source: str, line: int, column: int) -> int:
+def _waits(node: ast.expr) -> bool:
+    last = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+    return last in WAITED_FOR
+
+
+def _without(source: str, node: Any) -> str:
+    """The text without a node and the comma after it, or before it when it was the last."""
     lines = source.splitlines(keepends=True)
-    return sum(map(len, lines[: line - 1])) + len(lines[line - 1].encode()[:column].decode())
 
+    def offset(line: int, column: int) -> int:
+        return sum(map(len, lines[: line - 1])) + len(lines[line - 1].encode()[:column].decode())
 
-def _span(source: str, node: Any) -> tuple[int, int]:
-    return _offset(source, node.lineno, node.col_offset), _offset(source, node.end_lineno, node.end_col_offset)
-
-
-def _without(source: str, call: ast.Call, keyword: ast.keyword) -> str:
-    start, end = _span(source, keyword)
-    return _close(source, start, end)
-
-
-def _cut_item(source: str, owner: ast.List, element: ast.AST) -> str:
-    start, end = _span(source, element)
-    return _close(source, start, end)
-
-
-def _close(source: str, start: int, end: int) -> str:
-    """The text without a stretch and the comma after it, or before it when it was the last."""
+    start, end = offset(node.lineno, node.col_offset), offset(node.end_lineno, node.end_col_offset)
     rest = source[end:]
     after = len(rest) - len(rest.lstrip())
     if rest[after : after + 1] == ",":
-        return source[:start] + source[end + after + 1 :]
+        return source[:start] + rest[after + 1 :]
     head = source[:start].rstrip()
     return (head[:-1] if head.endswith(",") else head) + rest
-
-
-class _Handout(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives one module its changed source."""
-
-    def __init__(self, mutant: Mutant) -> None:
-        self.mutant = mutant
-        self.name = mutant.path.removesuffix(".py").replace("/", ".")
-
-    def find_spec(self, fullname: str, path: Any = None, target: ModuleType | None = None) -> Any:
-        if fullname != self.name:
-            return None
-        return importlib.util.spec_from_loader(fullname, self, origin=str(ROOT / self.mutant.path))
-
-    def create_module(self, spec: Any) -> None:
-        return None
-
-    def exec_module(self, module: ModuleType) -> None:
-        module.__file__ = str(ROOT / self.mutant.path)
-        exec(compile(self.mutant.source, module.__file__, "exec"), module.__dict__)
-
-
-def killed(mutant: Mutant | None) -> bool:
-    """Whether a test fails with the deletion; None runs the unchanged source."""
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(read)
-        code = 70
-        with contextlib.suppress(BaseException):
-            code = _run(mutant)
-        os.write(write, str(code).encode())
-        os._exit(0)
-    os.close(write)
-    with os.fdopen(read) as answer:
-        code = answer.read()
-    os.waitpid(child, 0)
-    if code not in ("0", "1"):
-        raise RuntimeError(
-            f"the tests could not be run (pytest code {code or 'none'}) with {mutant.key if mutant else 'nothing changed'}"
-        )
-    return code == "1"
-
-
-def _run(mutant: Mutant | None) -> int:
-    import pytest
-
-    if mutant is not None:
-        sys.meta_path.insert(0, _Handout(mutant))
-    sys.stdout = sys.stderr = io.StringIO()
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    paths = [path for path in TESTS if (ROOT / path).exists()]
-    return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not engine", *paths]))
-
-
-def _preload() -> None:
-    """Import once what every mutant's tests need, and nothing of the project's own components."""
-    import hypothesis  # noqa: F401
-    import pulumi_aws
-    import pulumi_kubernetes
-    import pytest  # noqa: F401
-
-    for part in ("ec2", "eks", "efs", "iam", "kms", "vpc", "autoscaling", "cloudwatch"):
-        getattr(pulumi_aws, part)
-    for part in ("core", "batch", "helm", "storage", "rbac", "apiextensions", "yaml", "meta"):
-        getattr(pulumi_kubernetes, part)
-    import pulumi_eks  # noqa: F401
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run every deletion whose path contains one of the arguments, or all; 1 when there is a survivor without a reason."""
     os.chdir(ROOT)
-    found = [mutant for path in sorted((ROOT / "components").rglob("*.py")) for mutant in mutants(path)]
-    chosen = [mutant for mutant in found if not arguments or any(word in mutant.path for word in arguments)]
-    _preload()
-    if killed(None):
-        print("the tests fail with nothing deleted; mend them first")
-        return 1
-    with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-        verdicts = list(pool.map(killed, chosen))
-    survivors = {mutant.key: mutant for mutant, dead in zip(chosen, verdicts, strict=True) if not dead}
-    reasons: dict[str, str] = (yaml.safe_load(REASONS.read_text()) or {}) if REASONS.exists() else {}
-    unexplained = [mutant for key, mutant in survivors.items() if key not in reasons]
-    stale = [key for key in reasons if key in {mutant.key for mutant in chosen} - set(survivors)]
-    stale += [key for key in reasons if key not in {mutant.key for mutant in found}]
-    for mutant in unexplained:
-        print(f"survived: {mutant.path}:{mutant.line} {mutant.where}: {mutant.option} {mutant.text}")
-    for key in stale:
-        print(f"no longer survives, take its reason out: {key}")
-    print(
-        f"{len(chosen)} deletions, {len(chosen) - len(survivors)} noticed, {len(survivors) - len(unexplained)} explained"
-    )
-    return 1 if unexplained or stale else 0
+    files = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "components").rglob("*.py"))]
+    files = [path for path in files if not arguments or any(word in path for word in arguments)]
+    chosen = [item for path in files for item in deletions(ROOT / path)]
+    return judged(REASONS, chosen, LEFT_OUT, "deletions", lambda key: not arguments or key.split(" ")[0] in files)
 
 
 if __name__ == "__main__":

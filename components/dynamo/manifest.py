@@ -47,6 +47,8 @@ class Surroundings:
     """The instance its workers are sized for; None without GPUs."""
     zone_names: Mapping[str, str]
     """Zone name by zone id."""
+    pool_zones: tuple[str, ...] = ()
+    """Names of the zones its pool launches in, where those are not all of the network's."""
     image_pull_secret: str | None = None
     caches: frozenset[str] = frozenset()
     """Claims in the graph's namespace."""
@@ -213,6 +215,18 @@ def _zone_selector(graph: Graph, around: Surroundings) -> dict[str, str]:
     return {"topology.kubernetes.io/zone": around.zone_names[zone]} if zone else {}
 
 
+def _frontend_affinity(name: str, graph: Graph, around: Surroundings) -> dict[str, Any]:
+    """Keeps the frontend in its graph's zone, which must be one where the workers' pool launches: it is bound first, and
+    where it is the workers have to follow."""
+    if on_rack(graph) or not graph.placement.same_zone:
+        return {}
+    if graph.placement.zone or not around.pool_zones:
+        return _same_zone(name)
+    zones = {"key": "topology.kubernetes.io/zone", "operator": "In", "values": list(around.pool_zones)}
+    terms = {"nodeSelectorTerms": [{"matchExpressions": [zones]}]}
+    return {**_same_zone(name), "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+
+
 def _frontend(name: str, graph: Graph, model: ModelSource, around: Surroundings) -> dict[str, Any]:
     frontend = graph.frontend
     args = ["--router-mode", frontend.router]
@@ -247,7 +261,7 @@ def _frontend(name: str, graph: Graph, model: ModelSource, around: Surroundings)
                 "nodeSelector": _rack_selector(graph, _first_role(graph))
                 if on_rack(graph)
                 else _zone_selector(graph, around),
-                "affinity": _same_zone(name) if graph.placement.same_zone and not on_rack(graph) else {},
+                "affinity": _frontend_affinity(name, graph, around),
                 "tolerations": list(_TOLERATIONS) if on_rack(graph) else [],
             },
         ),

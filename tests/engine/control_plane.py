@@ -198,6 +198,8 @@ class ControlPlane:
             f"--secure-port={controllers}",
             # Without kubelets no node renews its lease: node lifecycle would make all of them NotReady.
             "--controllers=*,-nodeipam,-cloud-node-lifecycle,-nodelifecycle",
+            # Volumes are bound at the next look, by default every 15 s.
+            "--pvclaimbinder-sync-period=1s",
         )
         self._run(
             "kube-scheduler",

@@ -14,6 +14,7 @@ import runpy
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,8 @@ class Stack:
         self.folder = folder
         self.world = world
         self.program = program or (lambda: runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__"))
+        self.at = AT
+        """Moment that the program takes for the present one."""
         self.config: dict[str, Any] = {}
         self._secret: dict[str, Any] = {}
         self._header: dict[str, Any] = {}
@@ -229,7 +232,7 @@ class Stack:
     def _run(self, operation: str, may_fail: bool, **options: Any) -> Outcome:
         outcome = Outcome()
         lines: list[str] = []
-        with hermetic():
+        with hermetic(self.at):
             try:
                 getattr(self._stack, operation)(
                     on_event=lambda event: _note(event, outcome),
@@ -272,13 +275,13 @@ def edited(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
 
 
 @contextlib.contextmanager
-def hermetic() -> Iterator[None]:
+def hermetic(at: datetime = AT) -> Iterator[None]:
     """The program sees none of the shell's credentials or provider switches, and the time the tests mean."""
     hidden = {
         key: os.environ.pop(key) for key in list(os.environ) if key.startswith(("AWS_", "PULUMI_K8S", "KUBECONFIG"))
     }
     os.environ["PULUMI_ERROR_OUTPUT_STRING"] = "true"
-    os.environ["DYNAMO_EKS_AT"] = AT.strftime("%Y-%m-%dT%H:%M:%SZ")
+    os.environ["DYNAMO_EKS_AT"] = at.strftime("%Y-%m-%dT%H:%M:%SZ")
     try:
         yield
     finally:

@@ -254,6 +254,21 @@ def test_newest_operator_is_served_by_cluster_policy() -> None:
     assert not {"clusterPolicy", "gpuCluster"} & set(values.gpu_operator("26.3.3", NAMES, monitors=False))
 
 
+@pytest.mark.parametrize("version", ["26.3.3", "26.7.0"])
+@pytest.mark.parametrize("monitors", [True, False])
+def test_what_the_operator_does_on_the_ami(version: str, monitors: bool) -> None:
+    """Driver, toolkit and MIG are the AMI's; plugin, discovery and metrics are the operator's. Without its exporter a slow
+    GPU is found by the users, and a ServiceMonitor without its kind fails the release."""
+    made = values.gpu_operator(version, NAMES, monitors=monitors)
+    enabled = {key: item["enabled"] for key, item in made.items() if isinstance(item, Mapping) and "enabled" in item}
+    assert enabled == {
+        "driver": False, "toolkit": False, "migManager": False, "devicePlugin": True, "gfd": True, "nfd": True,
+        "dcgmExporter": True,
+    }  # fmt: skip
+    assert made["dcgmExporter"]["serviceMonitor"] == {"enabled": monitors}
+    assert made["daemonsets"]["tolerations"] == values.TOLERATIONS
+
+
 @pytest.mark.parametrize("auto", [True, False])
 def test_grove_makes_domains_only_where_asked(auto: bool) -> None:
     """Its own domain beside the program's is two claims for one channel: no pod starts (dynamo #6364)."""

@@ -119,6 +119,21 @@ def test_existing_vpc_is_used_and_not_changed() -> None:
     assert any("subnet" in text for text in graph.assumptions)
 
 
+def test_somebody_elses_vpc_is_looked_up_with_the_stacks_provider() -> None:
+    """Asked through the default provider, EC2 looks in the shell's region or account: the VPC is not found, or another is."""
+    given = config(existing={"vpcId": "vpc-0123456789abcdef0", "subnets": SUBNETS})
+    answers = Answers.for_config("ordinary", given)
+    answers.subnets[SUBNETS["use1-az1"]["private"]]["mainTable"] = True
+    reads = [read for read in record("ordinary", given, answers=answers).reads if read.token.startswith("aws:")]
+    assert {read.token.rsplit(":", 1)[1] for read in reads} >= {
+        "getVpc",
+        "getSubnet",
+        "getRouteTables",
+        "getRouteTable",
+    }
+    assert {read.provider for read in reads} == {"pulumi:providers:aws::aws"}
+
+
 def test_a_wrong_subnet_stops_everything() -> None:
     """A cluster in subnets without a way out is made, and no node ever joins it."""
     given = config(existing={"vpcId": "vpc-0123456789abcdef0", "subnets": SUBNETS})

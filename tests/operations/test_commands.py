@@ -190,7 +190,7 @@ OBJECT = entry(NAMESPACE, "namespace", "dynamo", inputs={"metadata": {"name": "d
 
 def test_destroy_refuses_before_the_engine_starts(shell: Shell) -> None:
     """Started, it deletes everything but what is protected, and what is served with it."""
-    by_hand = entry(VPC, "other", "vpc-2", protect=True)
+    by_hand = entry(SUBNET, "other", "subnet-2", protect=True)
     shell.holds(document(VPC_ENTRY, SUBNET_ENTRY, CLUSTER, by_hand, entry(EFS, "files", "fs-1", protect=True)))
     code, text = shell.run("destroy", "--yes")
     assert code == 1 and "destroy" not in shell.commands

@@ -209,7 +209,7 @@ def test_every_shipped_object_and_value_is_accepted() -> None:
 def strict_schema(schema: dict[str, Any]) -> dict[str, Any]:
     """A CRD's schema as a validator that also refuses unknown fields, as the API server does when asked to be strict."""
     if schema.get("x-kubernetes-int-or-string"):
-        return {"type": ["integer", "string"]}
+        return {"type": ["integer", "string"], **({"pattern": schema["pattern"]} if "pattern" in schema else {})}
     out = {key: schema[key] for key in ("type", "enum", "pattern", *condense.BOUNDS) if key in schema}
     if schema.get("nullable") or "default" in schema:
         out["type"] = [out["type"], "null"]

@@ -5,10 +5,15 @@ Asserted on recorded graphs: the engine deletes nothing before everything that d
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 import pytest
 
+from review import stackfile
 from review.graph import Graph, Node
-from tests.conftest import recorded
+from review.recorder import record
+from tests.conftest import AT, recorded
 
 GRAPH = "kubernetes:nvidia.com/v1beta1:DynamoGraphDeployment"
 POOL = "kubernetes:karpenter.sh/v1:NodePool"
@@ -49,6 +54,12 @@ MPI_JOB = "kubernetes:kubeflow.org/v2beta1:MPIJob"
 CRD = "kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition"
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
 CLUSTER_BINDING = "kubernetes:rbac.authorization.k8s.io/v1:ClusterRoleBinding"
+ACCOUNT = "kubernetes:core/v1:ServiceAccount"
+CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
+CLUSTER_ROLE = "kubernetes:rbac.authorization.k8s.io/v1:ClusterRole"
+RIGHTS = "kubernetes:rbac.authorization.k8s.io/v1:Role"
+RIGHTS_BINDING = "kubernetes:rbac.authorization.k8s.io/v1:RoleBinding"
+INGRESS = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
 
 PAIRS = [
     ("g6e-dev", (GRAPH, ""), (RELEASE, "platform"), "the operator that runs the graph's finalizers must live: the namespace hangs (NVIDIA/aicr #406)"),
@@ -95,7 +106,27 @@ PAIRS = [
     ("g6e-dev", (JOB, "platform-check"), (RELEASE, "platform"), "made the other way round, the check asks for kinds that nobody has installed yet, and `up` fails"),
     ("g6e-dev", (GRAPH, ""), (JOB, "platform-check"), "a graph made before its kind is served fails with a message about something else"),
     ("g6e-dev", (RELEASE, "platform"), (STORAGE, "ebs"), "a chart's volume claims bind to the default class, or wait for ever (aws-samples/aws-do-eks #37)"),
+    ("g6e-dev", (POOL, "gpu"), (ATTACHMENT, "nodes-"), "nodes that lose their role's policies cannot drain: orphaned instances"),
+    ("g6e-dev", (POOL, "gpu"), (POLICY, "main-tags"), "made the other way round, every launch with tags is refused, and GPU pods stay pending"),
+    ("g6e-dev", (ACCESS, "nodes"), (ENTRY, "nodes"), "made the other way round, EKS refuses to tie a policy to an entry that is not there, and `up` fails"),
+    ("g6e-dev", (GRAPH, ""), (INGRESS, "files-nfs"), "a pod whose NFS is no longer admitted hangs in the kernel, as without its mount target"),
+    ("g6e-dev", (STORAGE, "efs"), (ADDON, "efs-csi"), "a claim that somebody makes meanwhile is taken by a class whose driver is gone, and stays"),
+    ("g6e-dev", (STORAGE, "efs"), (TARGET, ""), "as the driver, for what it deletes the folder through"),
+    ("g6e-dev", (CLAIM, ""), (NAMESPACE, "namespace-dynamo"), "made the other way round, the claim is refused: its namespace is not there"),
+    ("g6e-dev", (RELEASE, "platform"), (NAMESPACE, "platform-namespace"), "a release whose namespace is gone cannot be removed"),
+    ("g6e-dev", (ACCOUNT, "platform-check"), (NAMESPACE, "platform-namespace"), "made the other way round, it is refused: its namespace is not there"),
+    ("g6e-dev", (CONFIG_MAP, "platform-check"), (NAMESPACE, "platform-namespace"), "as its account"),
+    ("g6e-dev", (JOB, "platform-check"), (ACCOUNT, "platform-check"), "made the other way round, no pod of the check is admitted, and `up` reports a time-out"),
+    ("g6e-dev", (JOB, "platform-check"), (CONFIG_MAP, "platform-check"), "made the other way round, its pod waits for a volume that is not there"),
+    *(("g6e-dev", (JOB, "smoke-vllm-agg"), (type_, "smoke-vllm-agg"), "without its account, rights and program a smoke test fails a graph that is well")
+      for type_ in (ACCOUNT, RIGHTS, RIGHTS_BINDING, CONFIG_MAP)),
+    *(("g6e-dev", (type_, "smoke-vllm-agg"), (GRAPH, "vllm-agg"), "left behind by an `up` that fails at the graph, it reads as a smoke test that was made")
+      for type_ in (ACCOUNT, RIGHTS, RIGHTS_BINDING, CONFIG_MAP)),
     *((stack, first, second, outage) for stack in ("gb200-prod", "gb200-pair") for first, second, outage in (
+        *(((NAMESPACE, name), (NODES, ""), "pods of a node that is gone are ended by nobody, and hold their namespace in Terminating")
+          for name in ("dra-driver", "gpu-operator", "gang-kai", "gang-grove")),
+        ((ADDON, "hybrid-"), (NAT, ""), "CoreDNS starts on the built-in pool; without a way out it pulls no image, and its add-on times out"),
+        ((ADDON, "hybrid-"), (POLICY, "main-tags"), "made the other way round, no node of the built-in pool is launched for CoreDNS"),
         ((GRAPH, ""), (DOMAIN, "graph-"), "a domain deleted first stops IMEX under running workers (NVIDIA DRA driver #357): NCCL hangs"),
         ((GRAPH, ""), (RELEASE, "platform"), "the operator runs the graph's finalizers, here through Grove too"),
         ((GRAPH, ""), (RELEASE, "dra-driver"), "claims of living pods are never unprepared: they stay reserved for ever (#725)"),
@@ -158,7 +189,12 @@ PAIRS = [
         ((MPI_JOB, "{}-nccl"), (JOB, "verify-{}-nvbandwidth"), "made the other way round, an all-reduce takes the nodes while pairs are measured: half the bandwidth"),
         ((MPI_JOB, "{}-nvbandwidth"), (JOB, "verify-{}-imex"), "made the other way round, a rung's failure hides which one it is"),
         ((JOB, "verify-{}-imex"), (JOB, "verify-{}-devices"), "as above"),
-        ((JOB, "verify-{}-devices"), (CLUSTER_BINDING, "verify-{}"), "a judge without rights reports a failure that is none"),
+        *(((JOB, "verify-{}-devices"), (type_, "verify-{}"), "a judge without account or rights reports a failure that is none")
+          for type_ in (ACCOUNT, RIGHTS, RIGHTS_BINDING, CLUSTER_ROLE, CLUSTER_BINDING)),
+        *(((type_, "verify-{}"), (NAMESPACE, "verify-{}"), "made the other way round, it is refused: its namespace is not there")
+          for type_ in (ACCOUNT, RIGHTS, RIGHTS_BINDING, CONFIG_MAP)),
+        ((JOB, "verify-{}-devices"), (CONFIG_MAP, "verify-{}-devices"), "made the other way round, its pod waits for a program that is not there"),
+        ((JOB, "verify-{}-nccl"), (CONFIG_MAP, "verify-{}-nccl"), "as above"),
         ((DOMAIN, "verify-{}"), (NAMESPACE, "verify-{}"), "a namespace deleted first takes the domain without its order"),
         ((SCHEDULE, "{}"), (NODES, "{}"), "an action of a group that is gone fails the destroy"),
         ((NODES, "{}"), (TEMPLATE, "{}"), "EKS cannot delete a node group whose launch template is gone: its nodes stay until the block ends"),
@@ -200,3 +236,71 @@ def test_goes_before(stack: str, first: tuple[str, str], second: tuple[str, str]
         if one.key != other.key and not graph.destroyed_before(one, other)
     ]
     assert not wrong, f"{outage}: {wrong}"
+
+
+def otherwise(stack: str, **sections: Any) -> Graph:
+    """A shipped stack with other sections."""
+    config = copy.deepcopy(dict(stackfile.read(stack).config))
+    for name, value in sections.items():
+        config[f"dynamo-eks:{name}"] = value
+    return record(stack, config, at=AT)
+
+
+def assert_before(graph: Graph, first: tuple[str, str], *seconds: tuple[str, str]) -> None:
+    for second in seconds:
+        firsts, others = found(graph, first), found(graph, second)
+        assert firsts and others, f"{first} or {second} is not there"
+        for one in firsts:
+            for other in others:
+                assert graph.destroyed_before(one, other), f"{one.name} before {other.name}"
+
+
+STACK_ON_RACKS = ((RELEASE, "dra-driver"), (RELEASE, "gpu-operator"), (RELEASE, "efa-plugin"))
+
+
+def test_a_short_ladder_goes_before_what_it_checks() -> None:
+    """Without measured rungs there is no MPI operator to order it: the devices of a rack would be looked at while the driver
+    is still being installed, and a good rack is given back."""
+    capacity = copy.deepcopy(dict(stackfile.read("gb200-prod").config["dynamo-eks:capacity"]))
+    capacity["ultraServers"]["rack-a"]["verify"] = ["devices"]
+    graph = otherwise("gb200-prod", capacity=capacity)
+    assert not found(graph, (DEPLOYMENT, "mpi-operator"))
+    assert_before(graph, (JOB, "verify-rack-a-devices"), *STACK_ON_RACKS, (NODES, "rack-a"))
+
+
+def test_graphs_outside_their_ladder_wait_for_their_rack() -> None:
+    """With every rung left out a graph still needs the drivers, and its workers must end before the nodes do."""
+    capacity = copy.deepcopy(dict(stackfile.read("gb200-prod").config["dynamo-eks:capacity"]))
+    capacity["ultraServers"]["rack-a"]["verify"] = []
+    graph = otherwise("gb200-prod", capacity=capacity)
+    assert_before(graph, (GRAPH, ""), *STACK_ON_RACKS, (NODES, "rack-a"))
+
+
+def test_the_operator_goes_before_the_drivers_without_a_gang_scheduler_too() -> None:
+    """A rack without graphs has no gang scheduler, through which everything else is ordered; the next graph's claims would
+    be taken back by nobody."""
+    graph = otherwise("gb200-prod", graphs={}, models={})
+    assert not found(graph, (RELEASE, "gang"))
+    assert_before(graph, (RELEASE, "platform"), *STACK_ON_RACKS, (NODES, "rack-a"))
+
+
+def test_secrets_of_a_namespace_are_made_in_it() -> None:
+    """Named as text, they would be made in a namespace that is not there yet."""
+    file = stackfile.read("g6e-dev")
+    login = {"server": "nvcr.io"}
+    config = {
+        **file.config,
+        "dynamo-eks:huggingFaceToken": "hf_token",
+        "dynamo-eks:imagePullPassword": "password",
+        "dynamo-eks:dynamo": {"version": "1.5.0", "imagePullSecret": login},
+    }
+    graph = record(
+        "g6e-dev", config, secret_keys=("dynamo-eks:huggingFaceToken", "dynamo-eks:imagePullPassword"), at=AT
+    )
+    secret = "kubernetes:core/v1:Secret"
+    assert_before(graph, (secret, "namespace-dynamo"), (NAMESPACE, "namespace-dynamo"))
+    assert_before(graph, (secret, "platform"), (NAMESPACE, "platform-namespace"))
+    # The operator's image is pulled with it.
+    assert_before(graph, (RELEASE, "platform"), (secret, "platform"))
+    assert_before(graph, (GRAPH, ""), (secret, "namespace-dynamo"))
+    assert_before(graph, (JOB, "cache"), (secret, "namespace-dynamo-token"))

@@ -163,6 +163,7 @@ CASES: dict[str, tuple[str, Edit, str]] = {
     "efa-whole-node": ("p5-reserved", edit(DGD, lambda i: [container(i, "prefill")["resources"][part].update({"vpc.amazonaws.com/efa": "8"}) for part in ("limits", "requests")]), "leave efa out"),
     "kv-transport": ("g7e-staging", edit(DGD, no_backends), "LIBFABRIC"),
     "one-zone": ("g7e-staging", edit(DGD, lambda i: pod_spec(i, "prefill")["affinity"].pop("podAffinity")), "sameZone"),
+    "frontend-zone": ("p5-reserved", edit(DGD, lambda i: pod_spec(i, "frontend")["affinity"].pop("nodeAffinity"), "vllm-disagg"), "its workers only in us-west-2b"),
     "image-version": (G, edit(DGD, lambda i: container(i, "worker").update(image="registry.example.com/vllm:nightly")), "image.runtimeVersion"),
     "offline-from-cache": (G, edit(DGD, lambda i: set_env(i, "worker", "HF_HUB_OFFLINE", "0")), "HF_HUB_OFFLINE=1"),
     "exposed-narrowly": ("g7e-staging", edit("v1:Service", lambda i: i["spec"].pop("loadBalancerSourceRanges")), "allowedCidrs"),

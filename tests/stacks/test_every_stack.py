@@ -31,6 +31,15 @@ def test_every_resource_has_its_parent_and_provider(every: Graph) -> None:
         assert node.provider.startswith(f"pulumi:providers:{node.package}::"), node.key
 
 
+def test_every_read_has_its_provider(every: Graph) -> None:
+    """A question put to the default provider is answered for the shell's region and account: zones that the stack's region
+    does not have, a Capacity Block that is not found."""
+    for read in every.reads:
+        if not read.token.startswith("pulumi:"):
+            package = read.token.split(":", 1)[0]
+            assert (read.provider or "").startswith(f"pulumi:providers:{package}::"), read.token
+
+
 def test_dependencies_were_registered_before(every: Graph) -> None:
     """A dependency on something unregistered is no dependency: the engine drops it."""
     seen = set()

@@ -1,0 +1,156 @@
+"""`python -m tools.mutants [path ...]`: mutate what decides, and see that a test fails.
+
+The mutations are mutmut's operators (`x < y` to `x <= y`, `and` to `or`, a number plus one, an argument dropped ...). mutmut's
+own runner leaves out every decorated function and every property, which here are all rules of the plan and half of what a
+window decides, and wants a copy of the tree that the tests run in; so `tools.survivors` runs them.
+
+Left out are mutations that no test should notice: annotations, docstrings, and texts in another case. A path picks files
+whose name contains it. Survivors need a reason in tests/mutants.yaml; a reason whose mutant is noticed, or is gone, is a
+fault too. Everything takes hours; a file takes some seconds for each mutant nobody notices, and less than one for others,
+after two minutes in which the tests run once unchanged.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import libcst as cst
+from libcst.metadata import MetadataWrapper, PositionProvider
+from mutmut.mutation.mutators import mutation_operators, operator_string
+
+from tools.survivors import ROOT, Change, judged, numbered
+
+REASONS = ROOT / "tests" / "mutants.yaml"
+
+FILES = (
+    *(f"components/capacity/{name}.py" for name in (
+        "window", "network_cards", "ultraservers", "node_spec", "reservations", "node_config", "instances")),
+    *(f"components/network/{name}.py" for name in ("cidr", "zones", "rack_zones", "endpoints")),
+    "components/gpu/values.py",
+    *(f"components/dynamo/{name}.py" for name in (
+        "expected_pods", "manifest", "backends", "fabric", "compute_domain", "download", "exposure", "values")),
+    "components/scheduling/gang.py",
+    "components/validation/ladder_objects.py",
+    "components/validation/scripts/mpi_result.py",
+    "components/validation/scripts/rack_devices.py",
+    "components/validation/scripts/platform_check.py",
+    "components/validation/scripts/smoke.py",
+    *(f"rules/{name}.py" for name in (
+        "ultraservers", "capacity", "graphs", "order", "cluster", "network", "storage", "objects", "secrets", "model")),
+    *(f"stacks/{name}.py" for name in ("cross_ultraservers", "cross", "models", "settings", "faults")),
+    *(f"review/{name}.py" for name in ("racks", "blocks", "strict")),
+)  # fmt: skip
+"""What decides without making a resource."""
+
+
+class _Places(cst.CSTVisitor):
+    """Every node of a function's body, with the outermost function it is in."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[str, cst.CSTNode, cst.CSTNode]] = []
+        self._where: list[cst.ClassDef | cst.FunctionDef] = []
+
+    def on_visit(self, node: cst.CSTNode) -> bool:
+        # Defaults of the outermost function belong to it, not to its code.
+        functions = sum(isinstance(item, cst.FunctionDef) for item in self._where)
+        if isinstance(node, (cst.Annotation, cst.Decorator)) or (isinstance(node, cst.Parameters) and functions == 1):
+            return False
+        if isinstance(node, (cst.ClassDef, cst.FunctionDef)):
+            self._where.append(node)
+        if isinstance(node, cst.SimpleStatementLine) and _is_text(node):
+            return False
+        outermost = next((item for item in self._where if isinstance(item, cst.FunctionDef)), None)
+        if outermost is not None:
+            names = [item.name.value for item in self._where[: self._where.index(outermost) + 1]]
+            self.found.append((".".join(names), outermost, node))
+        return True
+
+    def on_leave(self, original_node: cst.CSTNode) -> None:
+        if isinstance(original_node, (cst.ClassDef, cst.FunctionDef)):
+            self._where.pop()
+
+
+def _is_text(node: cst.SimpleStatementLine) -> bool:
+    return (
+        len(node.body) == 1
+        and isinstance(node.body[0], cst.Expr)
+        and isinstance(node.body[0].value, (cst.SimpleString, cst.ConcatenatedString))
+    )
+
+
+def mutants(path: Path) -> list[Change]:
+    """Every mutant of a file."""
+    source = path.read_text()
+    return numbered(_mutants(str(path.relative_to(ROOT)), source))
+
+
+def _mutants(relative: str, source: str) -> Iterator[Change]:
+    wrapper = MetadataWrapper(cst.parse_module(source), unsafe_skip_copy=True)
+    spans, places = wrapper.resolve(PositionProvider), _Places()
+    wrapper.module.visit(places)
+    lines = source.splitlines(keepends=True)
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line))
+
+    def stretch(node: cst.CSTNode) -> tuple[int, int]:
+        span = spans[node]
+        return starts[span.start.line - 1] + span.start.column, starts[span.end.line - 1] + span.end.column
+
+    def parsed(text: str) -> str:
+        return ast.dump(ast.parse(textwrap.dedent(text)))
+
+    for where, outermost, node in places.found:
+        for type_, operator in mutation_operators:
+            if not isinstance(node, type_):
+                continue
+            for number, changed in enumerate(operator(node)):
+                if operator is operator_string and number:
+                    continue  # the same text in another case
+                # Parentheses of the node itself are outside of its span and come with its code; twice does no harm.
+                (begin, end), (head, tail) = stretch(node), stretch(outermost)
+                head -= spans[outermost].start.column
+                text = wrapper.module.code_for_node(changed)
+                mutant = source[:begin] + text + source[end:]
+                try:
+                    if parsed(mutant[head : tail + len(mutant) - len(source)]) == parsed(source[head:tail]):
+                        continue
+                except SyntaxError:
+                    continue
+                first, last = spans[node].start.line, spans[node].end.line
+                if last - first > 2:
+                    last = first
+                    note = f" [{_short(source[begin:end])} => {_short(text)}]"
+                else:
+                    note = f" => {_line(lines, mutant, first, last)}"
+                yield Change(
+                    relative, first, where, "", " ".join("".join(lines[first - 1 : last]).split()) + note, mutant
+                )
+
+
+def _line(lines: list[str], mutant: str, first: int, last: int) -> str:
+    """What stands in place of some lines."""
+    after = mutant.splitlines(keepends=True)
+    return " ".join("".join(after[first - 1 : last + len(after) - len(lines)]).split())
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 160 else f"{text[:78]} ... {text[-78:]}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run every mutant whose path contains one of the arguments, or all; 1 when there is a survivor without a reason."""
+    os.chdir(ROOT)
+    files = [path for path in FILES if not arguments or any(word in path for word in arguments)]
+    chosen = [item for path in files for item in mutants(ROOT / path)]
+    return judged(REASONS, chosen, (), "mutants", lambda key: key.split(" ")[0] in files)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
