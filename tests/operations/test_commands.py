@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Sequence
 
 import pytest
@@ -11,6 +12,7 @@ from operations import __main__ as command
 from operations import teardown
 from operations.lookup import Candidate, CannotTell
 from operations.state import Resource, State
+from review import stackfile
 from tests.conftest import STACKS, recorded
 from tests.operations.conftest import Shell
 from tests.operations.documents import (
@@ -302,3 +304,31 @@ def test_every_protected_thing_has_a_setting_that_lets_it_go(stack: str) -> None
 def _urn_of(key: str | None) -> str:
     type_, _, name = (key or "::").rpartition("::")
     return urn(type_, name)
+
+
+@pytest.mark.parametrize(
+    ("words", "in_order"),
+    [
+        (
+            ["up"],
+            ["-m operations ready --stack demo", "-m review --stack demo --format quiet", "pulumi up --stack demo"],
+        ),
+        (["up"], ["-m operations ready --stack demo", "--format arguments"]),
+        (["recover", "YES=1", "ARGS=--gone n"], ["-m operations recover --stack demo --yes --gone n"]),
+        (["destroy"], ["-m operations destroy --stack demo"]),
+        (["destroy", "YES=1", "KEEP=protected"], ["-m operations destroy --stack demo --yes --keep protected"]),
+    ],
+)
+def test_what_make_runs(words: list[str], in_order: list[str]) -> None:
+    """A look that comes after the engine has started is none."""
+    told = subprocess.run(
+        ["make", "--dry-run", "--no-print-directory", *words, "STACK=demo"],
+        cwd=stackfile.ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    text = " ".join(told.split())
+    at = [text.find(part) for part in in_order]
+    assert -1 not in at and at == sorted(at), text
+    assert text.count("pulumi destroy") == 0
