@@ -107,6 +107,13 @@ def test_an_unknown_layout_is_refused(type_: str, efa: int, words: str) -> None:
         network_cards.layout(type_, efa)
 
 
+def test_all_known_types_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for a new machine reads what there is, and not one word made of two."""
+    monkeypatch.setattr(network_cards, "CARDS", {**network_cards.CARDS, "p6e-gb300.36xlarge": {}})
+    with pytest.raises(ValueError, match=r"known are p6e-gb200\.36xlarge, p6e-gb300\.36xlarge$"):
+        network_cards.layout("p7e.metal", 4)
+
+
 # --- launch template ---------------------------------------------------------------------------------------------------
 
 

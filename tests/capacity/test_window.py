@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -145,6 +146,18 @@ def test_hours_are_there_exactly_while_work_may_be_started(given_: tuple[Window,
     assert (window.usable_hours(now) > 0) == (window.refusal(now) is None)
     if now <= window.start:
         assert window.usable_hours(now) == window.usable_hours(window.start)
+
+
+def test_moments_are_told_in_utc_wherever_the_program_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A laptop in Berlin and the pipeline would plan different drains for the same block, and each `up` would move them."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        assert moment(datetime(2026, 12, 8, 11, 30, tzinfo=UTC)) == "2026-12-08T11:30:00Z"
+        assert moment(datetime(2026, 12, 8, 4, 30, tzinfo=timezone(timedelta(hours=-7)))) == "2026-12-08T11:30:00Z"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @given(moments(), st.integers(-12, 14).filter(bool), st.sampled_from(["start", "end"]))
