@@ -236,6 +236,8 @@ def _network(settings: Settings, account: Any, racks: Mapping[str, Rack], blocks
             zones=zones,
             nat=config.nat,
             interface_endpoints=config.interface_endpoints,
+            # The cluster stands and falls with its VPC, and so does what lets it go.
+            protect=settings.cluster.protect,
             flow_log_retention_days=config.flow_logs.retention_days if config.flow_logs else None,
             flow_log_group=f"/dynamo-eks/{settings.cluster_name}/flow",
             rack_zones=[
@@ -521,6 +523,7 @@ def serving(settings: Settings, place: Place) -> Serving:
                 storage_class=_class_of(settings, place, namespace),
                 access_mode=settings.storage.access_mode,
                 size_gib=settings.storage.cache_size_gib,
+                fixed_size=settings.cluster.existing is None,
                 hugging_face_token=settings.secrets.get("huggingFaceToken"),
                 registry=registry,
             ),
@@ -531,7 +534,7 @@ def serving(settings: Settings, place: Place) -> Serving:
     outputs: dict[str, Any] = {"platformNamespace": config.namespace, "graphs": {}}
     for name, graph in settings.graphs.items():
         outputs["graphs"][name] = _graph(
-            settings, place, name, graph, operator, namespaces[graph.namespace].ready,
+            settings, place, name, graph, operator, namespaces[graph.namespace],
             caches[graph.namespace, graph.model], pull_name, in_cluster,
         )  # fmt: skip
     return Serving(outputs=outputs)
@@ -592,6 +595,7 @@ def _caches(
             ModelCacheArgs(job=job, timeout_minutes=model.download.timeout_minutes),
             in_cluster,
             depends_on=namespaces[namespace].ready,
+            claims=namespaces[namespace].claims,
         ).ready
     return made
 
@@ -609,7 +613,7 @@ def _graph(
     name: str,
     graph: Graph,
     operator: list[pulumi.Resource],
-    namespace: list[pulumi.Resource],
+    namespace: GraphNamespace,
     cache: list[pulumi.Resource],
     pull_secret: str | None,
     in_cluster: pulumi.ResourceOptions,
@@ -644,11 +648,12 @@ def _graph(
         in_cluster,
         depends_on=[
             *operator,
-            *namespace,
+            *namespace.ready,
             *cache,
             *place.pools.get(placed or "", []),
             *(resource for rack in racks for resource in place.rack_ready[rack]),
         ],
+        claims=namespace.claims,
     )
     served = manifest.served_name(graph, model)
     if graph.smoke_test is not None:

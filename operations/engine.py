@@ -17,6 +17,10 @@ class EngineError(Exception):
     """The CLI refused; its own words are the message."""
 
 
+CUT_OFF = "failed to load checkpoint: EOF"
+"""What the CLI says when a backend of plain files was cut off while it wrote the state's companion file."""
+
+
 class NoStack(EngineError):
     """The backend has no stack of this name."""
 
@@ -96,4 +100,10 @@ class Engine:
 def _said(answer: subprocess.CompletedProcess[str]) -> str:
     """What the CLI said, without what it always says."""
     lines = (answer.stderr + answer.stdout).splitlines()
-    return "\n".join(line for line in lines if line.strip()) or f"pulumi ended with {answer.returncode}"
+    said = "\n".join(line for line in lines if line.strip()) or f"pulumi ended with {answer.returncode}"
+    if CUT_OFF in said:
+        # gocloud.dev/blob/fileblob renames the state into place, and writes NAME.attrs in place.
+        said += (
+            "\nA file:// backend was cut off while writing: delete the empty STACK.json.attrs beside the stack's state."
+        )
+    return said

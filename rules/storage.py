@@ -11,6 +11,7 @@ from rules.model import Finding, Looked, rule
 STATEFUL = {
     "aws:eks/cluster:Cluster": "cluster.protect",
     "aws:kms/key:Key": "cluster.protect",
+    "aws:ec2/vpc:Vpc": "cluster.protect",
     "aws:efs/fileSystem:FileSystem": "storage.efs.protect",
     "aws:ec2/capacityReservation:CapacityReservation": "capacity.pools.<pool>.reservations[].protect",
     "aws:eks/nodeGroup:NodeGroup": "capacity.ultraServers.<name>.protect",

@@ -121,7 +121,7 @@ class Network(Model):
     """The VPC, or the one that is there already."""
 
     cidr: VpcCidr = "10.64.0.0/16"
-    """Address range of the VPC, /16 to /20. Changing it replaces the VPC and everything in it."""
+    """Address range of the VPC, /16 to /20. Changing it replaces the VPC and everything in it, which `cluster.protect` refuses; a cluster cannot move to another VPC."""
     zones: Annotated[int, Field(ge=2, le=6)] | tuple[ZoneId, ...] = 3
     """How many Availability Zones, or their zone ids (`use1-az1`). Zones added later move nothing."""
     nat: Literal["single", "perZone"] = "perZone"
@@ -172,7 +172,7 @@ class Cluster(Model):
     deletion_protection: bool = False
     """EKS itself refuses to delete the cluster until an update has switched this off."""
     protect: bool = True
-    """Pulumi refuses to delete or replace the cluster and its KMS key. Set to false and run `make up` before `make destroy`."""
+    """Pulumi refuses to delete or replace the cluster, its KMS key and its VPC. Set to false and run `make up` before `make destroy`."""
     existing: ExistingCluster | None = None
     """Use a cluster that is there already; then no AWS resource is made and `network` and `capacity` must be absent."""
 
@@ -196,7 +196,7 @@ class Reservation(Model):
     instance_type: InstanceType
     """Instance type reserved; compared with what EC2 says of the reservation."""
     zone: ZoneId
-    """Zone id of the reservation; compared with what EC2 says, and the pool launches only there."""
+    """Zone id of the reservation; compared with what EC2 says, and the pool launches only there. For `create` another zone, or type, replaces it, which `protect` refuses."""
     count: Annotated[int, Field(ge=1, le=256)]
     """Instances reserved."""
     start: Moment | None = None
@@ -224,7 +224,7 @@ class Pool(Model):
     capacity: Annotated[tuple[CapacityType, ...], Field(min_length=1)]
     """Purchase options it may use. With `reserved` the reservation comes first and the others named are the fallback."""
     reservations: tuple[Reservation, ...] = ()
-    """Reservations that `reserved` draws from. Naming any switches implicit use of open reservations off for every pool."""
+    """Reservations that `reserved` draws from. Naming any switches implicit use of open reservations off for every pool. Removing one made here gives its capacity back, which its `protect` refuses."""
     uses_open_reservations: bool = False
     """States that this pool counts on open reservations being matched implicitly, so that the plan can refuse what breaks it."""
     zones: tuple[ZoneId, ...] = ()
@@ -293,7 +293,7 @@ class Capacity(Model):
 
 class Chart(Model):
     version: Release | None = None
-    """Chart version, in quotes; by default the one in components/catalog.py."""
+    """Chart version, in quotes; by default the one in components/catalog.py. Another is an upgrade in place; the DRA driver's other chart (25 against 0) replaces the release, so drain the racks first."""
     values: dict[str, Any] = Field(default_factory=dict)
     """Helm values laid over the program's own. Paths are checked against the chart, contradictions to the rest are refused."""
 
@@ -335,9 +335,9 @@ class Storage(Model):
     caches: tuple[CacheName, ...] = ("model-cache", "compilation-cache", "perf-cache")
     """Claims made in every namespace that holds a graph."""
     cache_size_gib: Annotated[int, Field(ge=1)] = 5
-    """Size asked for by each claim. EFS ignores it; other storage classes do not."""
+    """Size asked for by each claim. EFS ignores it, and claims on it that are there keep the old number; another class is asked to resize them, and may refuse."""
     storage_class: DnsLabel | None = None
-    """Storage class of the claims in an existing cluster; elsewhere the program makes one on EFS."""
+    """Storage class of the claims in an existing cluster; elsewhere the program makes one on EFS. Changing it replaces the claims, empty, and with them the downloads and graphs that use them."""
     access_mode: Literal["ReadWriteMany", "ReadWriteOnce"] = "ReadWriteMany"
     """ReadWriteOnce only for a single-node cluster such as kind."""
 
@@ -462,7 +462,7 @@ class Placement(Model):
     instance_type: InstanceType | None = None
     """Instance type they ask for; by default any that the pool may launch and that fits."""
     zone: ZoneId | None = None
-    """Zone they are pinned to; by default any one zone (`sameZone`)."""
+    """Zone they are pinned to; by default any one of those its pool launches in (`sameZone`)."""
     same_zone: bool = True
     """Keep all pods of the graph in one zone. EFA does not cross zones, and other traffic between zones is billed."""
     anti_affinity: Literal["required", "preferred", "none"] = "none"

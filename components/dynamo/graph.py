@@ -43,6 +43,7 @@ class DynamoGraph(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
         *,
         depends_on: Sequence[pulumi.Resource] = (),
+        claims: Sequence[pulumi.Resource] = (),
     ) -> None:
         rendered = args.manifest
         graph, namespace = rendered["metadata"]["name"], rendered["metadata"]["namespace"]
@@ -64,6 +65,8 @@ class DynamoGraph(pulumi.ComponentResource):
                 # an edit is carried out as a replacement. The name is fixed: the old graph must go first.
                 replacement_trigger=identity(rendered),
                 delete_before_replace=True,
+                # A claim is not deleted while a pod has it mounted: a graph goes before a claim that is made again.
+                replace_with=list(claims),
                 # Workers may take their whole grace period, one after another.
                 custom_timeouts=pulumi.CustomTimeouts(delete="30m"),
             ),

@@ -31,6 +31,7 @@ class ModelCache(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
         *,
         depends_on: Sequence[pulumi.Resource] = (),
+        claims: Sequence[pulumi.Resource] = (),
     ) -> None:
         super().__init__("dynamo-eks:index:ModelCache", name, {"job": args.job["metadata"]["name"]}, opts)
         job = Job(
@@ -45,6 +46,9 @@ class ModelCache(pulumi.ComponentResource):
                 parent=self,
                 # Claim and token must be there before the pod, and after it.
                 depends_on=list(depends_on),
+                # A claim made again is empty, and the Job that filled the old one would not run a second time.
+                replace_with=list(claims),
+                delete_before_replace=True,
                 custom_timeouts=pulumi.CustomTimeouts(create=f"{args.timeout_minutes}m"),
             ),
         )

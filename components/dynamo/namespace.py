@@ -35,9 +35,12 @@ class GraphNamespaceArgs:
     caches: Sequence[str]
     """Claims to make, by name."""
     storage_class: str
-    """Changing it replaces the claims; what they held on EFS stays there."""
+    """Changing it replaces the claims, and with them the downloads and graphs that use them; what they held on EFS stays."""
     access_mode: str
     size_gib: int
+    fixed_size: bool = False
+    """The class does not resize claims (EFS has no sizes): another `size_gib` counts for claims made afterwards. Elsewhere
+    it is asked of the claims that are there, which their class may refuse."""
     hugging_face_token: pulumi.Input[str] | None = None
     registry: RegistryLogin | None = None
 
@@ -68,6 +71,8 @@ class GraphNamespace(pulumi.ComponentResource):
     namespace: str
     ready: list[pulumi.Resource]
     """What pods here need before they start."""
+    claims: list[pulumi.Resource]
+    """The claims among them."""
 
     def __init__(
         self,
@@ -102,23 +107,29 @@ class GraphNamespace(pulumi.ComponentResource):
             )
         if args.registry is not None:
             self.ready.append(pull_secret(f"{name}-registry", args.namespace, args.registry, child))
-        for cache in args.caches:
-            self.ready.append(
-                PersistentVolumeClaim(
-                    f"{name}-{cache}",
-                    metadata={
-                        "name": cache,
-                        "namespace": args.namespace,
-                        # A class that binds on first use leaves the claim Pending until a pod mounts it; waiting for
-                        # it here would wait for ever.
-                        "annotations": {"pulumi.com/skipAwait": "true"},
-                    },
-                    spec={  # pyright: ignore[reportArgumentType] the SDK takes keys as on the wire
-                        "accessModes": [args.access_mode],
-                        "storageClassName": args.storage_class,
-                        "resources": {"requests": {"storage": f"{args.size_gib}Gi"}},
-                    },
-                    opts=child,
-                )
-            )
+        self.claims = [self._claim(name, args, cache, namespace) for cache in args.caches]
+        self.ready += self.claims
         self.register_outputs({"namespace": self.namespace})
+
+    def _claim(self, name: str, args: GraphNamespaceArgs, cache: str, namespace: Namespace) -> PersistentVolumeClaim:
+        return PersistentVolumeClaim(
+            f"{name}-{cache}",
+            metadata={
+                "name": cache,
+                "namespace": args.namespace,
+                # A class that binds on first use leaves the claim Pending until a pod mounts it; waiting for it here
+                # would wait for ever.
+                "annotations": {"pulumi.com/skipAwait": "true"},
+            },
+            spec={  # pyright: ignore[reportArgumentType] the SDK takes keys as on the wire
+                "accessModes": [args.access_mode],
+                "storageClassName": args.storage_class,
+                "resources": {"requests": {"storage": f"{args.size_gib}Gi"}},
+            },
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[namespace],
+                # The API server refuses another size for a claim of a class that cannot resize, and with it the whole `up`.
+                ignore_changes=["spec.resources.requests.storage"] if args.fixed_size else None,
+            ),
+        )

@@ -88,6 +88,9 @@ class DynamoPlatform(pulumi.ComponentResource):
                 parent=self,
                 # Helm is told namespace and pull secret as text, so nothing else orders the release after them.
                 depends_on=depends_on,
+                # In another namespace it is another release of the same cluster roles and webhooks, which Helm refuses to
+                # take over while the old one holds them.
+                delete_before_replace=True,
             ),
         )
         self.release = release

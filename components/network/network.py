@@ -49,6 +49,8 @@ class NetworkArgs:
     """NAT gateways: one in the first zone, or one in each."""
     interface_endpoints: Sequence[str] = ()
     """Short names of AWS services to reach without NAT."""
+    protect: bool
+    """Pulumi refuses to delete or replace the VPC."""
     flow_log_retention_days: int | None = None
     """Days CloudWatch keeps flow logs; None makes none."""
     flow_log_group: str | None = None
@@ -91,7 +93,12 @@ class Network(pulumi.ComponentResource):
             enable_dns_hostnames=True,
             enable_dns_support=True,
             tags={"Name": name},
-            opts=child,
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # EKS cannot move a cluster to another VPC: the engine would make a second network first, and only then be
+                # refused, with half of everything in each.
+                protect=args.protect,
+            ),
         )
         self.vpc_id = vpc.id
         self.cidr = vpc.cidr_block

@@ -53,7 +53,8 @@ class Trouble:
         """URNs in the order in which their objects went."""
         self.deletions: list[tuple[str, str]] = []
         """As `begun` or `ended` and the URN, in order: two that overlap are in no order."""
-        self.kills = 0
+        self.killed: Counter[str] = Counter()
+        """Kills, by when: `before` or `after` the call that was under way had done its work."""
         self.failures: Counter[str] = Counter()
         """Creations that failed, by when: `before` or `after` the object exists."""
         self.on_create: Callable[[str, Creation], tuple[str, struct_pb2.Struct]] = lambda urn, go: go()
@@ -108,6 +109,10 @@ class Trouble:
         with self._lock:
             assert self._lock.wait_for(lambda: self._busy == 0, seconds), "a stand-in has not come to an end"
 
+    @property
+    def kills(self) -> int:
+        return sum(self.killed.values())
+
     # --- what can be asked for --------------------------------------------------------------------------------------
 
     def kill(self, urn: str, go: Callable[[], Any], *, first: bool) -> Any:
@@ -117,14 +122,15 @@ class Trouble:
         else:
             go()
             kill_engine()
-        self.kills += 1
+        self.killed["before" if first else "after"] += 1
         raise Refused(f"nobody hears any more that {urn} was {'not ' * first}done")
 
     def each_creation_once(self, known: set[str]) -> None:
         """Spoil each creation the first time it is tried, but for the `known`.
 
-        Of those that come in one operation, the first has the engine killed: in turn at once, with the others under way
-        and their ends unknown, or when their failures have been heard. The others fail, in turn before and after.
+        Of those that come in one operation, the first has the engine killed, in two operations of three: in turn at once,
+        with the others under way and their ends unknown, or when their failures have been heard. The others fail, in turn
+        before and after.
         """
         tried: set[str] = set(known)
         state: dict[str, Any] = {"victim": None, "round": 0, "turn": 0}
@@ -140,7 +146,7 @@ class Trouble:
                 number, others = state["round"], state["turn"]
             if again:
                 return go()
-            if victim:
+            if victim and number % 3:
                 if number % 4 < 2:
                     time.sleep(0.4)  # long enough for the engine to hear of the others
                     self.settle()

@@ -143,7 +143,9 @@ KUBERNETES_SOURCE = "pulumi/pulumi-kubernetes provider/pkg/provider/diff.go (obj
 KUBERNETES: Mapping[tuple[str, str], frozenset[str]] = {
     ("v1", "ConfigMap"): frozenset({"data", "binaryData"}),
     ("v1", "Secret"): frozenset({"type", "data", "stringData"}),
-    ("v1", "PersistentVolumeClaim"): frozenset({"spec"}),
+    ("v1", "PersistentVolumeClaim"): frozenset(
+        {"spec.accessModes", "spec.selector", "spec.storageClassName", "spec.volumeName"}
+    ),
     ("v1", "Service"): frozenset({"spec.clusterIP"}),
     ("batch/v1", "Job"): frozenset({"spec.completions", "spec.parallelism", "spec.selector", "spec.template"}),
     ("rbac.authorization.k8s.io/v1", "RoleBinding"): frozenset({"roleRef"}),

@@ -13,20 +13,19 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from components.capacity.ultraservers import CLIQUE_LABEL, RACK_LABEL
-from components.dynamo.expected_pods import ExpectedPod, expected_pods, fits
+from components.dynamo.expected_pods import ExpectedPod
 from components.dynamo.manifest import EFA, GPU
 from components.network.zones import REGION_ZONES
 from review.graph import Graph
 from review.racks import SeenRack, layout, rack_pods, racks
-from rules.graphs import candidates
+from rules.graphs import ZONE
 from tests.conftest import STACKS, recorded
 from tests.engine.control_plane import ControlPlane
-from tests.engine.nodes import FakeNode, general, join, joined, leave, of_pool, of_rack
+from tests.engine.nodes import FakeNode, general, join, joined, leave, of_rack
+from tests.engine.placing import assert_held, gpus, pods_of, pool_nodes, zones_of
 from tests.engine.pods import channel_template, cleared, create, settled, surroundings
 
 NAMESPACE = "scheduling"
-ZONE = "topology.kubernetes.io/zone"
-HOST = "kubernetes.io/hostname"
 
 ON_RACKS = [stack for stack in STACKS if racks(recorded(stack))]
 ON_POOLS = [stack for stack in STACKS if recorded(stack).objects_of("NodePool")]
@@ -49,62 +48,6 @@ def name_of(request: pytest.FixtureRequest) -> str:
     """A namespace's end takes seconds, so no two tests share one."""
     name = "".join(char if char.isalnum() else "-" for char in request.node.name.removeprefix("test_"))
     return f"{NAMESPACE}-{name}"[:60].strip("-")
-
-
-def pods_of(graph: Graph) -> list[ExpectedPod]:
-    return [pod for item in graph.objects_of("DynamoGraphDeployment") for pod in expected_pods(item.manifest)]
-
-
-def gpus(pod: ExpectedPod) -> int:
-    return int(pod.requests.get(GPU, 0))
-
-
-def zones_of(graph: Graph) -> list[str]:
-    found = {
-        value
-        for item in graph.objects_of("NodePool")
-        for requirement in item.manifest["spec"]["template"]["spec"]["requirements"]
-        if requirement["key"] == ZONE
-        for value in requirement["values"]
-    }
-    return sorted(found) or ["zone-a"]
-
-
-def pool_nodes(graph: Graph, zone: str) -> list[FakeNode]:
-    """The nodes that a stack's pools launch for its graphs, the fewest: workers share one where the plan says they can."""
-    pools = {item.name: item.manifest for item in graph.objects_of("NodePool")}
-    nodes: list[FakeNode] = []
-    on: list[list[ExpectedPod]] = []
-    for pod in pods_of(graph):
-        if "karpenter.sh/nodepool" not in pod.node_selector:
-            continue
-        machine = next(item for item in candidates(pod, pools) if fits(pod, item) is None)
-        home = next((index for index, node in enumerate(nodes) if _room(node, on[index], pod)), None)
-        if home is None:
-            home = len(nodes)
-            pool = pools[pod.node_selector["karpenter.sh/nodepool"]]
-            stated = pool["spec"]["template"]["spec"]["requirements"]
-            capacity = next(item["values"] for item in stated if item["key"] == "karpenter.sh/capacity-type")
-            kind = pod.node_selector.get("karpenter.sh/capacity-type", capacity[0])
-            nodes.append(
-                of_pool(f"{pool['metadata']['name']}-{home}", machine, pool, pod.node_selector.get(ZONE, zone), kind)
-            )
-            on.append([])
-        on[home].append(pod)
-    return nodes
-
-
-def _room(node: FakeNode, there: Sequence[ExpectedPod], pod: ExpectedPod) -> bool:
-    """Whether a node has room for one more, by the plan's own arithmetic."""
-    if any(node.labels.get(key) != value for key, value in pod.node_selector.items()):
-        return False
-    together = dataclasses.replace(
-        pod,
-        requests={key: str(sum(int(each.requests.get(key, 0)) for each in (*there, pod))) for key in (GPU, EFA)},
-        cpu_milli=sum(each.cpu_milli for each in (*there, pod)),
-        memory_mib=sum(each.memory_mib for each in (*there, pod)),
-    )
-    return fits(together, node.machine) is None and not any(pod.avoids(each) or each.avoids(pod) for each in there)
 
 
 def rack_nodes(graph: Graph, short_by: int = 0) -> list[FakeNode]:
@@ -140,25 +83,6 @@ def test_every_pod_is_bound(plane: ControlPlane, space: str, stack: str) -> None
         bound, left = settled(plane, space)
     assert left == {}
     assert_held(pods, bound, nodes)
-
-
-def assert_held(pods: Sequence[ExpectedPod], bound: dict[str, str], nodes: Sequence[FakeNode]) -> None:
-    """Selectors, zones, cliques and anti-affinities hold where the pods ended up, and no claim shares a node."""
-    by_name = {node.name: node for node in nodes}
-    channels = Counter(bound[pod.name] for pod in pods if pod.resource_claims)
-    assert all(count == 1 for count in channels.values()), channels
-    for pod in pods:
-        node = by_name[bound[pod.name]]
-        assert pod.node_selector.items() <= {**node.labels, HOST: node.name}.items()
-        for term in pod.affinity.get("podAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution", ()):
-            near = [
-                by_name[bound[other.name]]
-                for other in pods
-                if term["labelSelector"]["matchLabels"].items() <= dict(other.labels).items()
-            ]
-            assert {each.labels.get(term["topologyKey"]) for each in near} == {node.labels[term["topologyKey"]]}
-        for other in pods:
-            assert other is pod or bound[other.name] != node.name or not pod.avoids(other), (pod.name, other.name)
 
 
 @pytest.mark.parametrize("stack", ON_RACKS)
@@ -313,7 +237,7 @@ def whole_rack() -> SeenRack:
     return next(rack for stack in ON_RACKS for rack in racks(recorded(stack)).values() if rack.nodes == 18)
 
 
-def wide_graph(space: str, **selector: str) -> list[ExpectedPod]:
+def wide_graph(**selector: str) -> list[ExpectedPod]:
     """18 pods of one graph that take a node each and must be in one clique."""
     sample = next(pod for pod in rack_pods(recorded("gb200-prod")) if gpus(pod) == 4 and pod.resource_claims)
     near = {"labelSelector": {"matchLabels": {"graph": "wide"}}, "topologyKey": CLIQUE_LABEL}
@@ -360,7 +284,7 @@ def test_affinity_alone_strands_a_graph_on_a_half_used_rack(plane: ControlPlane,
     """Why rule `clique-placement` asks for more than an affinity: the first pod chooses, and the rest must follow it. Here
     the second block starts a moment later, so that the choice is always the half-used rack."""
     half, empty = pair()
-    pods = wide_graph(space)
+    pods = wide_graph()
     plane.apply(channel_template(space, "wide-channel"))
     with joined(plane, half):
         create(plane, space, in_use(pods, "rack-a"))
@@ -381,7 +305,7 @@ def test_affinity_alone_strands_a_graph_on_a_half_used_rack(plane: ControlPlane,
 def test_naming_the_rack_avoids_it(plane: ControlPlane, space: str) -> None:
     """The way out that the program takes: a rack's own label in the node selector, known before any pod is."""
     half, empty = pair()
-    pods = wide_graph(space, **{RACK_LABEL: "rack-b"})
+    pods = wide_graph(**{RACK_LABEL: "rack-b"})
     plane.apply(channel_template(space, "wide-channel"))
     with joined(plane, half):
         create(plane, space, in_use(pods, "rack-a"))
@@ -398,7 +322,7 @@ def test_naming_the_rack_avoids_it(plane: ControlPlane, space: str) -> None:
 def test_one_clique_each_where_two_racks_are_free(plane: ControlPlane, space: str) -> None:
     """NVLink ends at the clique: pods of one domain in two cliques compute over the network without a word."""
     first, second = pair()
-    pods = wide_graph(space)
+    pods = wide_graph()
     plane.apply(channel_template(space, "wide-channel"))
     with joined(plane, [*first, *second]):
         create(plane, space, pods)
@@ -411,7 +335,7 @@ def test_one_clique_each_where_two_racks_are_free(plane: ControlPlane, space: st
 def test_more_pods_than_a_clique_holds(plane: ControlPlane, space: str) -> None:
     """19 workers of one domain never run, whatever is free elsewhere; the message is what troubleshooting quotes."""
     first, second = pair()
-    pods = wide_graph(space)
+    pods = wide_graph()
     extra = dataclasses.replace(pods[0], name="wide-18")
     plane.apply(channel_template(space, "wide-channel"))
     join(plane, [*first, *second])

@@ -16,8 +16,9 @@ from moto import mock_aws
 
 from operations.aws_finder import ASK, AwsFinder
 from operations.lookup import CannotTell
-from operations.state import Resource
-from tests.operations.documents import TAGS, entry
+from operations.state import Resource, State
+from operations.teardown import tagged_things
+from tests.operations.documents import TAGS, document, entry
 
 REGION = "us-east-1"
 TRUST = json.dumps(
@@ -241,6 +242,19 @@ def test_clusters_and_node_groups(account: boto3.Session) -> None:
     eks.create_nodegroup(clusterName="demo", nodegroupName="rack-a-1", subnets=[subnet], nodeRole=role)
     assert found(account, "aws:eks/cluster:Cluster", name="demo") == ["demo"]
     assert found(account, "aws:eks/nodeGroup:NodeGroup", **group) == ["demo:rack-a-1"]
+
+
+def test_what_still_carries_the_stacks_tags(account: boto3.Session) -> None:
+    """A volume that the cluster made is in no state; nobody looks for it, and it is billed by the gigabyte."""
+    ec2 = account.client("ec2")
+    zone = f"{REGION}a"
+    known = ec2.create_vpc(CidrBlock="10.0.0.0/16", TagSpecifications=tagged("vpc", "network"))["Vpc"]["VpcId"]
+    left = ec2.create_volume(AvailabilityZone=zone, Size=1, TagSpecifications=tagged("volume", "claim"))["VolumeId"]
+    ec2.create_volume(AvailabilityZone=zone, Size=1)
+    state = State(document(entry("aws:ec2/vpc:Vpc", "network-vpc", known)))
+    found = tagged_things(state, account)
+    assert not isinstance(found, str)
+    assert [item.what.rsplit("/", 1)[1] for item in found] == [left]
 
 
 # --- what the emulator does not know: the service's own model judges question and answer ------------------------------

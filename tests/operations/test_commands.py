@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Sequence
 
 import pytest
@@ -11,6 +12,7 @@ from operations import __main__ as command
 from operations import teardown
 from operations.lookup import Candidate, CannotTell
 from operations.state import Resource, State
+from review import stackfile
 from tests.conftest import STACKS, recorded
 from tests.operations.conftest import Shell
 from tests.operations.documents import (
@@ -149,6 +151,15 @@ def test_recover_stops_when_the_lock_stays(shell: Shell, exists) -> None:
     assert code == 2 and "access denied" in text and shell.commands == ["cancel"]
 
 
+def test_a_backend_of_plain_files_that_was_cut_off(shell: Shell, exists) -> None:
+    """The state is whole and only its companion file is empty; whoever does not know restores an old backup."""
+    shell.holds(document(pending=[("creating", NAT_ENTRY)]))
+    shell.write("fails.txt", "stack export: error: failed to load checkpoint: EOF")
+    exists(nat=["nat-1"])
+    code, text = shell.run("recover", "--yes")
+    assert code == 2 and "delete the empty STACK.json.attrs" in text
+
+
 def test_without_credentials_nothing_is_decided(shell: Shell) -> None:
     """What cannot be seen looks like what is not there."""
     shell.holds(document(pending=[("creating", NAT_ENTRY)]))
@@ -181,7 +192,7 @@ OBJECT = entry(NAMESPACE, "namespace", "dynamo", inputs={"metadata": {"name": "d
 
 def test_destroy_refuses_before_the_engine_starts(shell: Shell) -> None:
     """Started, it deletes everything but what is protected, and what is served with it."""
-    by_hand = entry(VPC, "other", "vpc-2", protect=True)
+    by_hand = entry(SUBNET, "other", "subnet-2", protect=True)
     shell.holds(document(VPC_ENTRY, SUBNET_ENTRY, CLUSTER, by_hand, entry(EFS, "files", "fs-1", protect=True)))
     code, text = shell.run("destroy", "--yes")
     assert code == 1 and "destroy" not in shell.commands
@@ -293,3 +304,31 @@ def test_every_protected_thing_has_a_setting_that_lets_it_go(stack: str) -> None
 def _urn_of(key: str | None) -> str:
     type_, _, name = (key or "::").rpartition("::")
     return urn(type_, name)
+
+
+@pytest.mark.parametrize(
+    ("words", "in_order"),
+    [
+        (
+            ["up"],
+            ["-m operations ready --stack demo", "-m review --stack demo --format quiet", "pulumi up --stack demo"],
+        ),
+        (["up"], ["-m operations ready --stack demo", "--format arguments"]),
+        (["recover", "YES=1", "ARGS=--gone n"], ["-m operations recover --stack demo --yes --gone n"]),
+        (["destroy"], ["-m operations destroy --stack demo"]),
+        (["destroy", "YES=1", "KEEP=protected"], ["-m operations destroy --stack demo --yes --keep protected"]),
+    ],
+)
+def test_what_make_runs(words: list[str], in_order: list[str]) -> None:
+    """A look that comes after the engine has started is none."""
+    told = subprocess.run(
+        ["make", "--dry-run", "--no-print-directory", *words, "STACK=demo"],
+        cwd=stackfile.ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    text = " ".join(told.split())
+    at = [text.find(part) for part in in_order]
+    assert -1 not in at and at == sorted(at), text
+    assert text.count("pulumi destroy") == 0
