@@ -284,6 +284,14 @@ def test_the_operator_goes_before_the_drivers_without_a_gang_scheduler_too() -> 
     assert_before(graph, (RELEASE, "platform"), *STACK_ON_RACKS, (NODES, "rack-a"))
 
 
+def test_graphs_wait_for_the_operator_without_its_check_too() -> None:
+    """With the check of its kinds left out nothing else orders them: the graph's namespace would hang on finalizers that
+    nobody runs (NVIDIA/aicr #406)."""
+    graph = otherwise("g6e-dev", dynamo={"version": "1.5.0", "check": False})
+    assert not found(graph, (JOB, "platform-check"))
+    assert_before(graph, (GRAPH, ""), (RELEASE, "platform"))
+
+
 def test_secrets_of_a_namespace_are_made_in_it() -> None:
     """Named as text, they would be made in a namespace that is not there yet."""
     file = stackfile.read("g6e-dev")

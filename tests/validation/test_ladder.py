@@ -177,6 +177,14 @@ def test_the_order_is_fixed() -> None:
     assert CHECKS[0] in before(turned, named(turned, "verify-rack-a-nccl"))
 
 
+@pytest.mark.parametrize("rung", ["nvbandwidth", "nccl"])
+def test_a_run_ends_before_its_domain_without_the_rung_before_it_too(rung: str) -> None:
+    """A domain deleted first ends IMEX under pods that run (NVIDIA DRA driver #357)."""
+    graph = recorded((rung,))
+    (run,) = graph.of("kubernetes:kubeflow.org/v2beta1:MPIJob")
+    assert graph.destroyed_before(run, graph.one("kubernetes:resource.nvidia.com/v1beta1:ComputeDomain"))
+
+
 def test_a_ladder_without_rungs_still_leaves_an_order() -> None:
     none = recorded(())
     assert before(none, named(none, "graph")) >= {"verify-rack-a-namespace"}
