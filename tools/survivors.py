@@ -393,7 +393,9 @@ class Pass:
 def _meaning(graph: Any) -> Any:
     """What a recorded stack says, with orders followed through: an order that is there twice may be said once."""
     plain = [dataclasses.replace(node, depends_on=(), order=0) for node in sorted(graph, key=lambda node: node.key)]
-    return plain, {node.key: graph.requires(node.key) for node in graph}, graph.reads, graph.outputs
+    # Reads come in another order each time, as the SDK awaits in sets.
+    reads = sorted(map(repr, graph.reads))
+    return plain, {node.key: graph.requires(node.key) for node in graph}, reads, graph.outputs
 
 
 def _clear_caches(*packages: str) -> None:
