@@ -181,9 +181,9 @@ def _blocks(racks: Mapping[str, Rack], account: Any) -> dict[str, Any]:
         return {}
     from components.capacity.capacity_block import CapacityBlock, CapacityBlockArgs
 
-    in_aws = pulumi.ResourceOptions(providers=[account])
+    # It makes nothing, and reads with the provider it is given.
     return {
-        name: CapacityBlock(f"block-{name}", CapacityBlockArgs(rack=rack, provider=account), in_aws)
+        name: CapacityBlock(f"block-{name}", CapacityBlockArgs(rack=rack, provider=account))
         for name, rack in racks.items()
     }
 
