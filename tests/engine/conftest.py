@@ -17,7 +17,8 @@ import pytest
 from review.answers import Answers
 from tests.engine.control_plane import ControlPlane, require
 from tests.engine.crds import running, served
-from tests.engine.engine import Stack, World, require_engine
+from tests.engine.engine import Stack, World, quieten, require_engine
+from tests.engine.operators import InCluster
 
 HERE = Path(__file__).parent
 
@@ -29,8 +30,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.engine)
             item.add_marker(pytest.mark.xdist_group("engine"))
-            # After a failed program the SDK drops a coroutine whose loop is closed already, and Python says so.
-            item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
 
 
 @pytest.fixture(scope="session")
@@ -58,14 +57,18 @@ def make_stack(
 ) -> Iterator[Callable[..., Stack]]:
     """Make a stack in the real engine, in a world (account and cluster) of its own unless one is given."""
     require_engine()
+    quieten()
     worlds: list[World] = []
+    in_cluster = InCluster(control_plane)
+    in_cluster.start()
 
     def make(name: str, *, world: World | None = None, **options: Any) -> Stack:
         if world is None:
-            world = World(control_plane, contracts, Answers(name))
+            world = World(control_plane, contracts, Answers(name), in_cluster)
             worlds.append(world)
         return Stack(name, tmp_path_factory.mktemp(name), world, **options)
 
     yield make
     for world in worlds:
         world.stop()
+    in_cluster.stop()

@@ -12,6 +12,7 @@ import json
 import os
 import runpy
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -106,17 +107,27 @@ class Failed(AssertionError):
 class World:
     """Stand-ins for one account and one cluster; several stacks' operations may run against it, one after another."""
 
-    def __init__(self, cluster: ControlPlane | None, contracts: Path | None, answers: Answers) -> None:
+    def __init__(
+        self,
+        cluster: ControlPlane | None,
+        contracts: Path | None,
+        answers: Answers,
+        in_cluster: InCluster | None = None,
+    ) -> None:
         self.cluster = cluster
         self.aws = Aws(answers)
         self.eks = Eks(answers)
         parts: list[Any] = [self.aws, self.eks]
         self.kubernetes: Kubernetes | None = None
-        self.in_cluster: InCluster | None = None
+        self._own: list[InCluster] = []
+        if in_cluster is None and cluster is not None:
+            in_cluster = InCluster(cluster)
+            in_cluster.start()
+            self._own.append(in_cluster)
+        self.in_cluster = in_cluster
+        """What acts inside the cluster; worlds that share a cluster must share it, or one undoes what the other plays."""
         if cluster is not None and contracts is not None:
             self.kubernetes = Kubernetes(cluster, answers, contracts)
-            self.in_cluster = InCluster(cluster)
-            self.in_cluster.start()
             parts.append(self.kubernetes)
         self.stand_ins = parts
         self.log: list[tuple[str, str]] = []
@@ -136,8 +147,8 @@ class World:
 
     def stop(self) -> None:
         self.served.stop()
-        if self.in_cluster is not None:
-            self.in_cluster.stop()
+        for item in self._own:
+            item.stop()
 
 
 class Stack:
@@ -287,6 +298,18 @@ def hermetic(at: datetime = AT) -> Iterator[None]:
     finally:
         del os.environ["PULUMI_ERROR_OUTPUT_STRING"], os.environ["DYNAMO_EKS_AT"]
         os.environ.update(hidden)
+
+
+def quieten() -> None:
+    """From now on: after a failed program the SDK drops a coroutine whose loop is closed already, and Python says so, at
+    whatever moment it is collected."""
+    before = sys.unraisablehook
+
+    def hook(said: Any) -> None:
+        if "no running event loop" not in str(said.exc_value):
+            before(said)
+
+    sys.unraisablehook = hook
 
 
 def _note(event: automation.EngineEvent, outcome: Outcome) -> None:

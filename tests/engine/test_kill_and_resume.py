@@ -25,6 +25,9 @@ from tests.engine.inventory import inventory
 from tests.engine.test_life import released
 from tests.rules.test_destroy_order import PAIRS, found
 
+# The Automation API follows the events of an engine that is no more.
+pytestmark = pytest.mark.filterwarnings("ignore:Error in event stream:UserWarning")
+
 _PASSING = re.compile(r"(Pod|PersistentVolume|VolumeAttachment|ControllerRevision|ReplicaSet) ")
 """Kinds whose names are made up anew each time."""
 

@@ -64,6 +64,7 @@ def test_life_of_a_stack(name: str, make_stack: Callable[..., Stack], control_pl
     that changes something each time, a destroy that hangs on a finalizer or leaves something that is billed."""
     stack = make_stack(name)
     world = stack.world
+    del world.in_cluster.errors[:]
     before = set(inventory(control_plane))
 
     first = stack.preview()
