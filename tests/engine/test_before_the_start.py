@@ -11,6 +11,7 @@ from review import blocks, stackfile
 from review.recorder import record
 from tests.conftest import AT
 from tests.engine.engine import Stack
+from tests.engine.test_life import released
 
 BEFORE = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DRAINED = datetime(2026, 12, 8, 10, tzinfo=UTC)
@@ -45,3 +46,10 @@ def test_up_before_the_start_and_after_it(name: str, make_stack: Callable[..., S
     late = stack.up(may_fail=True)
     assert late.error and "drained since 2026-12-08T10:00:00Z" in late.text
     assert late.changes == []
+
+    # The control plane is everybody's: what is left there is in the next stack's way.
+    stack.at = AT
+    stack.configure(released(stack.config))
+    stack.up()
+    stack.destroy()
+    assert stack.resources == []
