@@ -68,7 +68,8 @@ preview: engine $(VENV)/.installed ## `pulumi preview` of STACK with the real en
 up: engine $(VENV)/.installed ## `pulumi up` of STACK; refuses when a rule of the plan fails or an earlier operation was cut off
 	@$(PY) -m operations ready --stack $(STACK)
 	@$(PY) -m review --stack $(STACK) --format quiet
-	@pulumi up --stack $(STACK) $$($(PY) -m review --stack $(STACK) --format arguments)
+	@pulumi up --stack $(STACK) $$($(PY) -m review --stack $(STACK) --format arguments) \
+	  || { $(PY) -m operations protected --stack $(STACK); exit 1; }
 
 recover: engine $(VENV)/.installed ## after an operation was cut off: unlock STACK and find what it left (YES=1 does not ask)
 	@$(PY) -m operations recover --stack $(STACK) $(if $(YES),--yes) $(ARGS)

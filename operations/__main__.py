@@ -1,4 +1,4 @@
-"""`python -m operations`: recover, ready, destroy.
+"""`python -m operations`: recover, ready, protected, destroy.
 
 Exit code 0 when it is done, 1 when it is refused or a person must decide, 2 when the engine or the backend fails.
 """
@@ -139,6 +139,23 @@ def ready(stack: Stack) -> None:
     if refused:
         _console(error=True).print(refused)
         raise typer.Exit(1)
+
+
+@app.command()
+def protected(stack: Stack) -> None:
+    """Name what is protected, and the setting that lets each go: the engine's refusal of an edit names no setting."""
+    try:
+        state = Engine(stack).state()
+    except NoStack:
+        return
+    except EngineError as error:
+        _fail(error)
+    found = teardown.obstacles(state, keep_protected=False)
+    if found:
+        told = _console(error=True)
+        told.print("If it was refused because something is protected, nothing was changed. Each is let go by:")
+        for item in found:
+            told.print(f"  {item.what}: {item.release}")
 
 
 @app.command()

@@ -202,6 +202,16 @@ def test_destroy_refuses_before_the_engine_starts(shell: Shell) -> None:
     assert "make destroy STACK=demo KEEP=protected" in text
 
 
+def test_a_refused_edit_is_told_the_way_out(shell: Shell) -> None:
+    """The engine says that a resource is protected; at night nobody remembers which setting that was."""
+    shell.holds(document(VPC_ENTRY, CLUSTER, entry(EFS, "files", "fs-1", protect=True)))
+    code, text = shell.run("protected")
+    assert code == 0 and f"{EKS} main: cluster.protect: false, then `make up`" in text
+    assert "storage.efs.protect: false" in text and shell.commands == ["stack export"]
+    shell.holds(document(VPC_ENTRY))
+    assert shell.run("protected") == (0, "")
+
+
 def test_destroy_keeps_what_is_protected_when_told(shell: Shell) -> None:
     kept = document(VPC_ENTRY, SUBNET_ENTRY, CLUSTER)
     shell.holds(document(VPC_ENTRY, SUBNET_ENTRY, CLUSTER, LOOSE), kept)
