@@ -51,6 +51,8 @@ class Node:
     delete_before_replace: bool = False
     ignore_changes: tuple[str, ...] = ()
     replace_on_changes: tuple[str, ...] = ()
+    replace_with: tuple[str, ...] = ()
+    """Keys of resources whose replacement replaces this one."""
     replacement_trigger: Any = None
     """A value whose change replaces the resource; None without one."""
     timeouts: Mapping[str, str] = field(default_factory=dict)

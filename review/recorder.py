@@ -271,6 +271,7 @@ class Monitor(MockMonitor):
             delete_before_replace=request.deleteBeforeReplace,
             ignore_changes=tuple(request.ignoreChanges),
             replace_on_changes=tuple(request.replaceOnChanges),
+            replace_with=tuple(sorted(self._key_of[item] for item in request.replace_with if item in self._key_of)),
             replacement_trigger=_value(request.replacement_trigger, None, False)
             if request.HasField("replacement_trigger")
             else None,

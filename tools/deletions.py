@@ -26,7 +26,7 @@ REASONS = ROOT / "tests" / "deletions.yaml"
 OPTIONS = frozenset(
     {
         "protect", "depends_on", "deleted_with", "retain_on_delete", "provider", "providers", "custom_timeouts",
-        "ignore_changes", "delete_before_replace", "replace_on_changes", "replacement_trigger",
+        "ignore_changes", "delete_before_replace", "replace_on_changes", "replace_with", "replacement_trigger",
     }
 )  # fmt: skip
 """Options whose loss is silent until the day it costs something. `parent` is not among them: every test would fail."""

@@ -90,6 +90,9 @@ def test_chosen_endpoints_and_flow_logs() -> None:
     assert names == {"com.amazonaws.us-east-1.s3", "com.amazonaws.us-east-1.ecr.api", "com.amazonaws.us-east-1.sts"}
     assert len(graph.of("aws:ec2/flowLog:FlowLog")) == 1
     assert any(node.inputs.get("retentionInDays") == 14 for node in graph.of("aws:cloudwatch/logGroup:LogGroup"))
+    # A log that starts without its role's policy fails to write, and stays so.
+    policy = graph.one("aws:iam/rolePolicy:RolePolicy", "network-flow")
+    assert graph.destroyed_before(graph.one("aws:ec2/flowLog:FlowLog"), policy)
     assert not made(zones=2).of("aws:ec2/flowLog:FlowLog")
 
 

@@ -208,3 +208,34 @@ def test_fixed_names_make_way_before_they_are_taken_again(every: Graph) -> None:
     """A replacement made first collides with the old object's name, and `up` fails there for ever."""
     for type_ in ("kubernetes:storage.k8s.io/v1:StorageClass", "kubernetes:nvidia.com/v1beta1:DynamoGraphDeployment"):
         assert all(node.delete_before_replace for node in every.of(type_))
+
+
+def test_the_platform_and_its_downloads_make_way(every: Graph) -> None:
+    """In another namespace the platform is a second release of the same cluster roles, which Helm refuses to take over; and
+    a download is made again under the name of the one whose claim is gone."""
+    for node in every.of("kubernetes:helm.sh/v3:Release"):
+        if node.name == "platform-release":
+            assert node.delete_before_replace
+    for node in every.of("kubernetes:batch/v1:Job"):
+        if node.name.startswith("cache-"):
+            assert node.delete_before_replace, node.name
+
+
+def test_only_claims_of_our_own_class_keep_their_size(every: Graph) -> None:
+    """EFS claims cannot be resized: an edit of the size would be refused, and with it the whole `up`. In a cluster that is
+    there already the class may resize, and an edit that is ignored fills the disk."""
+    ours = bool(every.of("aws:eks/cluster:Cluster"))
+    for node in every.of("kubernetes:core/v1:PersistentVolumeClaim"):
+        assert node.ignore_changes == (("spec.resources.requests.storage",) if ours else ()), node.name
+
+
+def test_what_reads_a_cache_is_made_again_with_its_claim(every: Graph) -> None:
+    """A claim made again is empty: the download that filled the old one would not run a second time, and workers would keep
+    the old claim from going."""
+    readers = [node for node in every.of("kubernetes:batch/v1:Job") if node.name.startswith("cache-")]
+    readers += every.of("kubernetes:nvidia.com/v1beta1:DynamoGraphDeployment")
+    assert readers
+    for node in readers:
+        theirs = every.objects_of("PersistentVolumeClaim")
+        expected = {item.node.key for item in theirs if item.namespace == node.inputs["metadata"]["namespace"]}
+        assert expected and set(node.replace_with) == expected, node.name
