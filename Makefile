@@ -42,10 +42,12 @@ test: $(VENV)/.installed-dev ## run every test that needs no engine
 # Each file has a control plane of its own, so that what a failed test leaves is in no other file's way.
 test-engine: $(VENV)/.installed-dev ## tests with the real engine, API server and schedulers (see CONTRIBUTING.md)
 	@for file in tests/engine/test_*.py; do \
-	  echo "$$file"; \
-	  $(PY) -m pytest -m engine --durations=15 $$file || { \
-	    echo "$$file again, once: schedulers and kills are a matter of time"; \
-	    $(PY) -m pytest -m engine $$file || exit 1; }; \
+	  for try in 1 2 3; do \
+	    echo "$$file"; \
+	    $(PY) -m pytest -m engine --durations=15 $$file && break; \
+	    [ $$try = 3 ] && exit 1; \
+	    echo "$$file again: schedulers and kills are a matter of time"; \
+	  done; \
 	done
 
 deletions: $(VENV)/.installed-dev ## delete each line that protects something and see that a test fails (ONLY=part of a path)

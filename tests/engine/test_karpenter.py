@@ -70,7 +70,7 @@ def bound(plane: ControlPlane, space: str) -> dict[str, str]:
 
 
 def all_bound(plane: ControlPlane, space: str, pods: list[ExpectedPod]) -> dict[str, str]:
-    until(lambda: len(bound(plane, space)) == len(pods), f"{len(pods)} pods bound", seconds=60, every=0.2)
+    until(lambda: len(bound(plane, space)) == len(pods), f"{len(pods)} pods bound", seconds=240, every=0.2)
     return bound(plane, space)
 
 
@@ -87,7 +87,7 @@ def karpenter_says(plane: ControlPlane, space: str, pod: str, word: str) -> str:
         )
         return text if word in text else ""
 
-    return until(said, f"Karpenter's word {word!r} on {pod}", seconds=40, every=0.2)
+    return until(said, f"Karpenter's word {word!r} on {pod}", seconds=120, every=0.2)
 
 
 @pytest.mark.parametrize("stack", ON_POOLS)
