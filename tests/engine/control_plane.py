@@ -227,10 +227,14 @@ class ControlPlane:
     def _run(self, name: str, *flags: str) -> None:
         self.run(name, [program(name), *flags])
 
-    def _ready(self) -> bool:
+    def all_run(self) -> None:
+        """RuntimeError with the log of a program that has ended: what waits for it would wait in vain."""
         for name, process in self.processes.items():
             if process.poll() is not None:
                 raise RuntimeError(f"{name} ended with {process.returncode}:\n{self.log(name)[-3000:]}")
+
+    def _ready(self) -> bool:
+        self.all_run()
         try:
             return self._session.get(f"{self.url}/readyz", timeout=2).status_code == 200
         except (requests.ConnectionError, requests.Timeout):

@@ -65,6 +65,7 @@ def launched(plane: ControlPlane, space: str) -> list[FakeNode]:
 
 
 def bound(plane: ControlPlane, space: str) -> dict[str, str]:
+    plane.all_run()
     pods = plane.list("v1", "Pod", space)
     return {item["metadata"]["name"]: item["spec"]["nodeName"] for item in pods if item["spec"].get("nodeName")}
 
