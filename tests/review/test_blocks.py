@@ -108,3 +108,14 @@ def test_frontends_spread_and_no_node_is_overfull() -> None:
     assert placed.left == []
     for node in placed.nodes["rack-a"]:
         assert node.free_gpus >= 0 and sum(pod.component == "frontend" for pod in node.pods) <= 1
+
+
+def test_without_a_ladder_the_graphs_themselves_are_left_out() -> None:
+    """With every rung left out nothing else would hold a graph back from a rack that has no nodes."""
+    file = stackfile.read("gb200-prod")
+    capacity = file.config["dynamo-eks:capacity"]
+    rack = {**capacity["ultraServers"]["rack-a"], "verify": []}
+    config = {**file.config, "dynamo-eks:capacity": {"ultraServers": {"rack-a": rack}}}
+    graph = record("gb200-prod", config, at=BEFORE)
+    assert [node.name for node in blocks.held(graph)] == ["graph-r1-wide-ep-graph"]
+    assert any(node.name.startswith("smoke-r1-wide-ep") for node in blocks.left_out(graph))
