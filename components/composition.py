@@ -44,7 +44,7 @@ class Place:
     racks: Mapping[str, Rack] = field(default_factory=dict)
     """UltraServers by name."""
     rack_ready: Mapping[str, list[pulumi.Resource]] = field(default_factory=dict)
-    """What graphs on an UltraServer wait for: its nodes, and the rungs of its verification ladder."""
+    """What graphs on an UltraServer wait for: its verification ladder, which waits for its nodes."""
     gpu_stack: list[pulumi.Resource] = field(default_factory=list)
     """DRA driver, GPU Operator and EFA plugin; empty without UltraServers."""
     local_zone_class: str | None = None
@@ -190,11 +190,11 @@ def _blocks(racks: Mapping[str, Rack], account: Any) -> dict[str, Any]:
 
 def _mounts(racks: Mapping[str, Rack], blocks: Mapping[str, Any], network: Any) -> str | None:
     """Name of the zone whose mount target UltraServers in a Local Zone use; None where every zone has its own."""
-    zones = {block.zone.zone_id: block.zone for block in blocks.values() if block.zone.type != "availability-zone"}
-    for zone in zones.values():
-        parent = zone.parent_zone_id if zone.parent_zone_id in network.zone_names else min(network.zone_names)
-        return network.zone_names[parent]
-    return None
+    local = next((block.zone for block in blocks.values() if block.zone.type != "availability-zone"), None)
+    if local is None:
+        return None
+    parent = local.parent_zone_id if local.parent_zone_id in network.zone_names else min(network.zone_names)
+    return network.zone_names[parent]
 
 
 def _network(settings: Settings, account: Any, racks: Mapping[str, Rack], blocks: Mapping[str, Any]) -> Any:
@@ -372,7 +372,7 @@ def _ultra_servers(
         )
     groups = [resource for item in nodes.values() for resource in item.ready]
     stack = _gpu_stack(settings, racks, [*ready, *groups], in_cluster)
-    rack_ready, verified = _ladders(settings, racks, nodes, stack, in_cluster)
+    rack_ready, verified = _ladders(settings, racks, stack, in_cluster)
     windows = {
         name: {"start": moment(rack.window.start), "drain": moment(rack.window.drain_at),
                "end": moment(rack.window.end), "nodeGroup": nodes[name].node_group_name,
@@ -419,7 +419,7 @@ def _gpu_stack(
             ),
         ),
         in_cluster,
-        depends_on=[*depends_on, *driver.ready],
+        depends_on=driver.ready,
     )
     efa = EfaPlugin(
         "efa-plugin",
@@ -433,7 +433,6 @@ def _gpu_stack(
 def _ladders(
     settings: Settings,
     racks: Mapping[str, Rack],
-    nodes: Mapping[str, Any],
     stack: list[pulumi.Resource],
     in_cluster: pulumi.ResourceOptions,
 ) -> tuple[dict[str, list[pulumi.Resource]], dict[str, Any]]:
@@ -467,9 +466,10 @@ def _ladders(
                 rungs=given[name].verify,
             ),
             in_cluster,
-            depends_on=[*nodes[name].ready, *stack, *operator],
+            # The drivers wait for the nodes of every rack.
+            depends_on=[*stack, *operator],
         )
-        ready[name] = [*nodes[name].ready, *stack, *ladder.ready]
+        ready[name] = ladder.ready
         results[name] = ladder.results
     return ready, results
 
@@ -504,7 +504,7 @@ def serving(settings: Settings, place: Place) -> Serving:
         # The GPU stack outlives the operator, which ends the graphs, whose claims the DRA driver takes back.
         depends_on=[*place.ready, *place.gpu_stack, *gang],
     )
-    operator = [*platform.ready, *gang]
+    operator = list(platform.ready)
     if config.check:
         check = PlatformCheck(
             "platform-check",
@@ -564,7 +564,7 @@ def _gang(
             auto_mnnvl=any(graph.compute_domain == "groveAuto" for graph in graphs),
         ),
         in_cluster,
-        depends_on=[*place.ready, *place.gpu_stack],
+        depends_on=place.gpu_stack,
     ).ready
 
 

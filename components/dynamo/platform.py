@@ -65,7 +65,7 @@ class DynamoPlatform(pulumi.ComponentResource):
                 depends_on=list(depends_on),
             ),
         )
-        before: list[pulumi.Resource] = [self.namespace_object, *depends_on]
+        before: list[pulumi.Resource] = [self.namespace_object]
         if args.registry is not None:
             child = pulumi.ResourceOptions(parent=self, depends_on=[self.namespace_object])
             before.append(pull_secret(f"{name}-registry", args.namespace, args.registry, child))

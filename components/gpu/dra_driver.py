@@ -71,8 +71,9 @@ class DraDriver(pulumi.ComponentResource):
             timeout=TIMEOUT_S,
             opts=pulumi.ResourceOptions(
                 parent=self,
-                # Helm is told the namespace as text. Nodes outlive the release: on destroy the plugin unprepares claims.
-                depends_on=[namespace, *depends_on],
+                # Helm is told the namespace as text, and the namespace waits for the nodes: they outlive the release, whose
+                # plugin unprepares claims on destroy.
+                depends_on=[namespace],
                 # One release name, two charts: the old one must be gone before the new one takes it.
                 replacement_trigger=args.chart.name,
                 delete_before_replace=True,

@@ -63,8 +63,8 @@ class GpuOperator(pulumi.ComponentResource):
             timeout=TIMEOUT_S,
             opts=pulumi.ResourceOptions(
                 parent=self,
-                # The DRA driver's release is among these: it must be the one to install the ComputeDomain CRD.
-                depends_on=[namespace, *depends_on],
+                # The namespace waits for the DRA driver's release, which must be the one to install the ComputeDomain CRD.
+                depends_on=[namespace],
             ),
         )
         self.ready = [self.release]

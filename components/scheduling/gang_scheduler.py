@@ -94,7 +94,7 @@ class GangScheduler(pulumi.ComponentResource):
             atomic=True,
             timeout=TIMEOUT_S,
             # Helm is told the namespace as text.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[holder, *depends_on]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[holder]),
         )
 
     def _object(self, name: str, rendered: dict[str, Any], depends_on: list[pulumi.Resource]) -> CustomResource:
