@@ -77,7 +77,7 @@ def mounts_before_files(graph: Graph) -> Iterator[Finding | Looked]:
         late = [target.name for target in targets if not graph.destroyed_before(item.node, target)]
         if late:
             yield Finding(
-                item.address, f"may outlive mount target {late[0]}; make it depend on the file system's `ready`"
+                item.address, f"may outlive mount target {min(late)}; make it depend on the file system's `ready`"
             )
 
 

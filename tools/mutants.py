@@ -5,45 +5,82 @@ own runner leaves out every decorated function and every property, which here ar
 window decides, and wants a copy of the tree that the tests run in; so `tools.survivors` runs them.
 
 Left out are mutations that no test should notice: annotations, docstrings, and texts in another case. A path picks files
-whose name contains it. Survivors need a reason in tests/mutants.yaml; a reason whose mutant is noticed, or is gone, is a
-fault too. Everything takes hours; a file takes some seconds for each mutant nobody notices, and less than one for others,
-after two minutes in which the tests run once unchanged.
+whose name contains it, `graphs.py:pod_fits` a function of them. Survivors need a reason in tests/mutants/; a reason whose
+mutant is noticed, or is gone, is a fault too. A mutant takes some tenths of a second when it is noticed, and as long as its
+tests when not, after a minute in which they run once unchanged; everything takes about an hour.
 """
 
 from __future__ import annotations
 
 import ast
 import os
+import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import libcst as cst
+import yaml
 from libcst.metadata import MetadataWrapper, PositionProvider
 from mutmut.mutation.mutators import mutation_operators, operator_string
 
 from tools.survivors import ROOT, Change, judged, numbered
 
-REASONS = ROOT / "tests" / "mutants.yaml"
+REASONS = ROOT / "tests" / "mutants"
 
-FILES = (
-    *(f"components/capacity/{name}.py" for name in (
-        "window", "network_cards", "ultraservers", "node_spec", "reservations", "node_config", "instances")),
-    *(f"components/network/{name}.py" for name in ("cidr", "zones", "rack_zones", "endpoints")),
-    "components/gpu/values.py",
-    *(f"components/dynamo/{name}.py" for name in (
-        "expected_pods", "manifest", "backends", "fabric", "compute_domain", "download", "exposure", "values")),
-    "components/scheduling/gang.py",
-    "components/validation/ladder_objects.py",
-    "components/validation/scripts/mpi_result.py",
-    "components/validation/scripts/rack_devices.py",
-    "components/validation/scripts/platform_check.py",
-    "components/validation/scripts/smoke.py",
-    *(f"rules/{name}.py" for name in (
-        "ultraservers", "capacity", "graphs", "order", "cluster", "network", "storage", "objects", "secrets", "model")),
-    *(f"stacks/{name}.py" for name in ("cross_ultraservers", "cross", "models", "settings", "faults")),
-    *(f"review/{name}.py" for name in ("racks", "blocks", "strict")),
+STACKS = "tests/stacks/test_every_stack.py"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Files, and the tests that have to notice: those beside them. What only a far test notices, by accident, it may cease to."""
+
+    files: tuple[str, ...]
+    tests: tuple[str, ...]
+    """Arguments of pytest."""
+
+
+GROUPS = (
+    Group(
+        (
+            *(f"components/capacity/{name}.py" for name in (
+                "window", "network_cards", "ultraservers", "node_spec", "reservations", "node_config", "instances")),
+            *(f"components/network/{name}.py" for name in ("cidr", "zones", "rack_zones", "endpoints")),
+            "components/gpu/values.py",
+        ),
+        ("tests/capacity", "tests/network", "tests/gpu", "tests/stacks", "-k", "not registers"),
+    ),
+    Group(
+        (
+            *(f"components/dynamo/{name}.py" for name in (
+                "expected_pods", "manifest", "backends", "fabric", "compute_domain", "download", "exposure", "values")),
+            "components/scheduling/gang.py",
+        ),
+        ("tests/dynamo", "tests/rules", STACKS),
+    ),
+    Group(
+        (
+            "components/validation/ladder_objects.py",
+            *(f"components/validation/scripts/{name}.py" for name in (
+                "mpi_result", "rack_devices", "platform_check", "smoke")),
+        ),
+        ("tests/validation", STACKS),
+    ),
+    Group(
+        tuple(f"rules/{name}.py" for name in (
+            "ultraservers", "capacity", "graphs", "order", "cluster", "network", "storage", "objects", "secrets", "model")),
+        ("tests/rules", "tests/review", STACKS),
+    ),
+    Group(
+        tuple(f"stacks/{name}.py" for name in ("cross_ultraservers", "cross", "models", "settings", "faults")),
+        ("tests/stacks", "tests/capacity", "-k", "not registers"),
+    ),
+    Group(
+        tuple(f"review/{name}.py" for name in ("racks", "blocks", "strict")),
+        ("tests/review", "tests/rules", STACKS),
+    ),
 )  # fmt: skip
 """What decides without making a resource."""
 
@@ -144,12 +181,47 @@ def _short(text: str) -> str:
     return text if len(text) <= 160 else f"{text[:78]} ... {text[-78:]}"
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run every mutant whose path contains one of the arguments, or all; 1 when there is a survivor without a reason."""
+def reasons(path: str) -> dict[str, str]:
+    """What may survive in a file, with the reason: `tests/mutants/<file>.yaml` has each reason with its mutants below."""
+    shard = REASONS / path.replace("/", ".").replace(".py", ".yaml")
+    listed = yaml.safe_load(shard.read_text()) if shard.exists() else None
+    return {f"{path} {key}": reason for reason, keys in (listed or {}).items() for key in keys}
+
+
+def chosen(group: Group, words: Sequence[str]) -> tuple[list[Change], dict[str, str]]:
+    """What the words pick of a group, and what of it may survive.
+
+    A word is a part of a path, or that and a function (`graphs.py:pod_fits`); without words everything is picked.
+    """
+    changes: list[Change] = []
+    listed: dict[str, str] = {}
+    for path in group.files:
+        functions = {function for part, _, function in (word.partition(":") for word in words) if part in path}
+        if words and not functions:
+            continue
+        whole = not functions or "" in functions
+        changes += [item for item in mutants(ROOT / path) if whole or item.where in functions]
+        listed |= {key: reason for key, reason in reasons(path).items() if whole or key.split(" ")[1] in functions}
+    return changes, listed
+
+
+def main(words: Sequence[str]) -> int:
+    """Run every mutant that a word picks, or all; 1 when one survives without a reason."""
     os.chdir(ROOT)
-    files = [path for path in FILES if not arguments or any(word in path for word in arguments)]
-    chosen = [item for path in files for item in mutants(ROOT / path)]
-    return judged(REASONS, chosen, (), "mutants", lambda key: key.split(" ")[0] in files)
+    groups = [group for group in GROUPS if not words or any(_picks(word, group) for word in words)]
+    if not groups:
+        print(f"no file that is mutated has {' or '.join(words)} in its path")
+        return 2
+    if len(groups) == 1:
+        changes, listed = chosen(groups[0], words)
+        return judged(changes, listed, (), groups[0].tests, "mutants")
+    # Each has tests of its own, which are collected and probed in a process of their own.
+    given = [[word for word in words if _picks(word, group)] or list(group.files) for group in groups]
+    return max(subprocess.run([sys.executable, "-m", "tools.mutants", *each], check=False).returncode for each in given)
+
+
+def _picks(word: str, group: Group) -> bool:
+    return any(word.partition(":")[0] in path for path in group.files)
 
 
 if __name__ == "__main__":

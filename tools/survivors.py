@@ -20,7 +20,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FunctionType, SimpleNamespace
@@ -28,7 +28,6 @@ from typing import Any
 
 import hypothesis
 import pytest
-import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -409,18 +408,17 @@ def _clear_caches(*packages: str) -> None:
 
 
 def judged(
-    reasons_file: Path, chosen: Sequence[Change], left_out: Sequence[str], what: str, concerns: Callable[[str], bool]
+    chosen: Sequence[Change], reasons: Mapping[str, str], left_out: Sequence[str], tests: Sequence[str], what: str
 ) -> int:
-    """Run changes, print what is not as the file of reasons says, and return 1 when something is.
+    """Run changes, print what is not as the reasons say, and return 1 when something is.
 
-    `concerns` says of a reason's key whether its change would be among the chosen. WORKERS sets how many run at once,
-    TESTS which tests may notice, VERBOSE=1 prints every verdict.
+    `reasons` are those whose changes are among the chosen, by key. Of `tests`, arguments of pytest, `left_out` are ignored.
+    WORKERS sets how many run at once, TESTS names other tests, VERBOSE=1 prints every verdict.
     """
     began = time.monotonic()
     # A slow machine is no fault of the change's, and what one change broke is no example for the next.
     hypothesis.settings.register_profile("changes", deadline=None, derandomize=True, database=None)
     hypothesis.settings.load_profile("changes")
-    reasons: dict[str, str] = (yaml.safe_load(reasons_file.read_text()) or {}) if reasons_file.exists() else {}
     work = Pass(
         list(chosen),
         int(os.environ.get("WORKERS", os.cpu_count() or 2)),
@@ -429,15 +427,14 @@ def judged(
     )
     ignored = [f"--ignore={path}" for path in (*LEFT_OUT, *left_out)]
     options = ["-o", "addopts=", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:terminal"]
-    code = pytest.main(
-        [*options, "-m", "not engine", *ignored, *os.environ.get("TESTS", "tests").split()], plugins=[work]
-    )
+    given = os.environ.get("TESTS", "").split() or tests
+    code = pytest.main([*options, "-m", "not engine", *ignored, *given], plugins=[work])
     if work.fault or code or len(work.verdicts) < len(chosen):
         print(work.fault or f"the tests could not be run: pytest says {code}")
         return 1
     survivors = {item.key: item for item in chosen if not work.verdicts[item.key].startswith("noticed")}
     unexplained = [item for key, item in survivors.items() if key not in reasons]
-    stale = [key for key in reasons if concerns(key) and key not in survivors]
+    stale = [key for key in reasons if key not in survivors]
     for item in unexplained:
         print(f"{work.verdicts[item.key]}, line {item.line}: {item.key}")
     for key in stale:
