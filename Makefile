@@ -39,16 +39,8 @@ objects: $(VENV)/.installed ## write the rendered Kubernetes objects of STACK to
 test: $(VENV)/.installed-dev ## run every test that needs no engine
 	@$(PY) -m pytest -n auto -m "not engine"
 
-# Each file has a control plane of its own, so that what a failed test leaves is in no other file's way.
-test-engine: $(VENV)/.installed-dev ## tests with the real engine, API server and schedulers (see CONTRIBUTING.md)
-	@for file in tests/engine/test_*.py; do \
-	  for try in 1 2 3; do \
-	    echo "$$file"; \
-	    $(PY) -m pytest -m engine --durations=15 $$file && break; \
-	    [ $$try = 3 ] && exit 1; \
-	    echo "$$file again: schedulers and kills are a matter of time"; \
-	  done; \
-	done
+test-engine: $(VENV)/.installed-dev ## tests with the real engine, API server and schedulers (see CONTRIBUTING.md; ONLY=life, JOBS=2)
+	@$(PY) -m tools.engine_tests $(ONLY)
 
 deletions: $(VENV)/.installed-dev ## delete each line that protects something and see that a test fails (ONLY=part of a path)
 	@$(PY) -m tools.deletions $(ONLY)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import ctypes
+import itertools
 import json
 import os
 import shutil
@@ -76,16 +77,26 @@ def program(name: str) -> str:
     return str(Path(os.environ["KUBEBUILDER_ASSETS"]) / name)
 
 
+_OFFSETS = itertools.cycle(range(100))
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on now."""
-    held = [socket.socket() for _ in range(count)]
-    try:
-        for each in held:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in held]
-    finally:
-        for each in held:
-            each.close()
+    """Ports that nothing listens on now, and that nobody else is given: other processes begin elsewhere.
+
+    Below those of outgoing connections (32768 and up): such a port is somebody's connection before a program listens on it.
+    """
+    found: list[int] = []
+    for offset in itertools.islice(_OFFSETS, 100):
+        port = 20_000 + os.getpid() % 100 * 100 + offset
+        with socket.socket() as held:
+            try:
+                held.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise RuntimeError(f"fewer than {count} ports are free")
 
 
 def start(command: list[str], log: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
@@ -134,7 +145,6 @@ class ControlPlane:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.token = _TOKEN
-        self.started_in_s = 0.0
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._resources: dict[str, dict[str, tuple[str, bool]]] = {}
         etcd, peer, api, controllers, scheduler = free_ports(5)
@@ -159,7 +169,6 @@ class ControlPlane:
 
     def start(self) -> None:
         """From nothing to an API server that answers and a scheduler that schedules."""
-        begun = time.monotonic()
         self._write_keys()
         api, controllers, scheduler = self._ports
         folder = self.folder
@@ -207,7 +216,6 @@ class ControlPlane:
             "--leader-elect=false",
             f"--secure-port={scheduler}",
         )
-        self.started_in_s = time.monotonic() - begun
 
     def stop(self) -> None:
         for process in reversed(self.processes.values()):
