@@ -544,8 +544,15 @@ class Graph(Model):
     """On an UltraServer it is the top of the verification ladder: first the model's load, then one completion."""
 
 
-Tags = dict[
-    Annotated[str, StringConstraints(min_length=1, max_length=128)], Annotated[str, StringConstraints(max_length=256)]
+Tags = Annotated[
+    dict[
+        Annotated[str, StringConstraints(min_length=1, max_length=128)],
+        Annotated[str, StringConstraints(max_length=256)],
+    ],
+    Field(
+        description="Tags of everything in AWS that can carry them, beside project and stack. Another one updates in place, and "
+        "replaces the nodes of pools one by one; nodes of an UltraServer keep those of the `make up` that made their group."
+    ),
 ]
 
 RESERVED_TAG = re.compile(r"^(aws:|eks:|kubernetes\.io/|karpenter\.sh/)", re.IGNORECASE)

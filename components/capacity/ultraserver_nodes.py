@@ -162,7 +162,11 @@ class UltraServerNodes(pulumi.ComponentResource):
                 for kind in ("instance", "volume", "network-interface")
             ],
             tags={"Name": block},
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # Another tag would be another version, and EKS then replaces every node of a running block, one at a time.
+                ignore_changes=["tagSpecifications"],
+            ),
         )
 
     def _schedule(self, block: str, action: ScheduledAction) -> None:

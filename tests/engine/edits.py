@@ -81,7 +81,7 @@ EDITS: tuple[Edit, ...] = (
             "VpcEndpoint", "FileSystem", "AccessEntry", "Addon", "Cluster", "Role", "Key", "SecurityGroupIngressRule",
             "SecurityGroupEgressRule", "LaunchTemplate", "NodeGroup",
         )),
-        note="A rack's nodes carry the tags by their launch template: set them before the block starts.",
+        note="Nodes of a rack keep the tags of the `make up` that made their group; the next block's get the new ones.",
     ),
     # --- network ---
     _g6e("network.cidr", "another range", {"network.cidr": "10.65.0.0/16"}, refused="cluster.protect"),

@@ -35,6 +35,13 @@ def test_node_groups_keep_their_size_and_are_given_time(graph: Graph) -> None:
         }
 
 
+def test_another_tag_makes_no_other_version_of_a_racks_template(graph: Graph) -> None:
+    """EKS would replace every node of a running block, one at a time: hours of a prepaid rack, for a tag."""
+    templates = graph.of("aws:ec2/launchTemplate:LaunchTemplate")
+    assert templates
+    assert {node.ignore_changes for node in templates} == {("tagSpecifications",)}
+
+
 def test_a_renamed_dra_chart_replaces_the_release(graph: Graph) -> None:
     """Helm upgrades the old chart into the new one and fails on labels that cannot change (DRA driver, upgrade guide)."""
     (node,) = [node for node in graph.releases if node.name == "dra-driver-release"]
