@@ -188,40 +188,43 @@ def reasons(path: str) -> dict[str, str]:
     return {f"{path} {key}": reason for reason, keys in (listed or {}).items() for key in keys}
 
 
-def chosen(group: Group, words: Sequence[str]) -> tuple[list[Change], dict[str, str]]:
-    """What the words pick of a group, and what of it may survive.
+def chosen(group: Group, words: Sequence[str]) -> list[str]:
+    """What the words pick of a group, as paths, or paths with a function (`rules/graphs.py:pod_fits`).
 
-    A word is a part of a path, or that and a function (`graphs.py:pod_fits`); without words everything is picked.
+    A word is a part of a path, or that and a function; without words everything is picked.
     """
+    found: dict[str, None] = {}
+    for path in group.files:
+        for part, colon, function in (word.partition(":") for word in words or [path]):
+            if part in path:
+                found[f"{path}{colon}{function}"] = None
+    return list(found)
+
+
+def _judged(group: Group, picked: Sequence[str]) -> int:
     changes: list[Change] = []
     listed: dict[str, str] = {}
     for path in group.files:
-        functions = {function for part, _, function in (word.partition(":") for word in words) if part in path}
-        if words and not functions:
-            continue
-        whole = not functions or "" in functions
-        changes += [item for item in mutants(ROOT / path) if whole or item.where in functions]
-        listed |= {key: reason for key, reason in reasons(path).items() if whole or key.split(" ")[1] in functions}
-    return changes, listed
+        functions = {function for part, _, function in (item.partition(":") for item in picked) if part == path}
+        if functions:
+            whole = "" in functions
+            changes += [item for item in mutants(ROOT / path) if whole or item.where in functions]
+            listed |= {key: reason for key, reason in reasons(path).items() if whole or key.split(" ")[1] in functions}
+    return judged(changes, listed, (), group.tests, "mutants")
 
 
 def main(words: Sequence[str]) -> int:
     """Run every mutant that a word picks, or all; 1 when one survives without a reason."""
     os.chdir(ROOT)
-    groups = [group for group in GROUPS if not words or any(_picks(word, group) for word in words)]
-    if not groups:
+    picked = [(group, found) for group in GROUPS if (found := chosen(group, words))]
+    if not picked:
         print(f"no file that is mutated has {' or '.join(words)} in its path")
         return 2
-    if len(groups) == 1:
-        changes, listed = chosen(groups[0], words)
-        return judged(changes, listed, (), groups[0].tests, "mutants")
-    # Each has tests of its own, which are collected and probed in a process of their own.
-    given = [[word for word in words if _picks(word, group)] or list(group.files) for group in groups]
-    return max(subprocess.run([sys.executable, "-m", "tools.mutants", *each], check=False).returncode for each in given)
-
-
-def _picks(word: str, group: Group) -> bool:
-    return any(word.partition(":")[0] in path for path in group.files)
+    if len(picked) == 1:
+        return _judged(*picked[0])
+    # Each group has tests of its own, which are collected and probed in a process of their own.
+    commands = [[sys.executable, "-m", "tools.mutants", *found] for _, found in picked]
+    return max(subprocess.run(command, check=False).returncode for command in commands)
 
 
 if __name__ == "__main__":
