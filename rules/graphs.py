@@ -348,7 +348,7 @@ def image_version(graph: Graph) -> Iterator[Finding | Looked]:
             subject = f"{item.address} {component['name']}"
             yield Looked(subject)
             image = str(_container(component).get("image"))
-            tag = image.rsplit("/", 1)[-1].partition(":")[2]
+            tag = image.rpartition("/")[2].partition(":")[2]
             if not re.match(r"^v?\d+\.\d+\.\d+", tag) and not component.get("runtimeVersionOverride"):
                 yield Finding(subject, f"image {image} tells no version; set image.runtimeVersion")
             if tag in ("", "latest"):

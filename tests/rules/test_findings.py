@@ -193,7 +193,7 @@ MORE: list[tuple[str, str, Edit, str]] = [
     ("efa-group", G, edit("SecurityGroupEgressRule", put("referencedSecurityGroupId", "sg-1"), "efa-to-itself"), "has no rule for all traffic to itself"),
     ("private-egress", G, edit(ROUTE, put("destinationCidrBlock", "10.0.0.0/8"), "private-use1-az2"), "has no default route"),
     ("objects-strict", G, edit(DGD, put("apiVersion", "nvidia.com/v9")), "not checked: no table has"),
-    ("values-strict", G, edit(RELEASE, put("chart", "unheard-of")), "not checked: no table has the values of chart unheard-of"),
+    ("values-strict", RACK, edit(RELEASE, put("chart", "unheard-of"), "dra-driver"), "not checked: no table has the values of chart unheard-of"),
     ("objects-namespaced", G, edit(JOB, put("metadata/name", "")), "has no metadata.name"),
     ("objects-namespaced", G, edit(JOB, put("metadata")), "names no namespace"),
     ("graphs-before-operator", RACK, untied(DGD), "does not depend on platform-release"),
