@@ -97,7 +97,6 @@ def reserved_terms(graph: Graph) -> Iterator[Finding | Looked]:
             if not _terms(classes.get(name)):
                 yield Finding(item.address, f"may use reserved capacity, but NodeClass {name} selects no reservation")
         elif _terms(classes.get(name)):
-            yield Looked(item.address)
             yield Finding(
                 item.address, f"NodeClass {name} selects reservations, but the pool's capacity lacks `reserved`"
             )

@@ -419,5 +419,5 @@ def download_memory(graph: Graph) -> Iterator[Finding | Looked]:
             request, limit = (resources.get(part, {}).get("memory") for part in ("requests", "limits"))
             if request != limit:
                 yield Finding(item.address, f"requests {request} and is limited to {limit}; they must be one number")
-            if mib(str(limit or 0)) < floor:
+            if limit is None or mib(str(limit)) < floor:
                 yield Finding(item.address, f"is limited to {limit}; its downloader needs {floor // 1024}Gi")

@@ -147,6 +147,16 @@ def zones(*names: str) -> Any:
     return lambda i: pod_spec(i, "frontend")["affinity"].update(nodeAffinity={REQUIRED: terms})
 
 
+def small(role: str, gpus: str) -> Any:
+    """A worker without EFA that leaves room on its node."""
+    return many(*(set_resource(role, *pair) for pair in ((GPU, gpus), (EFA, "0"), ("memory", "100Gi"), ("cpu", "8"))))
+
+
+def subnet(zone: str, **inputs: Any) -> Edit:
+    """A subnet in another zone."""
+    return added("aws:ec2/subnet:Subnet", zone, {"availabilityZoneId": zone, **inputs})
+
+
 def replaced(role: str, old: str, new: str) -> Any:
     """Another word on the command line."""
     return lambda i: container(i, role).update(
@@ -260,14 +270,20 @@ MORE: list[tuple[str, str, Edit, str]] = [
     ("pod-fits", G, both(edit(DGD, unplaced("worker", TYPE)), edit(POOL, set_requirement("kubernetes.io/arch", "arm64"))), "asks for an instance, which its pool may not launch"),
     ("pod-fits", G, both(edit(DGD, unplaced("worker", TYPE)), edit(DGD, set_resource("worker", "nvidia.com/gpu", "9"))), "fits no instance of its pool"),
     ("pool-room", P5, edit(POOL, put("spec/limits/nvidia.com~1gpu", "15"), "reserved"), "its graphs ask for 16 GPUs and its limit is 15"),
+    ("pod-fits", P5, edit(DGD, many(*(unplaced(role, POOL_LABEL) for role in ("prefill", "decode")))), "asks for GPUs and names no pool of this stack"),
+    ("pool-room", P5, both(edit(DGD, many(*(unplaced(role, POOL_LABEL) for role in ("prefill", "decode")))), edit(POOL, put("spec/limits/nvidia.com~1gpu", "15"), "block")), "its graphs ask for 16 GPUs and its limit is 15"),
     ("pool-room", P5, edit(POOL, put("spec/limits"), "block"), "its graphs ask for 16 GPUs and its limit is 0"),
     ("pool-room", P5, edit(POOL, put("spec/limits", {}), "block"), "its graphs ask for 16 GPUs and its limit is 0"),
     ("gpus-stranded", G, edit(DGD, many(placed("worker", TYPE, "g6e.12xlarge"), set_resource("worker", "memory", "200Gi"))), "1 worker(s) of 1 GPU on a g6e.12xlarge leave 3 of 4 GPUs"),
     ("gpus-stranded", P5, edit(DGD, set_resource("prefill", "nvidia.com/gpu", "4")), "1 worker(s) of 4 GPU on a p5.48xlarge leave 4 of 8 GPUs"),
+    ("gpus-stranded", P5, edit(DGD, many(set_resource("prefill", "memory", "4Ti"), set_resource("decode", GPU, "4"))), "1 worker(s) of 4 GPU on a p5.48xlarge leave 4 of 8 GPUs"),
+    ("gpus-stranded", P5, edit(DGD, many(small("prefill", "6"), small("decode", "1"))), "1 worker(s) of 6 GPU on a p5.48xlarge leave 1 of 8 GPUs"),
     ("efa-whole-node", P5, edit(DGD, set_resource("decode", EFA, "31")), "takes 31 of the 32 EFA interfaces of a p5.48xlarge"),
     ("frontend-zone", P5, edit(DGD, put(f"{FRONTEND}/nodeSelector"), "trtllm"), "may run in any zone, and its workers only in us-west-2b"),
     ("frontend-zone", P5, edit(DGD, put(f"{FRONTEND}/nodeSelector/topology.kubernetes.io~1zone", "us-west-2c"), "trtllm"), "may run in us-west-2c, and its workers only in us-west-2b"),
     ("frontend-zone", P5, edit(DGD, zones("us-west-2a", "us-west-2b", "us-west-2c"), "vllm-disagg"), "may run in us-west-2a, us-west-2c, and its workers only in"),
+    ("frontend-zone", P5, edit(DGD, lambda i: [pod_spec(i, "frontend").pop("nodeSelector"), i["spec"]["components"].reverse()], "trtllm"), "may run in any zone, and its workers only in us-west-2b"),
+    ("frontend-zone", P5, edit(DGD, lambda i: pod_spec(i, "frontend")["affinity"].update(nodeAffinity={REQUIRED: {"nodeSelectorTerms": [{"matchFields": []}]}}), "vllm"), "may run in any zone, and its workers only in us-west-2b"),
     ("frontend-zone", G, edit(POOL, set_requirement("topology.kubernetes.io/zone", "us-east-1a", "us-east-1b")), "may run in any zone, and its workers only in us-east-1a,"),
     ("kv-transport", P5, edit(DGD, no_backends), 'its KV transfer does not choose LIBFABRIC ("backends")'),
     ("kv-transport", G, edit(DGD, replaced("prefill", '"cpu"', '"cuda"'), "tcp"), "moves KV blocks over TCP from GPU memory, which fails"),
@@ -282,6 +298,8 @@ MORE: list[tuple[str, str, Edit, str]] = [
     ("offline-from-cache", G, edit(JOB, put("metadata/namespace", "other"), "cache"), "reads model-cache and does not wait for a cache Job of its"),
     ("exposed-narrowly", G7E, edit("v1:Service", put("spec/loadBalancerSourceRanges", [])), "names no loadBalancerSourceRanges"),
     ("exposed-narrowly", G7E, edit("v1:Service", put("spec/loadBalancerSourceRanges", ["10.0.0.0/8", "0.0.0.0/0"])), "is open to 0.0.0.0/0 (exposure.allowOpenAccess)"),
+    ("exposed-narrowly", G7E, both(added("kubernetes:core/v1:Service", "own", {"kind": "Service", "metadata": {"name": "own"}, "spec": {}}), edit("v1:Service", put("spec/loadBalancerSourceRanges"))), "names no loadBalancerSourceRanges"),
+    ("download-memory", G, edit(JOB, many(memory(requests="8Gi"), lambda i: i["spec"]["template"]["spec"]["containers"].insert(0, {"name": "own"})), "cache"), "requests 8Gi and is limited to 16Gi"),
     ("download-memory", G, edit(JOB, memory(requests="8Gi"), "cache"), "requests 8Gi and is limited to 16Gi"),
     ("download-memory", G, edit(JOB, memory(requests="16383Mi", limits="16383Mi"), "cache"), "is limited to 16383Mi"),
     ("download-memory", G, edit(JOB, put("spec/template/spec/containers/0/resources"), "cache"), "is limited to None"),
@@ -354,6 +372,7 @@ HOLDS: list[tuple[str, str, Edit, str]] = [
     ("gpus-stranded", P5, same, "3 subjects"),
     ("gpus-stranded", RACK, same, ""),
     ("gpus-stranded", G, edit(DGD, set_resource("worker", "memory", "4Ti")), "2 subjects"),
+    ("gpus-stranded", P5, edit(DGD, many(small("prefill", "6"), small("decode", "2"))), "3 subjects"),
     ("efa-whole-node", P5, same, "2 subjects"),
     ("efa-whole-node", P5, edit(DGD, many(set_resource("prefill", EFA, "31"), unplaced("prefill", TYPE))), "DynamoGraphDeployment dynamo/vllm-disagg-p5 decode"),
     ("efa-whole-node", P5, edit(DGD, many(set_resource("prefill", EFA, "31"), placed("prefill", TYPE, "p5x.48xlarge"))), "DynamoGraphDeployment dynamo/vllm-disagg-p5 decode"),
@@ -362,6 +381,8 @@ HOLDS: list[tuple[str, str, Edit, str]] = [
     ("frontend-zone", RACK, same, ""),
     ("frontend-zone", P5, edit(POOL, lambda i: i["spec"]["template"]["spec"]["requirements"].pop(), "block"), "2 subjects"),
     ("frontend-zone", P5, edit(POOL, put("spec/template/spec/requirements"), "block"), "2 subjects"),
+    ("frontend-zone", P5, edit(POOL, lambda i: i["spec"]["template"]["spec"]["requirements"].append({"key": ZONE, "operator": "Exists"}), "block"), "2 subjects"),
+    ("frontend-zone", G, both(subnet("rack", tags={"Name": "rack"}), subnet("plain")), "2 subjects"),
     ("frontend-zone", P5, edit(DGD, put(f"{FRONTEND}/affinity"), "vllm"), "DynamoGraphDeployment dynamo/trtllm-block frontend"),
     ("frontend-zone", P5, edit(DGD, put(f"{FRONTEND}/affinity/podAffinity/{REQUIRED}/0/topologyKey", "kubernetes.io/hostname"), "vllm"), "DynamoGraphDeployment dynamo/trtllm-block frontend"),
     ("frontend-zone", P5, both(*(drop(POOL, name) for name in ("reserved", "block"))), ""),
@@ -372,10 +393,13 @@ HOLDS: list[tuple[str, str, Edit, str]] = [
     ("one-zone", G7E, edit(DGD, many(put(f"{PREFILL}/affinity"), placed("prefill", ZONE, "us-east-2a"))), "2 subjects"),
     ("one-zone", PAIR, same, "2 subjects"),
     ("image-version", G, same, "5 subjects"),
+    ("image-version", G, edit(DGD, put("spec/components"), "tcp"), "2 subjects"),
     ("image-version", G, edit(DGD, lambda i: container(i, "worker").update(image="localhost:5000/vllm:v1.5.0-own")), "5 subjects"),
     ("image-version", G, edit(DGD, lambda i: container(i, "worker").update(image="own/vllm:1.5.0@sha256:0123")), "5 subjects"),
     ("image-version", G, edit(DGD, lambda i: [container(i, "worker").update(image="vllm:own"), component(i, "worker").update(runtimeVersionOverride="1.5.0")]), "5 subjects"),
     ("offline-from-cache", P5, same, "2 subjects"),
+    ("offline-from-cache", G, edit(DGD, lambda i: pod_spec(i, "worker")["volumes"].insert(0, {"name": "own", "emptyDir": {}})), "2 subjects"),
+    ("offline-from-cache", G, both(edit(DGD, put(FRONTEND), "agg"), edit(DGD, put("spec/components/0/podTemplate"), "tcp")), "2 subjects"),
     ("offline-from-cache", G, both(untied(DGD), edit(DGD, lambda i: [item["podTemplate"]["spec"].pop("volumes") for item in i["spec"]["components"]])), "DynamoGraphDeployment dynamo/vllm-disagg-tcp"),
     ("exposed-narrowly", G7E, same, "Service dynamo/vllm-disagg-efa-frontend-nlb"),
     ("exposed-narrowly", G7E, edit("v1:Service", put("spec")), ""),

@@ -142,6 +142,7 @@ def pod(gpus: int, efa: int = 0, cpu: int = 0, memory: int = 0, component: str =
         (pod(8), 1),
         (pod(1, efa=1), 4),
         (pod(1, efa=2), 2),
+        (pod(1, efa=3), 1),
         (pod(4, efa=1), 2),
         (pod(1, cpu=CPU // 3), 3),
         (pod(1, cpu=CPU // 3 + 1), 2),
