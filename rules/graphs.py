@@ -218,7 +218,7 @@ def frontend_zone(graph: Graph) -> Iterator[Finding | Looked]:
         pods = _each(item)
         named = {pod.node_selector.get(POOL) for pod in pods}
         launching = [
-            _zones(pool["spec"]["template"]["spec"].get("requirements", ()))
+            _zones(pool["spec"]["template"]["spec"].get("requirements") or ())
             for name, pool in pools.items()
             if name in named
         ]
@@ -228,7 +228,7 @@ def frontend_zone(graph: Graph) -> Iterator[Finding | Looked]:
             subject = f"{item.address} {pod.component}"
             yield Looked(subject)
             required = pod.affinity.get("nodeAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution", {})
-            allowed = [_zones(term.get("matchExpressions", ())) for term in required.get("nodeSelectorTerms", ())]
+            allowed = [_zones(term.get("matchExpressions") or ()) for term in required.get("nodeSelectorTerms", ())]
             own = {pod.node_selector[ZONE]} if ZONE in pod.node_selector else set().union(*allowed)
             for zones in launching:
                 # A pool that says nothing of zones launches in all of them.

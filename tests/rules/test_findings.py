@@ -48,16 +48,14 @@ FRONTEND, PREFILL = (f"spec/components/{position}/podTemplate/spec" for position
 def put(path: str, new: Any = ...) -> Any:
     """Set an input by its path, with `~1` for a slash in a key; without a value the key is taken away."""
 
-    def change(inputs: dict[str, Any]) -> None:
+    def change(here: Any) -> None:
         *parents, last = (part.replace("~1", "/") for part in path.split("/"))
-        here: Any = inputs
         for part in parents:
             here = here[int(part) if isinstance(here, list) else part]
-        key = int(last) if isinstance(here, list) else last
         if new is ...:
-            del here[key]
+            del here[last]
         else:
-            here[key] = new
+            here[last] = new
 
     return change
 
