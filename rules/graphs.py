@@ -176,6 +176,7 @@ def _shares(pod: ExpectedPod, other: ExpectedPod, node: instances.Instance) -> b
         and pod.memory_mib + other.memory_mib <= memory
         and _count(pod, GPU) + _count(other, GPU) <= node.gpus
         and not pod.avoids(other)
+        and not other.avoids(pod)
     )
 
 

@@ -170,7 +170,8 @@ def test_workers_of_a_node(asks: ExpectedPod, workers: int) -> None:
         (pod(1, memory=MEMORY - 1), pod(1, memory=1, component="b"), True),
         (pod(1, memory=MEMORY - 1), pod(1, memory=2, component="b"), False),
         (pod(1, avoids="b"), pod(1, component="b"), False),
-        (pod(1, avoids="c"), pod(1, component="b"), True),
+        (pod(1), pod(1, component="b", avoids="a"), False),
+        (pod(1, avoids="c"), pod(1, component="b", avoids="d"), True),
     ],
 )
 def test_workers_that_share_a_node(one: ExpectedPod, other: ExpectedPod, together: bool) -> None:
