@@ -97,7 +97,6 @@ def reserved_terms(graph: Graph) -> Iterator[Finding | Looked]:
             if not _terms(classes.get(name)):
                 yield Finding(item.address, f"may use reserved capacity, but NodeClass {name} selects no reservation")
         elif _terms(classes.get(name)):
-            yield Looked(item.address)
             yield Finding(
                 item.address, f"NodeClass {name} selects reservations, but the pool's capacity lacks `reserved`"
             )
@@ -116,7 +115,7 @@ def open_reservations(graph: Graph) -> Iterator[Finding | Looked]:
             yield Looked(item.address)
             if selecting:
                 yield Finding(
-                    item.address, f"counts on open reservations, which NodeClass {selecting[0]} switches off for all"
+                    item.address, f"counts on open reservations, which NodeClass {min(selecting)} switches off for all"
                 )
     for node in graph.of("aws:ec2/capacityReservation:CapacityReservation"):
         yield Looked(node.name)
@@ -153,7 +152,7 @@ def block_window(graph: Graph) -> Iterator[Finding | Looked]:
         if "dynamo-eks/drain-at" not in annotations:
             continue
         yield Looked(item.address)
-        drain = datetime.fromisoformat(annotations["dynamo-eks/drain-at"].replace("Z", "+00:00"))
+        drain = datetime.fromisoformat(annotations["dynamo-eks/drain-at"])
         if now >= drain:
             yield Finding(
                 item.address,

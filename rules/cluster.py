@@ -54,7 +54,7 @@ def endpoint_closed(graph: Graph) -> Iterator[Finding | Looked]:
                 "the API endpoint is open to 0.0.0.0/0 (cluster.allowOpenEndpoint); name ranges unless that is meant",
                 "warn",
             )
-        if not vpc.get("endpointPublicAccess") and not vpc.get("endpointPrivateAccess"):
+        if vpc.get("endpointPublicAccess") is False and not vpc.get("endpointPrivateAccess"):
             yield Finding(node.name, "the endpoint is reachable neither from outside nor from inside the VPC")
 
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from components.capacity import instances
@@ -17,6 +18,8 @@ from rules.model import Finding, Looked, rule
 GPU = "nvidia.com/gpu"
 EFA = "vpc.amazonaws.com/efa"
 ZONE = "topology.kubernetes.io/zone"
+POOL = "karpenter.sh/nodepool"
+TYPE = "node.kubernetes.io/instance-type"
 
 
 def graphs(graph: Graph) -> list[KubernetesObject]:
@@ -24,17 +27,13 @@ def graphs(graph: Graph) -> list[KubernetesObject]:
     return graph.objects_of("DynamoGraphDeployment")
 
 
-def candidates(pod: ExpectedPod, pools: Mapping[str, Mapping[str, Any]]) -> list[instances.Instance]:
-    """Instances that the pod's pool may launch and that its node selector allows."""
-    pool = pools.get(pod.node_selector.get("karpenter.sh/nodepool", ""))
-    if pool is None:
+def candidates(pod: ExpectedPod, pools: dict[str, Mapping[str, Any]]) -> list[instances.Instance]:
+    """Instances that the pod's pool may launch and that its node selector allows, smallest first."""
+    name = pod.node_selector.get(POOL)
+    if name not in pools:
         return []
-    type_ = pod.node_selector.get("node.kubernetes.io/instance-type")
-    return [
-        item
-        for item in _launchable(json.dumps(pool["spec"]["template"], sort_keys=True))
-        if type_ is None or item.type == type_
-    ]
+    type_ = pod.node_selector.get(TYPE)
+    return [item for item in _launchable(json.dumps(pools[name]["spec"]["template"])) if type_ in (None, item.type)]
 
 
 @cache
@@ -45,6 +44,21 @@ def _launchable(template: str) -> tuple[instances.Instance, ...]:
 
 def _pools(graph: Graph) -> dict[str, Mapping[str, Any]]:
     return {item.name: item.manifest for item in graph.objects_of("NodePool")}
+
+
+def _components(item: KubernetesObject) -> Iterable[Mapping[str, Any]]:
+    return item.manifest["spec"].get("components", ())
+
+
+def _each(item: KubernetesObject) -> list[ExpectedPod]:
+    """One pod of each component; the others are like it."""
+    return list({pod.component: pod for pod in expected_pods(item.manifest)}.values())
+
+
+def _beside(pod: ExpectedPod) -> list[Any]:
+    """Topologies in which the pod is kept with others."""
+    terms = pod.affinity.get("podAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution", ())
+    return [term.get("topologyKey") for term in terms]
 
 
 def _on_rack(pod: ExpectedPod) -> bool:
@@ -64,23 +78,20 @@ def _count(pod: ExpectedPod, resource: str) -> int:
 def pod_fits(graph: Graph) -> Iterator[Finding | Looked]:
     pools = _pools(graph)
     for item in graphs(graph):
-        seen: set[str] = set()
-        for pod in expected_pods(item.manifest):
-            if pod.component in seen:
-                continue
-            seen.add(pod.component)
+        for pod in _each(item):
             subject = f"{item.address} {pod.component}"
             yield Looked(subject)
             if not _count(pod, GPU) or _on_rack(pod):
                 continue
-            if pod.node_selector.get("karpenter.sh/nodepool", "") not in pools:
+            if pod.node_selector.get(POOL) not in pools:
                 yield Finding(subject, "asks for GPUs and names no pool of this stack; set placement.pool")
                 continue
             choices = candidates(pod, pools)
             if not choices:
-                wanted = pod.node_selector.get("node.kubernetes.io/instance-type")
                 yield Finding(
-                    subject, f"asks for {wanted}, which its pool may not launch; correct placement.instanceType"
+                    subject,
+                    f"asks for {pod.node_selector.get(TYPE, 'an instance')}, which its pool may not launch; "
+                    "correct placement.instanceType",
                 )
                 continue
             reasons = [fits(pod, instance) for instance in choices]
@@ -98,7 +109,7 @@ def pool_room(graph: Graph) -> Iterator[Finding | Looked]:
     needed = dict.fromkeys(pools, 0)
     for item in graphs(graph):
         for pod in expected_pods(item.manifest):
-            pool = pod.node_selector.get("karpenter.sh/nodepool", "")
+            pool = pod.node_selector.get(POOL)
             if pool in needed:
                 needed[pool] += _count(pod, GPU)
     for name, gpus in needed.items():
@@ -120,21 +131,16 @@ def pool_room(graph: Graph) -> Iterator[Finding | Looked]:
 def gpus_stranded(graph: Graph) -> Iterator[Finding | Looked]:
     pools = _pools(graph)
     for item in graphs(graph):
-        pods = [pod for pod in expected_pods(item.manifest) if _count(pod, GPU)]
-        by_component = {pod.component: pod for pod in pods}
-        for component, pod in by_component.items():
-            subject = f"{item.address} {component}"
+        pods = [pod for pod in _each(item) if _count(pod, GPU)]
+        for pod in pods:
+            subject = f"{item.address} {pod.component}"
             fitting = [choice for choice in candidates(pod, pools) if fits(pod, choice) is None]
             if not fitting:
                 continue
             yield Looked(subject)
-            node = min(fitting, key=lambda choice: (choice.gpus, choice.vcpu))
+            node = fitting[0]
             per_node = _per_node(pod, node)
-            others = sum(
-                _count(other, GPU)
-                for name, other in by_component.items()
-                if name != component and _shares(pod, other, node)
-            )
+            others = sum(_count(other, GPU) for other in pods if other is not pod and _shares(pod, other, node))
             stranded = node.gpus - per_node * _count(pod, GPU) - others
             if stranded > 0:
                 why = (
@@ -170,6 +176,7 @@ def _shares(pod: ExpectedPod, other: ExpectedPod, node: instances.Instance) -> b
         and pod.memory_mib + other.memory_mib <= memory
         and _count(pod, GPU) + _count(other, GPU) <= node.gpus
         and not pod.avoids(other)
+        and not other.avoids(pod)
     )
 
 
@@ -180,8 +187,8 @@ def _shares(pod: ExpectedPod, other: ExpectedPod, node: instances.Instance) -> b
 )
 def efa_whole_node(graph: Graph) -> Iterator[Finding | Looked]:
     for item in graphs(graph):
-        for pod in {pod.component: pod for pod in expected_pods(item.manifest)}.values():
-            type_ = pod.node_selector.get("node.kubernetes.io/instance-type")
+        for pod in _each(item):
+            type_ = pod.node_selector.get(TYPE)
             if not _count(pod, EFA) or not type_ or not instances.known(type_):
                 continue
             yield Looked(f"{item.address} {pod.component}")
@@ -209,16 +216,15 @@ def frontend_zone(graph: Graph) -> Iterator[Finding | Looked]:
     ]
     network = {node.inputs.get("availabilityZoneId") for node in subnets}
     for item in graphs(graph):
-        pods = expected_pods(item.manifest)
-        named = {
-            pod.node_selector["karpenter.sh/nodepool"] for pod in pods if "karpenter.sh/nodepool" in pod.node_selector
-        }
+        pods = _each(item)
+        named = {pod.node_selector.get(POOL) for pod in pods}
         launching = [
-            _zones(pools[name]["spec"]["template"]["spec"].get("requirements") or ()) for name in named & set(pools)
+            _zones(pool["spec"]["template"]["spec"].get("requirements") or ())
+            for name, pool in pools.items()
+            if name in named
         ]
-        for pod in {pod.component: pod for pod in pods if not _count(pod, GPU)}.values():
-            terms = pod.affinity.get("podAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution", ())
-            if not any(term.get("topologyKey") == ZONE for term in terms) or not launching:
+        for pod in pods:
+            if _count(pod, GPU) or ZONE not in _beside(pod) or not launching:
                 continue
             subject = f"{item.address} {pod.component}"
             yield Looked(subject)
@@ -226,7 +232,8 @@ def frontend_zone(graph: Graph) -> Iterator[Finding | Looked]:
             allowed = [_zones(term.get("matchExpressions") or ()) for term in required.get("nodeSelectorTerms", ())]
             own = {pod.node_selector[ZONE]} if ZONE in pod.node_selector else set().union(*allowed)
             for zones in launching:
-                if own - zones or (not own and len(zones) < len(network)):
+                # A pool that says nothing of zones launches in all of them.
+                if zones and (own - zones or (not own and len(zones) < len(network))):
                     yield Finding(
                         subject,
                         f"may run in {', '.join(sorted(own - zones)) or 'any zone'}, and its workers only in "
@@ -243,25 +250,23 @@ def _container(component: Mapping[str, Any]) -> Mapping[str, Any]:
     return next((item for item in containers if item.get("name") == "main"), {})
 
 
-def _environment(component: Mapping[str, Any]) -> dict[str, str]:
-    return {item["name"]: item.get("value", "") for item in _container(component).get("env", ())}
+def _environment(component: Mapping[str, Any]) -> dict[str, Any]:
+    return {item["name"]: item.get("value") for item in _container(component).get("env", ())}
 
 
-def _words(component: Mapping[str, Any]) -> str:
+def _words(component: Mapping[str, Any]) -> list[str]:
     container = _container(component)
-    return " ".join([*container.get("command", ()), *container.get("args", ())])
+    return [str(word) for word in (*container.get("command", ()), *container.get("args", ()))]
 
 
 def _argument(component: Mapping[str, Any], flag: str) -> str | None:
     """Value of a flag, given as a word of its own or after `=`; the last one wins, as in argparse."""
-    container = _container(component)
-    words = [*container.get("command", ()), *container.get("args", ())]
     found = None
-    for position, word in enumerate(words):
-        if word == flag and position + 1 < len(words):
-            found = words[position + 1]
-        elif str(word).startswith(f"{flag}="):
-            found = str(word).partition("=")[2]
+    for word, following in pairwise([*_words(component), ""]):
+        if word == flag:
+            found = following
+        elif word.startswith(f"{flag}="):
+            found = word.removeprefix(f"{flag}=")
     return found
 
 
@@ -274,8 +279,8 @@ def transfer_faults(framework: str, component: Mapping[str, Any]) -> list[str]:
     over_nvlink = environment.get("UCX_CUDA_IPC_ENABLE_MNNVL") == "y" and not over_efa
     if framework == "vllm":
         try:
-            config = json.loads(_argument(component, "--kv-transfer-config") or "{}")
-        except ValueError:
+            config = dict(json.loads(_argument(component, "--kv-transfer-config") or "{}"))
+        except (TypeError, ValueError):
             return ["its --kv-transfer-config is not JSON; let the program write it"]
         extra = config.get("kv_connector_extra_config") or {}
         if over_nvlink:
@@ -304,9 +309,10 @@ def transfer_faults(framework: str, component: Mapping[str, Any]) -> list[str]:
 )
 def kv_transport(graph: Graph) -> Iterator[Finding | Looked]:
     for item in graphs(graph):
-        framework = item.manifest["spec"].get("backendFramework", "")
-        for component in item.manifest["spec"].get("components", ()):
-            if component.get("type") not in ("prefill", "decode") or "dynamo.mocker" in _words(component):
+        framework = str(item.manifest["spec"].get("backendFramework"))
+        for component in _components(item):
+            mocked = any("dynamo.mocker" in word for word in _words(component))
+            if component.get("type") not in ("prefill", "decode") or mocked:
                 continue
             subject = f"{item.address} {component['name']}"
             yield Looked(subject)
@@ -321,15 +327,14 @@ def kv_transport(graph: Graph) -> Iterator[Finding | Looked]:
 )
 def one_zone(graph: Graph) -> Iterator[Finding | Looked]:
     for item in graphs(graph):
-        for pod in {pod.component: pod for pod in expected_pods(item.manifest)}.values():
+        for pod in _each(item):
             if not _count(pod, EFA):
                 continue
             subject = f"{item.address} {pod.component}"
             yield Looked(subject)
             # An UltraServer is in one zone.
             pinned = _on_rack(pod) or any(key.startswith("topology.") for key in pod.node_selector)
-            terms = pod.affinity.get("podAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution", ())
-            if not pinned and not any(term.get("topologyKey") == "topology.kubernetes.io/zone" for term in terms):
+            if not pinned and ZONE not in _beside(pod):
                 yield Finding(subject, "uses EFA without being kept in its graph's zone; set placement.sameZone")
 
 
@@ -340,11 +345,11 @@ def one_zone(graph: Graph) -> Iterator[Finding | Looked]:
 )
 def image_version(graph: Graph) -> Iterator[Finding | Looked]:
     for item in graphs(graph):
-        for component in item.manifest["spec"].get("components", ()):
+        for component in _components(item):
             subject = f"{item.address} {component['name']}"
             yield Looked(subject)
-            image = str(_container(component).get("image", ""))
-            tag = image.rsplit(":", 1)[1] if ":" in image.rsplit("/", 1)[-1] else ""
+            image = str(_container(component).get("image"))
+            tag = image.rpartition("/")[2].partition(":")[2]
             if not re.match(r"^v?\d+\.\d+\.\d+", tag) and not component.get("runtimeVersionOverride"):
                 yield Finding(subject, f"image {image} tells no version; set image.runtimeVersion")
             if tag in ("", "latest"):
@@ -361,7 +366,7 @@ def offline_from_cache(graph: Graph) -> Iterator[Finding | Looked]:
     for item in graphs(graph):
         caching = [
             component
-            for component in item.manifest["spec"].get("components", ())
+            for component in _components(item)
             if any(
                 volume.get("persistentVolumeClaim", {}).get("claimName") == "model-cache"
                 for volume in component.get("podTemplate", {}).get("spec", {}).get("volumes", ())
@@ -388,7 +393,7 @@ def exposed_narrowly(graph: Graph) -> Iterator[Finding | Looked]:
         if spec.get("type") != "LoadBalancer":
             continue
         yield Looked(item.address)
-        ranges = spec.get("loadBalancerSourceRanges") or []
+        ranges = spec.get("loadBalancerSourceRanges")
         if not ranges:
             yield Finding(item.address, "names no loadBalancerSourceRanges; set exposure.allowedCidrs")
         elif "0.0.0.0/0" in ranges:
@@ -415,5 +420,5 @@ def download_memory(graph: Graph) -> Iterator[Finding | Looked]:
             request, limit = (resources.get(part, {}).get("memory") for part in ("requests", "limits"))
             if request != limit:
                 yield Finding(item.address, f"requests {request} and is limited to {limit}; they must be one number")
-            if mib(str(limit or 0)) < floor:
+            if limit is None or mib(str(limit)) < floor:
                 yield Finding(item.address, f"is limited to {limit}; its downloader needs {floor // 1024}Gi")

@@ -40,7 +40,7 @@ _TABLE_NAMES = {"grove-charts": "grove"}
 
 def chart_of(node: Node) -> tuple[str, str]:
     """Chart name and version of a release; a packaged chart carries its version in its name."""
-    reference = str(node.inputs.get("chart", "")).rsplit("/", 1)[-1]
+    reference = str(node.inputs.get("chart")).rpartition("/")[2]
     reference = _TABLE_NAMES.get(reference, reference)
     match = re.fullmatch(r"(.+?)-v?(\d+\.\d+.*?)(?:\.tgz)?", reference)
     if match:

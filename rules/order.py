@@ -53,13 +53,13 @@ def graphs_before_pools(graph: Graph) -> Iterator[Finding | Looked]:
     for item in graph.objects_of("DynamoGraphDeployment"):
         for component in item.manifest["spec"].get("components", ()):
             selector = component.get("podTemplate", {}).get("spec", {}).get("nodeSelector") or {}
-            pool = pools.get(selector.get("karpenter.sh/nodepool", ""))
-            if pool is None:
+            name = selector.get("karpenter.sh/nodepool")
+            if name not in pools:
                 continue
             yield Looked(item.address)
-            if not graph.destroyed_before(item.node, pool):
+            if not graph.destroyed_before(item.node, pools[name]):
                 yield Finding(
-                    item.address, f"does not depend on pool {pool.name}; it would be drained under the workers"
+                    item.address, f"does not depend on pool {pools[name].name}; it would be drained under the workers"
                 )
 
 
@@ -89,9 +89,8 @@ def mounts_before_files(graph: Graph) -> Iterator[Finding | Looked]:
 def releases_pinned(graph: Graph) -> Iterator[Finding | Looked]:
     for node in graph.releases:
         yield Looked(node.name)
-        chart = str(node.inputs.get("chart", ""))
         for field in ("name", "namespace"):
             if not node.inputs.get(field):
                 yield Finding(node.name, f"gives no {field}; state it")
-        if not node.inputs.get("version") and not chart.endswith(".tgz"):
+        if not node.inputs.get("version") and not str(node.inputs.get("chart")).endswith(".tgz"):
             yield Finding(node.name, "gives no version; pin it in components/catalog.py")

@@ -62,7 +62,8 @@ def test_page_is_current() -> None:
 @pytest.mark.parametrize("rule", sorted(BY_ID))
 def test_section_is_current(rule: str) -> None:
     """Each message is read once, at night, by somebody who has not read the code: its wording is part of the rule."""
-    assert section(BY_ID[rule]) in PAGE.read_text()
+    sections = [f"## {part}" for part in PAGE.read_text().split("\n## ")[1:]]
+    assert section(BY_ID[rule]) in sections
 
 
 class Backwards(Graph):
