@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,18 +12,9 @@ from hypothesis import strategies as st
 
 from components.validation import ladder_objects as objects
 from components.validation.ladder_objects import MARKS, RackUnderTest
+from tests.validation.programs import program
 
 LOGS = Path(__file__).parent / "logs"
-SCRIPTS = Path(__file__).parents[2] / "components" / "validation" / "scripts"
-
-
-def program(name: str) -> ModuleType:
-    """A program of the cluster as a module; it is no module of the project."""
-    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 MPI_RESULT = program("mpi_result")

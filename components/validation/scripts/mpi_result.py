@@ -21,6 +21,7 @@ API = os.environ.get("KUBERNETES_API") or "https://{}:{}".format(
     os.environ.get("KUBERNETES_SERVICE_PORT", "443"),
 )
 POLL_S = float(os.environ.get("POLL_S", "10"))
+TERMINATION_LOG = os.environ.get("TERMINATION_LOG", "/dev/termination-log")
 REASON_CHARACTERS = 3500
 JOB_NAME = "training.kubeflow.org/job-name"
 JOB_ROLE = "training.kubeflow.org/job-role"
@@ -272,7 +273,7 @@ class Run:
             if done:
                 return done
             if says != said:
-                print(says, flush=True)
+                print(says)
                 said = says
             if time.monotonic() > self.deadline:
                 raise Failed("not done in time; last seen: " + said)
@@ -287,7 +288,7 @@ class Run:
         job, before = found(f"{self.jobs}/{self.name}"), found(f"{self.results}/{self.result}")
         told = (before or {}).get("data", {})
         if job and told.get("verdict") == "fail" and told.get("run") == job["metadata"]["uid"]:
-            print("the run that failed is made again", flush=True)
+            print("the run that failed is made again")
             request(f"{self.jobs}/{self.name}", "DELETE", {"kind": "DeleteOptions", "apiVersion": "v1",
                     "propagationPolicy": "Foreground", "preconditions": {"uid": told["run"]}})  # fmt: skip
             self.wait(lambda: found(f"{self.jobs}/{self.name}") is None, lambda: "the old run is being deleted")
@@ -406,16 +407,16 @@ def main():
     except (urllib.error.URLError, OSError, ValueError) as error:
         # A pass that nobody can read is none.
         reason = (reason + "; " if reason else "") + f"the result could not be written: {error}"
-    print(json.dumps(run.figures, sort_keys=True), flush=True)
+    print(json.dumps(run.figures, sort_keys=True))
     if reason:
-        print("FAILED: " + reason, flush=True)
+        print("FAILED: " + reason)
         try:
-            with open(os.environ.get("TERMINATION_LOG", "/dev/termination-log"), "w") as log:
+            with open(TERMINATION_LOG, "w") as log:
                 log.write(reason)
         except OSError as error:
-            print(f"termination log: {error}", flush=True)
+            print(f"termination log: {error}")
         sys.exit(1)
-    print("passed", flush=True)
+    print("passed")
 
 
 if __name__ == "__main__":
