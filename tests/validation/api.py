@@ -26,14 +26,18 @@ class Api:
 
     objects: dict[str, Any] = field(default_factory=dict)
     lists: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    texts: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str | bytes] = field(default_factory=dict)
     broken: dict[str, int] = field(default_factory=dict)
     """Status by method and path, for what the API server refuses."""
     on_create: Callable[[Api, str], None] = lambda api, path: None
     after: dict[str, Callable[[], Any]] = field(default_factory=dict)
     """By method and path: what happens once it has been asked the first time."""
+    slow: set[str] = field(default_factory=set)
+    """Paths of what stays after it was deleted, until it has been read once more."""
     asked: list[str] = field(default_factory=list)
     """Methods and paths that changed something."""
+    bodies: dict[str, Any] = field(default_factory=dict)
+    """What was sent with them the last time."""
     read: list[str] = field(default_factory=list)
     """What was read, with its query."""
 
@@ -49,6 +53,7 @@ class Api:
             return status, "refused"
         if method != "GET":
             self.asked.append(f"{method} {path}")
+            self.bodies[self.asked[-1]] = body
         if method == "POST":
             path = f"{path}/{body['metadata']['name']}"
             if path in self.objects:
@@ -65,6 +70,9 @@ class Api:
         if method == "DELETE":
             if body.get("preconditions", {}).get("uid") != self.objects[path]["metadata"]["uid"]:
                 return 409, "another one"
+            if path in self.slow:
+                self.after[f"GET {path}"] = lambda: self.objects.pop(path)
+                return 200, self.objects[path]
             return 200, self.objects.pop(path)
         if method == "PUT":
             self.objects[path] = body
@@ -84,7 +92,8 @@ class Api:
                 body = json.loads(self.rfile.read(length)) if length else {}
                 assert self.headers["Authorization"] == "Bearer t"
                 status, answer = api.answer(self.command, self.path, body)
-                raw = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
+                text = answer if isinstance(answer, str | bytes) else json.dumps(answer)
+                raw = text.encode() if isinstance(text, str) else text
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(raw)))
                 self.end_headers()

@@ -8,7 +8,7 @@ import io
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,9 +27,10 @@ def program(name: str) -> ModuleType:
 class Clock:
     """Stands in for `time`; 1000 s since the machine started, so that a deadline counted from zero has passed."""
 
-    def __init__(self) -> None:
+    def __init__(self, meanwhile: Callable[[], Any] = lambda: None) -> None:
         self.now = 1000.0
         self.slept: list[float] = []
+        self._meanwhile = meanwhile
 
     def monotonic(self) -> float:
         return self.now
@@ -38,6 +39,9 @@ class Clock:
         assert len(self.slept) < 20, "it waits for ever"
         self.slept.append(seconds)
         self.now += seconds
+        # Once.
+        meanwhile, self._meanwhile = self._meanwhile, lambda: None
+        meanwhile()
 
 
 def run(script: str, folder: Path, url: str, clock: Clock | None = None, **environment: str) -> tuple[int, str, str]:
@@ -60,6 +64,17 @@ def run(script: str, folder: Path, url: str, clock: Clock | None = None, **envir
     return code, output.getvalue(), log.read_text() if log.exists() else ""
 
 
+def refusing(name: str) -> Callable[..., Any]:
+    """An `open` that finds the disk full for a file of this name."""
+
+    def opened(path: str, *given: Any) -> Any:
+        if Path(path).name == name:
+            raise OSError("no space left")
+        return Path(path).open(*given)
+
+    return opened
+
+
 @contextmanager
 def listening(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     """URL of a server on the loopback interface."""
@@ -73,7 +88,7 @@ def listening(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
 
 
 @contextmanager
-def server(answers: dict[str, Any], asked: list[tuple[str, Any]] | None = None) -> Iterator[str]:
+def server(answers: dict[str, Any], asked: list[tuple[str, str, Any]] | None = None) -> Iterator[str]:
     """Answers by path; a list is answered one after another, the last one from then on; an int is a status.
 
     Bytes are sent as they are, and what can be called is called for its answer.
@@ -83,10 +98,10 @@ def server(answers: dict[str, Any], asked: list[tuple[str, Any]] | None = None) 
     class Handler(BaseHTTPRequestHandler):
         def _answer(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
-            asked.append((self.path, json.loads(self.rfile.read(length)) if length else None))
+            asked.append((self.command, self.path, json.loads(self.rfile.read(length)) if length else None))
             answer = answers.get(self.path, 404)
             if isinstance(answer, list):
-                times = sum(path == self.path for path, _ in asked)
+                times = sum(path == self.path for _, path, _ in asked)
                 answer = answer[min(times, len(answer)) - 1]
             if callable(answer):
                 answer = answer()

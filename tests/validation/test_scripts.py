@@ -79,7 +79,7 @@ class _Answer(io.BytesIO):
         ),
         (
             "rack_devices",
-            lambda module: module.kubernetes("/a", "PUT", {"b": 1}),
+            lambda module: module.kubernetes("/a", {"b": 1}, "PUT"),
             ("PUT", "/a", b'{"b": 1}', {"Content-type": "application/json"}, 30),
         ),
         (
@@ -89,7 +89,7 @@ class _Answer(io.BytesIO):
         ),
         (
             "mpi_result",
-            lambda module: module.request("/a", "DELETE", {"b": 1}),
+            lambda module: module.request("/a", {"b": 1}, "DELETE"),
             ("DELETE", "/a", b'{"b": 1}', {"Content-type": "application/json"}, 60),
         ),
     ],
@@ -135,7 +135,7 @@ def smoke(
     folder: Path,
     answers: dict[str, Any],
     clock: Clock | None = None,
-    asked: list[tuple[str, Any]] | None = None,
+    asked: list[tuple[str, str, Any]] | None = None,
     **environment: str,
 ) -> tuple[int, str, str]:
     with server({GRAPH: graph(), "/v1/models": MODELS, COMPLETIONS: ANSWER, **answers}, asked) as url:
@@ -165,7 +165,11 @@ def test_a_graph_that_serves(tmp_path: Path) -> None:
     assert clock.slept == [10.0] * 6
     messages = [{"role": "user", "content": "Say hello."}]
     question = {"model": "m", "temperature": 0, "max_tokens": 16, "messages": messages}
-    assert asked == [(GRAPH, None)] * 5 + [("/v1/models", None)] * 3 + [(COMPLETIONS, question)]
+    assert asked == [
+        *[("GET", GRAPH, None)] * 5,
+        *[("GET", "/v1/models", None)] * 3,
+        ("POST", COMPLETIONS, question),
+    ]
 
 
 @pytest.mark.parametrize(

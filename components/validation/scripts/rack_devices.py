@@ -31,7 +31,7 @@ REASON_CHARACTERS = 3500
 UNITS = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
-def kubernetes(path, method="GET", body=None):
+def kubernetes(path, body=None, method=None):
     with open(ACCOUNT + "/token") as file:
         token = file.read().strip()
     request = urllib.request.Request(
@@ -56,11 +56,11 @@ def write_result(data):
     }
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     try:
-        kubernetes(path, "POST", body)
+        kubernetes(path, body)
     except urllib.error.HTTPError as error:
         if error.code != 409:
             raise
-        kubernetes(path + "/" + name, "PUT", body)
+        kubernetes(path + "/" + name, body, "PUT")
 
 
 def amount(quantity):

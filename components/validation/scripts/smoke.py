@@ -65,7 +65,7 @@ def state_of(graph):
 
 
 def wait_until_ready(path, deadline):
-    said = "the graph was never read"
+    said = None
     while True:
         try:
             ready, failed, says = state_of(kubernetes(path))
