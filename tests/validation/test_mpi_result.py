@@ -41,8 +41,9 @@ def mpi_api(log: str = "nccl-pass", status: dict[str, Any] | None = None, uid: s
 def measured(folder: Path, api: Api, clock: Clock | None = None, **changes: str) -> tuple[int, str, str]:
     check = objects.measured_check(RACK, "nccl", MPI_JOB, image="python", timeout_s=60)
     (folder / "mpijob.json").write_text(check.config_map["data"]["mpijob.json"])
-    given = {**environment(check.job), "MANIFEST": str(folder / "mpijob.json"), **changes}
-    with api.served() as url:
+    given = {**environment(check.job), **changes}
+    manifest = mock.patch.object(program("mpi_result"), "MANIFEST", str(folder / "mpijob.json"))
+    with manifest, api.served() as url:
         return run("mpi_result", folder, url, clock, **given)
 
 
@@ -358,6 +359,15 @@ def test_a_termination_log_that_cannot_be_written_hides_nothing(tmp_path: Path) 
         "FAILED: the MPIJob failed: backoff limit reached",
         "termination log: no space left",
     ]
+
+
+def test_a_run_that_nobody_could_look_at_is_told(tmp_path: Path) -> None:
+    """A ConfigMap takes nothing but text: with a run that is null the API server would refuse the reason too."""
+    api = mpi_api()
+    api.broken[f"GET {JOBS}/{NAME}"] = 403
+    code, _, log = measured(tmp_path, api)
+    assert (code, log) == (1, "not done in time; last seen: the API server answered: HTTP Error 403: Forbidden")
+    assert api.result("nccl") == {"verdict": "fail", "reason": log, "figures": "{}", "run": ""}
 
 
 def test_an_api_server_that_answers_later_is_asked_again(tmp_path: Path) -> None:

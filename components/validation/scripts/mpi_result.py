@@ -22,6 +22,7 @@ API = os.environ.get("KUBERNETES_API") or "https://{}:{}".format(
 )
 POLL_S = float(os.environ.get("POLL_S", "10"))
 TERMINATION_LOG = os.environ.get("TERMINATION_LOG", "/dev/termination-log")
+MANIFEST = os.environ.get("MANIFEST", "/check/mpijob.json")
 REASON_CHARACTERS = 3500
 JOB_NAME = "training.kubeflow.org/job-name"
 JOB_ROLE = "training.kubeflow.org/job-role"
@@ -253,7 +254,7 @@ class Run:
 
     def wait(self, step, waiting=lambda: ""):
         """What `step` returns once it is true. An API server that does not answer is asked again."""
-        said = ""
+        said = None
         while True:
             try:
                 done = step()
@@ -266,7 +267,7 @@ class Run:
                 print(says)
                 said = says
             if time.monotonic() > self.deadline:
-                raise Failed("not done in time; last seen: " + said)
+                raise Failed("not done in time; last seen: " + says)
             time.sleep(POLL_S)
 
     def pods(self, role):
@@ -284,7 +285,7 @@ class Run:
             self.wait(lambda: found(f"{self.jobs}/{self.name}") is None, lambda: "the old run is being deleted")
             job = None
         if job is None:
-            with open(os.environ.get("MANIFEST", "/check/mpijob.json")) as file:
+            with open(MANIFEST) as file:
                 job = json.loads(request(self.jobs, json.load(file)))
         return job
 
