@@ -131,6 +131,18 @@ def filled(name: str, **texts: Any) -> Any:
     return json.loads(text)
 
 
+def test_the_domain_is_where_its_claims_are() -> None:
+    """A claim's template is found in the pod's own namespace alone."""
+    domain = objects.compute_domain(X72)
+    assert domain["metadata"] == {
+        "name": "verify-rack-a",
+        "namespace": "verify-rack-a",
+        "labels": {objects.LABEL: "rack-a"},
+    }
+    elsewhere = objects.compute_domain(dataclasses.replace(X72, namespace="elsewhere"))
+    assert elsewhere["metadata"] == {**domain["metadata"], "namespace": "elsewhere"}
+
+
 @pytest.mark.parametrize("rung", ["imex", *objects.MEASURED])
 def test_what_runs_on_a_rack_is_what_is_written_down(rung: str) -> None:
     """Each of these fields is one without which a run on some cluster hung, measured another path or ended in an error."""
@@ -296,6 +308,18 @@ def test_changed_marks_judge_the_run_there_is(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(objects, "MARKS", {**objects.MARKS, "u-p6e-gb200x72": lower})
     after = names(X72)
     assert {rung for rung in before if before[rung] != after[rung]} == {"nvbandwidth-check", "nccl-check"}
+
+
+def test_whatever_a_check_is_made_of_gives_it_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its ConfigMap is immutable and a Job's pod cannot be changed: under the same name the API server refuses both."""
+
+    def name(image: str = "a", timeout_s: int = 60, deadline_s: int = 60) -> str:
+        run = objects.nccl_job(X72, image="nccl", timeout_s=deadline_s)
+        return objects.measured_check(X72, "nccl", run, image=image, timeout_s=timeout_s).job["metadata"]["name"]
+
+    found = [name(), name(image="b"), name(timeout_s=61), name(deadline_s=61)]
+    monkeypatch.setattr(jobs, "script", lambda _: "another program")
+    assert len({*found, name()}) == 5
 
 
 def test_a_longer_deadline_runs_nothing_again() -> None:

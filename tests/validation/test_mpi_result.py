@@ -361,13 +361,19 @@ def test_a_termination_log_that_cannot_be_written_hides_nothing(tmp_path: Path) 
     ]
 
 
-def test_a_run_that_nobody_could_look_at_is_told(tmp_path: Path) -> None:
-    """A ConfigMap takes nothing but text: with a run that is null the API server would refuse the reason too."""
+@pytest.mark.parametrize("uid", ["", "uid-0"])
+def test_a_run_that_nobody_could_look_at_is_told(tmp_path: Path, uid: str) -> None:
+    """A ConfigMap takes nothing but text: with a run that is null the API server would refuse the reason too. A run that was
+    seen once is made again by the next `up`."""
     api = mpi_api()
-    api.broken[f"GET {JOBS}/{NAME}"] = 403
+    refused = {f"GET {JOBS}/{NAME}": 403}
+    if uid:
+        api.after[f"GET {JOBS}/{NAME}"] = lambda: api.broken.update(refused)
+    else:
+        api.broken.update(refused)
     code, _, log = measured(tmp_path, api)
     assert (code, log) == (1, "not done in time; last seen: the API server answered: HTTP Error 403: Forbidden")
-    assert api.result("nccl") == {"verdict": "fail", "reason": log, "figures": "{}", "run": ""}
+    assert api.result("nccl") == {"verdict": "fail", "reason": log, "figures": "{}", "run": uid}
 
 
 def test_an_api_server_that_answers_later_is_asked_again(tmp_path: Path) -> None:
