@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import subprocess
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.capacity.ultraservers import CLIQUE_LABEL, RACK_LABEL, TYPES
+from components.validation import jobs
 from components.validation import ladder_objects as objects
 from components.validation.ladder_objects import RackUnderTest
 from review.strict import Shapes
@@ -116,6 +117,54 @@ def test_custom_objects_are_valid_by_their_definitions(contracts: Path, rack: Ra
         jsonschema.Draft202012Validator(found).validate(objects.compute_domain(rack)["spec"])
 
 
+# --- every field of one rack -------------------------------------------------------------------------------------------
+
+RENDERED: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "rendered.yaml").read_text())
+
+
+def filled(name: str, **texts: Any) -> Any:
+    """What is written down under a name, with texts that are not."""
+    text = json.dumps(RENDERED[name])
+    for key, value in texts.items():
+        text = text.replace(json.dumps(key), json.dumps(value))
+    return json.loads(text)
+
+
+def test_the_domain_is_where_its_claims_are() -> None:
+    """A claim's template is found in the pod's own namespace alone."""
+    domain = objects.compute_domain(X72)
+    assert domain["metadata"] == {
+        "name": "verify-rack-a",
+        "namespace": "verify-rack-a",
+        "labels": {objects.LABEL: "rack-a"},
+    }
+    elsewhere = objects.compute_domain(dataclasses.replace(X72, namespace="elsewhere"))
+    assert elsewhere["metadata"] == {**domain["metadata"], "namespace": "elsewhere"}
+
+
+@pytest.mark.parametrize("rung", ["imex", *objects.MEASURED])
+def test_what_runs_on_a_rack_is_what_is_written_down(rung: str) -> None:
+    """Each of these fields is one without which a run on some cluster hung, measured another path or ended in an error."""
+    made = {"imex": imex(X72), **mpi_jobs(X72)}[rung]
+    assert made == filled(rung, PROBE=objects._PROBE, AWAIT=objects._AWAIT_WORKERS)
+
+
+@pytest.mark.parametrize("rung", ["devices", *objects.MEASURED])
+def test_what_judges_is_what_is_written_down(rung: str) -> None:
+    """A judge without its rack's numbers passes another rack."""
+    check = checks(X72)[rung]
+    name = check.job["metadata"]["name"]
+    assert re.fullmatch(rf"verify-rack-a-{rung}-check-[0-9a-f]{{8}}", name)
+    environment = [{"name": key, "value": value} for key, value in RENDERED["environments"][rung].items()]
+    assert check.job == filled("check", NAME=name, ENVIRONMENT=environment)
+    run = {} if rung == "devices" else {"mpijob.json": json.dumps(mpi_jobs(X72)[rung], sort_keys=True)}
+    assert check.config_map == {
+        "metadata": {"name": name, "namespace": "verify-rack-a", "labels": {objects.LABEL: "rack-a"}},
+        "data": {"check.py": jobs.script("rack_devices" if rung == "devices" else "mpi_result"), **run},
+        "immutable": True,
+    }
+
+
 # --- what must hold ----------------------------------------------------------------------------------------------------
 
 
@@ -201,9 +250,35 @@ def test_huge_pages_are_asked_for_only_where_there_are_any() -> None:
         assert resources["limits"].get("hugepages-2Mi") == resources["requests"].get("hugepages-2Mi") == wanted
 
 
-def test_a_split_rack_does_not_pass_over_the_network_alone() -> None:
-    assert objects.marks_of(SPLIT, "nccl")["clique_ranks"] == 5
-    assert objects.marks_of(X72, "nccl")["clique_ranks"] == 72
+@pytest.mark.parametrize(
+    ("rack", "clique", "mark"), [(X72, 72, 800.0), (X36, 36, 785.0), (SPLIT, 5, 800.0)], ids=["x72", "x36", "split"]
+)
+def test_a_split_rack_does_not_pass_over_the_network_alone(rack: RackUnderTest, clique: int, mark: float) -> None:
+    """One node is no multi-node NVLink; a half of a rack is what a rack in two cliques has."""
+    assert objects.marks_of(rack, "nvbandwidth") == {"ranks": 8, "hosts": 2, "pair_gbps": 0.9 * 798}
+    assert objects.marks_of(rack, "nccl") == {
+        "ranks": 4 * rack.nodes, "hosts": rack.nodes, "clique_ranks": clique, "bytes": 2**34, "busbw_gbps": mark,
+    }  # fmt: skip
+
+
+def test_bus_bandwidth_grows_with_the_ranks() -> None:
+    """x36 is held to x72's algorithm bandwidth; with another factor its mark refuses good racks, or passes bad ones."""
+    assert [objects.bus_factor(ranks) for ranks in (2, 4, 8)] == [1.0, 1.5, 1.75]
+
+
+def test_two_nodes_are_a_rack() -> None:
+    """The smallest piece of an UltraServer that NVLink connects may be bought and verified."""
+    job = objects.nccl_job(dataclasses.replace(X72, nodes=2), image="a", timeout_s=1)
+    assert job["spec"]["mpiReplicaSpecs"]["Worker"]["replicas"] == 2
+
+
+def test_names_do_not_depend_on_the_order_of_fields() -> None:
+    """A field that is written earlier in the code would have every rack measured again."""
+    one, other = (
+        objects._run_name(X72, "nccl", spec)
+        for spec in ({"a": 1, "b": {"c": 1, "d": 2}}, {"b": {"d": 2, "c": 1}, "a": 1})
+    )
+    assert one == other
 
 
 def test_there_are_marks_for_every_ultraserver() -> None:
@@ -234,7 +309,22 @@ def test_changed_marks_judge_the_run_there_is(monkeypatch: pytest.MonkeyPatch) -
     assert {rung for rung in before if before[rung] != after[rung]} == {"nvbandwidth-check", "nccl-check"}
 
 
+def test_whatever_a_check_is_made_of_gives_it_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its ConfigMap is immutable and a Job's pod cannot be changed: under the same name the API server refuses both."""
+
+    def name(image: str = "a", timeout_s: int = 60, deadline_s: int = 60) -> str:
+        run = objects.nccl_job(X72, image="nccl", timeout_s=deadline_s)
+        return objects.measured_check(X72, "nccl", run, image=image, timeout_s=timeout_s).job["metadata"]["name"]
+
+    found = [name(), name(image="b"), name(timeout_s=61), name(deadline_s=61)]
+    monkeypatch.setattr(jobs, "script", lambda _: "another program")
+    assert len({*found, name()}) == 5
+
+
 def test_a_longer_deadline_runs_nothing_again() -> None:
+    """The rack may serve already when somebody gives the next rung more time."""
+    long, short = (objects.imex_job(X72, image="a", timeout_s=seconds) for seconds in (9000, 600))
+    assert long["metadata"]["name"] == short["metadata"]["name"]
     long, short = (objects.nccl_job(X72, image="a", timeout_s=seconds) for seconds in (9000, 600))
     assert long["metadata"]["name"] == short["metadata"]["name"]
     assert long["spec"]["runPolicy"]["activeDeadlineSeconds"] == 9000
@@ -261,19 +351,23 @@ def test_names_stay_host_names(rack: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"rack": "a-name-far-too-long-for-a-rack"}, "rack: 'a-name-far-too-long-for-a-rack' is no name of at most 20"),
-        ({"rack": "Rack"}, "rack: 'Rack' is no name"),
+        (
+            {"rack": "a-name-far-too-long-for-a-rack"},
+            "rack: 'a-name-far-too-long-for-a-rack' is no name of at most 20 lower-case letters, digits and dashes",
+        ),
+        ({"rack": "Rack"}, "rack: 'Rack' is no name of at most 20 lower-case letters, digits and dashes"),
         (
             {"ultraserver_type": "u-p6e-gb300x72"},
-            "ultraserver_type: no marks for u-p6e-gb300x72; there are u-p6e-gb200x72",
+            "ultraserver_type: no marks for u-p6e-gb300x72; there are u-p6e-gb200x72, u-p6e-gb200x36",
         ),
         ({"nodes": 1}, "nodes: 1, but NVLink between nodes needs 2 or more"),
     ],
 )
 def test_racks_that_cannot_be_tested_are_refused(changes: dict[str, Any], message: str) -> None:
+    """On the block's first hour the API server would refuse names that are too long, or nothing would be measured."""
     with pytest.raises(ValueError) as error:
         dataclasses.replace(X72, **changes)
-    assert str(error.value).startswith(message)
+    assert str(error.value) == message
 
 
 # --- rights ------------------------------------------------------------------------------------------------------------
@@ -283,17 +377,42 @@ def test_racks_that_cannot_be_tested_are_refused(changes: dict[str, Any], messag
 def test_the_judges_may_do_what_they_do_and_no_more(rack: RackUnderTest) -> None:
     """Without a right the check fails on the block's time; with rights on secrets or other pods it is a way in."""
     runs = [job["metadata"]["name"] for job in mpi_jobs(rack).values()]
-    rules = objects.role_rules(rack, runs)
-    granted = {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
-    assert granted == {
-        ("configmaps", "create"), ("configmaps", "get"), ("configmaps", "update"), ("pods", "list"), ("pods/log", "get"),
-        ("mpijobs", "create"), ("mpijobs", "get"), ("mpijobs", "delete"),
-    }  # fmt: skip
-    for rule in rules:
-        if set(rule["verbs"]) & {"update", "delete"}:
-            assert rule["resourceNames"], rule
-    results = {objects.result_name(rack, rung) for rung in ("devices", *objects.MEASURED)}
-    assert {name for rule in rules for name in rule.get("resourceNames", ())} == {*results, *runs}
+    prefix = f"verify-{rack.rack}"
+    configmaps = [
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]},
+        {
+            "apiGroups": [""],
+            "resources": ["configmaps"],
+            "resourceNames": [f"{prefix}-{rung}-result" for rung in ("devices", "nvbandwidth", "nccl")],
+            "verbs": ["get", "update"],
+        },
+    ]
+    pods = [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+        {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+    ]
+    mpi = [
+        {"apiGroups": ["kubeflow.org"], "resources": ["mpijobs"], "verbs": ["create"]},
+        {
+            "apiGroups": ["kubeflow.org"],
+            "resources": ["mpijobs"],
+            "resourceNames": sorted(runs),
+            "verbs": ["get", "delete"],
+        },
+    ]
+    assert objects.role_rules(rack, runs) == objects.role_rules(rack, runs[::-1]) == [*configmaps, *pods, *mpi]
+    # A ladder that measures nothing has no business with MPIJobs.
+    assert objects.role_rules(rack, []) == [*configmaps, *pods]
+    assert objects.cluster_rules() == [
+        {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]},
+        {
+            "apiGroups": ["resource.k8s.io"],
+            "resources": ["deviceclasses"],
+            "resourceNames": ["compute-domain-daemon.nvidia.com", "compute-domain-default-channel.nvidia.com"],
+            "verbs": ["get"],
+        },
+        {"apiGroups": ["resource.k8s.io"], "resources": ["resourceslices"], "verbs": ["list"]},
+    ]
     for rung, check in checks(rack).items():
         given = {item["name"]: item["value"] for item in check.job["spec"]["template"]["spec"]["containers"][0]["env"]}
         assert given["RESULT"] == objects.result_name(rack, rung) and given["NAMESPACE"] == rack.namespace
@@ -316,33 +435,3 @@ def test_every_object_and_pod_says_whose_it_is(rack: RackUnderTest) -> None:
             assert item["metadata"]["labels"] == rack.labels
     for item in (objects.compute_domain(rack), imex(rack), *mpi_jobs(rack).values()):
         assert item["metadata"]["labels"] == rack.labels
-
-
-# --- shell -------------------------------------------------------------------------------------------------------------
-
-
-def shell(text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["/bin/sh", "-c", text, "launcher", *arguments], capture_output=True, text=True, timeout=20, check=False)  # fmt: skip
-
-
-def test_the_probe_wants_a_character_device(tmp_path: Path) -> None:
-    """A claim on a node without NVLink fabric is granted and brings no device."""
-    (text,) = imex(X72)["spec"]["template"]["spec"]["containers"][0]["command"][2:]
-    assert shell(text.replace(objects.CHANNEL, "/dev/null")).returncode == 0
-    (tmp_path / "channel0").write_text("")
-    for path in (tmp_path / "channel0", tmp_path / "none"):
-        done = shell(text.replace(objects.CHANNEL, str(path)))
-        assert done.returncode == 1 and f"{path} is not a character device" in done.stdout
-
-
-def test_the_launcher_waits_for_its_workers_names(tmp_path: Path) -> None:
-    """mpirun ends at once when a worker's name does not resolve yet, and the run would fail for it."""
-    command = template(mpi_jobs(X72)["nccl"], "Launcher")["spec"]["containers"][0]["command"]
-    hosts = tmp_path / "hostfile"
-    hosts.write_text("localhost slots=4\n")
-    text = command[2].replace("/etc/mpi/hostfile", str(hosts))
-    done = shell(text, "echo", "mpirun", "$HOME; echo no")
-    assert (done.returncode, done.stdout) == (0, "mpirun $HOME; echo no\n")
-    hosts.write_text("localhost slots=4\nworker.invalid slots=4\n")
-    done = shell(text.replace("-gt 90", "-gt 1").replace("sleep 2", "sleep 0"), "echo", "mpirun")
-    assert done.returncode == 1 and "no address for worker.invalid" in done.stderr and "mpirun" not in done.stdout

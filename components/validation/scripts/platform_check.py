@@ -16,6 +16,8 @@ API = os.environ.get("KUBERNETES_API") or "https://{}:{}".format(
     os.environ.get("KUBERNETES_SERVICE_HOST", "kubernetes.default.svc"),
     os.environ.get("KUBERNETES_SERVICE_PORT", "443"),
 )
+POLL_S = float(os.environ.get("POLL_S", "5"))
+TERMINATION_LOG = os.environ.get("TERMINATION_LOG", "/dev/termination-log")
 
 
 def served(group_version):
@@ -45,15 +47,15 @@ def main():
     while True:
         lacking = missing(wanted)
         if not lacking:
-            print("served: " + ", ".join(wanted), flush=True)
+            print("served: " + ", ".join(wanted))
             return
-        print("not served yet: " + ", ".join(lacking), flush=True)
+        print("not served yet: " + ", ".join(lacking))
         if time.monotonic() > deadline:
             reason = "the API server does not serve " + ", ".join(lacking)
-            with open(os.environ.get("TERMINATION_LOG", "/dev/termination-log"), "w") as log:
+            with open(TERMINATION_LOG, "w") as log:
                 log.write(reason)
             sys.exit(1)
-        time.sleep(float(os.environ.get("POLL_S", "5")))
+        time.sleep(POLL_S)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ API = os.environ.get("KUBERNETES_API") or "https://{}:{}".format(
     os.environ.get("KUBERNETES_SERVICE_PORT", "443"),
 )
 POLL_S = float(os.environ.get("POLL_S", "10"))
+TERMINATION_LOG = os.environ.get("TERMINATION_LOG", "/dev/termination-log")
 DRIVER = "compute-domain.nvidia.com"
 CLASSES = ("compute-domain-daemon.nvidia.com", "compute-domain-default-channel.nvidia.com")
 CLIQUE = "nvidia.com/gpu.clique"
@@ -30,7 +31,7 @@ REASON_CHARACTERS = 3500
 UNITS = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
-def kubernetes(path, method="GET", body=None):
+def kubernetes(path, body=None, method=None):
     with open(ACCOUNT + "/token") as file:
         token = file.read().strip()
     request = urllib.request.Request(
@@ -55,11 +56,11 @@ def write_result(data):
     }
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     try:
-        kubernetes(path, "POST", body)
+        kubernetes(path, body)
     except urllib.error.HTTPError as error:
         if error.code != 409:
             raise
-        kubernetes(path + "/" + name, "PUT", body)
+        kubernetes(path + "/" + name, body, "PUT")
 
 
 def amount(quantity):
@@ -72,7 +73,7 @@ def node_faults(node, channels, want):
     """What a node lacks."""
     labels, status = node["metadata"].get("labels", {}), node.get("status", {})
     offers = status.get("allocatable", {})
-    ready = next((item for item in status.get("conditions", []) if item.get("type") == "Ready"), {})
+    ready = next((item for item in status.get("conditions") or () if item.get("type") == "Ready"), {})
     faults = []
     if ready.get("status") != "True":
         faults.append("is not Ready ({})".format(ready.get("message") or "no condition"))
@@ -82,9 +83,10 @@ def node_faults(node, channels, want):
         faults.append("is of type {}, not {}".format(labels.get(INSTANCE_TYPE), want["instance_type"]))
     for resource, least in (("nvidia.com/gpu", want["gpus"]), ("vpc.amazonaws.com/efa", want["efa"])):
         # Not fewer, and not more either: a time-sliced GPU would be counted twice.
-        if amount(offers.get(resource, 0)) != least:
-            faults.append(f"offers {offers.get(resource, 0)} {resource}, not {least}")
-    pages = amount(offers.get("hugepages-2Mi", 0)) / UNITS["Mi"]
+        offered = offers.get(resource, 0)
+        if amount(offered) != least:
+            faults.append(f"offers {offered} {resource}, not {least}")
+    pages = amount(offers.get("hugepages-2Mi")) / UNITS["Mi"]
     if pages < want["hugepages_mib"]:
         faults.append("offers {:.0f} MiB of huge pages, fewer than {}".format(pages, want["hugepages_mib"]))
     if not labels.get(CLIQUE):
@@ -93,10 +95,10 @@ def node_faults(node, channels, want):
         )
     if labels.get(DRIVER_BRANCH) != want["driver_branch"]:
         faults.append("runs driver branch {}, not {}".format(labels.get(DRIVER_BRANCH), want["driver_branch"]))
-    offered = channels.get(node["metadata"]["name"])
-    if offered is None:
+    devices = channels.get(node["metadata"]["name"])
+    if devices is None:
         faults.append(f"has no ResourceSlice of {DRIVER}, so the DRA plugin does not run there")
-    elif CHANNEL not in offered:
+    elif CHANNEL not in devices:
         faults.append(f"has a ResourceSlice of {DRIVER} without {CHANNEL}")
     return faults
 
@@ -157,7 +159,7 @@ def main():
         except (urllib.error.URLError, OSError, ValueError, KeyError) as error:
             faults = [f"the API server answered: {error}"]
         if faults != said:
-            print("\n".join(faults) or "all is there", flush=True)
+            print("\n".join(faults) or "all is there")
         said = faults
         if not faults or time.monotonic() > deadline:
             break
@@ -169,13 +171,13 @@ def main():
     except (urllib.error.URLError, OSError, ValueError) as error:
         # A pass that nobody can read is none.
         reason = (reason + "\n" if reason else "") + f"the result could not be written: {error}"
-    print(figures_text, flush=True)
+    print(figures_text)
     if reason:
         try:
-            with open(os.environ.get("TERMINATION_LOG", "/dev/termination-log"), "w") as log:
+            with open(TERMINATION_LOG, "w") as log:
                 log.write(reason)
         except OSError as error:
-            print(f"termination log: {error}", flush=True)
+            print(f"termination log: {error}")
         sys.exit(1)
 
 

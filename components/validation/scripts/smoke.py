@@ -18,16 +18,17 @@ API = os.environ.get("KUBERNETES_API") or "https://{}:{}".format(
     os.environ.get("KUBERNETES_SERVICE_PORT", "443"),
 )
 POLL_S = float(os.environ.get("POLL_S", "10"))
+TERMINATION_LOG = os.environ.get("TERMINATION_LOG", "/dev/termination-log")
 SLOW_FIRST_TOKEN_S = float(os.environ.get("SLOW_S", "30"))
 
 
 def fail(reason):
-    print("FAILED: " + reason, flush=True)
+    print("FAILED: " + reason)
     try:
-        with open(os.environ.get("TERMINATION_LOG", "/dev/termination-log"), "w") as log:
+        with open(TERMINATION_LOG, "w") as log:
             log.write(reason)
     except OSError as error:
-        print(f"termination log: {error}", flush=True)
+        print(f"termination log: {error}")
     sys.exit(1)
 
 
@@ -43,8 +44,8 @@ def kubernetes(path):
 def state_of(graph):
     """(ready, failed, what it says) of a DynamoGraphDeployment."""
     status = graph.get("status") or {}
-    generation, observed = graph["metadata"].get("generation", 0), status.get("observedGeneration", 0)
-    ready = next((item for item in status.get("conditions", []) if item.get("type") == "Ready"), {})
+    generation, observed = graph["metadata"].get("generation"), status.get("observedGeneration", 0)
+    ready = next((item for item in status.get("conditions") or () if item.get("type") == "Ready"), {})
     parts = [
         "{} {}/{}".format(name, part.get("readyReplicas", 0), part.get("replicas", 0))
         for name, part in sorted((status.get("components") or {}).items())
@@ -64,12 +65,12 @@ def state_of(graph):
 
 
 def wait_until_ready(path, deadline):
-    said = "the graph was never read"
+    said = None
     while True:
         try:
             ready, failed, says = state_of(kubernetes(path))
             if says != said:
-                print(says, flush=True)
+                print(says)
             said = says
             if ready:
                 return
@@ -90,7 +91,6 @@ def ask(url, body=None):
 
 
 def wait_until_listed(url, model, deadline):
-    listed = "nothing"
     while True:
         try:
             names = [item["id"] for item in json.loads(ask(url + "/v1/models"))["data"]]
@@ -123,21 +123,20 @@ def complete(url, model, over_efa):
     took = time.monotonic() - started
     try:
         message = json.loads(raw)["choices"][0]["message"]
-        text = message.get("content") or message.get("reasoning_content") or ""
-    except (ValueError, KeyError, IndexError, TypeError):
+        text = (message.get("content") or message.get("reasoning_content") or "").strip()
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
         text = ""
-    if not text.strip():
+    if not text:
         fail(
             "the answer was HTTP 200 and empty, as when a worker holds a part of its node's EFA interfaces: {}".format(
                 raw[:300].decode(errors="replace")
             )
         )
-    print(f"answered in {took:.1f} s: {text.strip()[:200]}", flush=True)
+    print(f"answered in {took:.1f} s: {text[:200]}")
     if over_efa and took > SLOW_FIRST_TOKEN_S:
         print(
             f"WARNING: {took:.0f} s to the first answer hints at KV blocks going over TCP; look for 'Backend LIBFABRIC was "
-            "instantiated' in the workers' logs",
-            flush=True,
+            "instantiated' in the workers' logs"
         )
 
 
