@@ -454,13 +454,15 @@ def test_releases_are_compared_as_they_were_made() -> None:
         "v0.1.0-alpha.13",
         "v0.1.0-alpha.14-rc1",
         "v0.1.0-alpha.14",
+        "v0.1.0-beta.1",
         "v0.1.0",
         "v0.1.1",
         "v0.17.0",
     ]
     for position, one in enumerate(line):
         for other_position, other in enumerate(line):
-            assert _older(one, other) == (position < other_position), (one, other)
+            for without in (one, one.removeprefix("v")):
+                assert _older(without, other) == (position < other_position), (without, other)
 
 
 def test_blocks_are_read_from_what_the_program_asked() -> None:
