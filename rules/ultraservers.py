@@ -583,13 +583,9 @@ def gang_scheduling(graph: Graph) -> Iterator[Finding | Looked]:
     platform = next((catalog.DYNAMO.get(chart_of(node)[1]) for node in releases(graph, "dynamo-platform")), None)
     charts = {chart_of(node)[0]: node for node in releases(graph, "grove", gang.SCHEDULER)}
     queues: dict[str | None, KubernetesObject] = {item.name: item for item in graph.objects_of("Queue")}
-    needing = []
-    for item in graph.objects_of("DynamoGraphDeployment"):
+    needing = [item for item in graph.objects_of("DynamoGraphDeployment") if _is_gang(item.manifest["spec"])]
+    for item in needing:
         spec, annotations = item.manifest["spec"], item.manifest["metadata"].get("annotations") or {}
-        multi = any(component.get("multinode") for component in spec.get("components", ()))
-        if not multi and "topologyConstraint" not in spec:
-            continue
-        needing.append(item)
         yield Looked(item.address)
         if annotations.get("nvidia.com/enable-grove") == "false":
             yield Finding(item.address, "opts out of Grove and has workers of several nodes; the operator refuses it")
@@ -627,19 +623,22 @@ def gang_scheduling(graph: Graph) -> Iterator[Finding | Looked]:
                 )
     for chart, node in charts.items():
         if not needing:
-            yield Looked(node.name)
             yield Finding(node.name, f"installs {chart}, and no graph has workers of several nodes", "warn")
+
+
+def _is_gang(spec: Mapping[str, Any]) -> bool:
+    """Whether a graph has workers of several nodes, or is placed as a whole."""
+    return "topologyConstraint" in spec or any(item.get("multinode") for item in spec.get("components", ()))
 
 
 def _older(version: str, floor: str) -> bool:
     return _precedence(version) < _precedence(floor)
 
 
-def _precedence(version: str) -> list[tuple[int, str]]:
-    """A version as what sorts like it: numbers by value, below them its end, and words below that (`alpha.14-rc1` is
-    before `alpha.14`, and that before the release)."""
-    parts = re.findall(r"\d+|[a-z]+", version.removeprefix("v"))
-    return [(int(part), "") if part.isdigit() else (-2, part) for part in parts] + [(-1, "")]
+def _precedence(version: str) -> str:
+    """A version as a text that sorts like it: numbers as long as each other, and a dot at the end, since a dot is above the
+    hyphen before a word (`alpha.14-rc1` is before `alpha.14`, and that before the release)."""
+    return re.sub(r"\d+", lambda number: f"{int(number[0]):09}", version.removeprefix("v")) + "."
 
 
 @rule(

@@ -136,6 +136,7 @@ HOLDS: list[tuple[str, str, Edit, int]] = [
     ("rack-architecture", RACK, edit(DGD, many(off, placed("frontend"))), 0),
     ("files-from-local-zone", RACK, both(answered(availabilityZoneId="use1-az4"), no_zone), 0),
     ("files-from-local-zone", RACK, both(answered(availabilityZoneId="use1-az4"), no_zone, edit(DGD, anywhere)), 0),
+    ("files-from-local-zone", RACK, edit(DGD, lambda i: i["spec"].pop("components")), 0),
     ("files-from-local-zone", RACK, first_option("tls"), 3),
     ("files-from-local-zone", RACK, both(no_zone, drop(":PersistentVolumeClaim", "model-cache")), 3),
     ("files-from-local-zone", RACK, edit(":PersistentVolumeClaim", lambda i: i["spec"].update(storageClassName="auto-ebs-sc"), "model-cache"), 3),

@@ -313,6 +313,7 @@ FINDINGS: list[tuple[str, str, Edit, str]] = [
     ("domain-claims", RACK, edit(DGD, lambda i: container(i, "prefill")["resources"].pop("claims")), "declares the claim compute-domain-channel and no container uses it"),
     ("domain-claims", RACK, edit(":ComputeDomain", lambda i: i["spec"].update(numNodes=18), "graph"), "states a number of nodes"),
     ("domain-claims", RACK, edit(":ComputeDomain", lambda i: i["spec"].pop("numNodes"), "graph"), "states a number of nodes"),
+    ("domain-claims", RACK, edit(DGD, lambda i: i["spec"].pop("components")), "is claimed by no worker"),
     ("domain-claims", PAIR, edit(DGD, no_claim("decode")), "is claimed by no worker"),
     ("domain-claims", RACK, edit(DGD, lambda i: container(i, "prefill").pop("resources")), "declares the claim compute-domain-channel and no container uses it"),
     ("domain-claims", RACK, edit(DGD, lambda i: pod_spec(i, "prefill").pop("containers")), "declares the claim compute-domain-channel and no container uses it"),
@@ -345,6 +346,7 @@ FINDINGS: list[tuple[str, str, Edit, str]] = [
     ("gang-scheduling", RACK, both(drop(RELEASE, "grove"), beside(nothing)), "needs grove, which the stack does not install"),
     ("gang-scheduling", RACK, both(edit(DGD, annotations(**{"nvidia.com/kai-scheduler-queue": "default"})), beside(one_node("decode"))), "names no queue of this stack"),
     ("gang-scheduling", RACK, edit(DGD, many(one_node("decode"), packed("elsewhere"))), "is packed by topology elsewhere, which nobody makes"),
+    ("gang-scheduling", RACK, edit(DGD, lambda i: i["spec"].pop("components")), "installs grove, and no graph has workers of several nodes"),
     ("gang-scheduling", RACK, both(edit(RELEASE, lambda i: i.update(version="v0.13.4"), "kai"), edit(DGD, one_node("decode"))), "installs grove, and no graph has workers of several nodes"),
     ("rack-architecture", RACK, edit(DGD, lambda i: pod_spec(i, "decode")["nodeSelector"].update({"kubernetes.io/arch": "amd64"})), "does not select kubernetes.io/arch: arm64"),
     ("rack-architecture", RACK, beside(lambda i: pod_spec(i, "decode")["nodeSelector"].pop("kubernetes.io/arch"), of="other"), "does not select kubernetes.io/arch: arm64"),
@@ -458,6 +460,8 @@ def test_releases_are_compared_as_they_were_made() -> None:
         "v0.1.0",
         "v0.1.1",
         "v0.17.0",
+        "v0.18",
+        "v0.18.1",
     ]
     for position, one in enumerate(line):
         for other_position, other in enumerate(line):
