@@ -27,7 +27,7 @@ from tests.rules.test_each_rule import (
     pod_spec,
     set_resource,
 )
-from tests.rules.test_ultraserver_rules import (
+from tests.rules.ultraserver_edits import (
     answered,
     anywhere,
     before,

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import base64
-import copy
 import dataclasses
 import json
 from typing import Any
 
 import pytest
 
-from components.dynamo.compute_domain import GROVE_GROUP
 from components.gpu import values as charts
-from review.graph import UNKNOWN, Graph
+from review.graph import UNKNOWN
 from review.racks import racks
 from rules import judge
 from rules.ultraservers import _older
@@ -41,152 +39,26 @@ from tests.rules.test_each_rule import (
     set_resource,
     untied,
 )
-
-
-def value(path: str, new: Any) -> Any:
-    """Set a value of a release; `...` takes the key away."""
-
-    def change(inputs: dict[str, Any]) -> None:
-        *parents, last = path.split(".")
-        at_ = inputs["values"]
-        for part in parents:
-            at_ = at_.setdefault(part, {})
-        if new is ...:
-            at_.pop(last, None)
-        else:
-            at_[last] = new
-
-    return change
-
-
-def groups(*ids: str) -> Any:
-    return lambda i: [item.update(securityGroups=list(ids)) for item in i["networkInterfaces"]]
-
-
-def sized(**scaling: int) -> Any:
-    return lambda i: i["scalingConfig"].update(scaling)
-
-
-def comes(**inputs: Any) -> Any:
-    """A scheduled action that raises the group, put where the drain is."""
-    return edit(SCHEDULE, lambda i: i.update({"desiredCapacity": 18, **inputs}), "drain")
-
-
-def grown(**inputs: Any) -> Edit:
-    """A second action beside the drain, as before a block's start."""
-
-    def apply(graph: Graph) -> Graph:
-        drain = next(node for node in graph if node.type.endswith(SCHEDULE))
-        made = {**drain.inputs, "desiredCapacity": 18, "maxSize": 18, "startTime": "2026-12-01T11:30:00Z", **inputs}
-        name = drain.name.replace("drain", "start")
-        return rebuilt(graph, [*graph, dataclasses.replace(drain, name=name, inputs=made, order=len(graph) + 1)])
-
-    return apply
-
-
-def in_the_cluster(graph: Graph) -> Graph:
-    """Give the control plane the racks' subnet too."""
-    subnet = next(node for node in graph.of("aws:ec2/subnet:Subnet") if "rack" in node.name)
-    return edit("eks/cluster:Cluster", lambda i: i["vpcConfig"]["subnetIds"].append(subnet.id))(graph)
-
-
-before = both(at(2026, 11, 30, 9), edit(GROUP, sized(desiredSize=0)))
-"""The day before the block: the group has no nodes."""
-
-
-def answered(**changes: Any) -> Edit:
-    """What EC2 said of the blocks, changed; `...` leaves it out."""
-
-    def apply(graph: Graph) -> Graph:
-        reads = [
-            dataclasses.replace(read, answer={k: v for k, v in {**read.answer, **changes}.items() if v is not ...})
-            for read in graph.reads
-        ]
-        return Graph(graph.stack, list(graph), reads=reads, preview=graph.preview, at=graph.at)
-
-    return apply
-
-
-def elsewhere(*zones: str) -> Edit:
-    """Put the rack's group into one subnet in each of these zones."""
-
-    def apply(graph: Graph) -> Graph:
-        subnet = next(node for node in graph.of("aws:ec2/subnet:Subnet") if "rack" in node.name)
-        ids = [f"subnet-{index}" for index in range(len(zones))]
-        made = [
-            dataclasses.replace(
-                subnet, name=f"{subnet.name}-{id_}", id=id_, inputs={**subnet.inputs, "availabilityZoneId": zone}
-            )
-            for id_, zone in zip(ids, zones, strict=True)
-        ]
-        nodes = [*made, *edit(GROUP, lambda i: i.update(subnetIds=ids))(graph)]
-        return rebuilt(graph, nodes)
-
-    return apply
-
-
-def beside(change: Any, of: str = "dynamo") -> Edit:
-    """A second graph of the same name in another namespace, or of another name in the same, before the first."""
-
-    def apply(graph: Graph) -> Graph:
-        nodes = list(graph)
-        at_, first = next((at_, node) for at_, node in enumerate(nodes) if node.type.endswith(DGD))
-        inputs = copy.deepcopy(dict(first.inputs))
-        inputs["metadata"].update({"name": "second"} if of == "dynamo" else {"namespace": of})
-        change(inputs)
-        nodes.insert(at_, dataclasses.replace(first, name="graph-second", inputs=inputs))
-        return rebuilt(graph, nodes)
-
-    return apply
-
-
-def claim(role: str, **changes: Any) -> Any:
-    return lambda i: pod_spec(i, role)["resourceClaims"][0].update(changes)
-
-
-def grove(role: str, group: str = "r1-wide-ep") -> Any:
-    """Leave the role's domain to Grove too."""
-
-    def change(inputs: dict[str, Any]) -> None:
-        metadata = component(inputs, role)["podTemplate"].setdefault("metadata", {})
-        metadata["annotations"] = {GROVE_GROUP: group}
-
-    return change
-
-
-def no_claim(role: str) -> Any:
-    def change(inputs: dict[str, Any]) -> None:
-        pod_spec(inputs, role).pop("resourceClaims")
-        container(inputs, role)["resources"].pop("claims")
-
-    return change
-
-
-def near(role: str) -> Any:
-    return lambda i: pod_spec(i, role)["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][0]
-
-
-def packed(topology: str = "ultraservers") -> Any:
-    return lambda i: i["spec"].update(topologyConstraint={"clusterTopologyName": topology, "packDomain": "rack"})
-
-
-def one_node(role: str) -> Any:
-    return lambda i: component(i, role).pop("multinode")
-
-
-def many(*changes: Any) -> Any:
-    return lambda i: [change(i) for change in changes]
-
-
-anywhere = many(
-    *(
-        lambda i, role=role: pod_spec(i, role).update(
-            nodeSelector={"kubernetes.io/arch": "arm64", "dynamo-eks/ultraserver-node": "true"}
-        )
-        for role in ("prefill", "decode")
-    )
+from tests.rules.ultraserver_edits import (
+    annotations,
+    answered,
+    anywhere,
+    before,
+    beside,
+    claim,
+    elsewhere,
+    groups,
+    grove,
+    grown,
+    in_the_cluster,
+    many,
+    near,
+    no_claim,
+    one_node,
+    packed,
+    sized,
+    value,
 )
-annotations = lambda **given: lambda i: i["metadata"]["annotations"].update(given)  # noqa: E731
 
 FINDINGS: list[tuple[str, str, Edit, str]] = [
     ("rack-interfaces", RACK, drop(TEMPLATE), "has no launch template; nothing would name the block"),
@@ -299,14 +171,14 @@ FINDINGS: list[tuple[str, str, Edit, str]] = [
     ("rack-room", RACK, both(drop(GROUP), edit(DGD, anywhere)), "its graphs ask for 72 GPUs, none has so many left"),
     ("rack-room", RACK, edit(TEMPLATE, lambda i: i.update(instanceType="p6e-gb300.36xlarge")), "its graphs ask for 72 GPUs, it has 0"),
     ("rack-room", RACK, edit(DGD, many(lambda i: component(i, "frontend").update(replicas=1), set_resource("frontend", "memory", "2Ti"))), "it asks for 0 GPUs, 4000 thousandths of a core, 2097152 MiB, which no node has left"),
-    ("rack-room", RACK, beside(set_resource("prefill", "memory", "2Ti"), of="other"), "asks for 2097152 MiB of memory, and"),
+    ("rack-room", RACK, beside(set_resource("prefill", "memory", "2Ti"), namespace="other"), "asks for 2097152 MiB of memory, and"),
     ("rack-stranded", RACK, edit(DGD, set_resource("decode", "nvidia.com/gpu", "1")), "takes 1 GPUs of a node's 4 and strands the rest"),
     ("rack-stranded", RACK, edit(DGD, many(no_claim("prefill"), set_resource("prefill", "nvidia.com/gpu", "3"))), "takes 3 GPUs"),
     ("rack-stranded", PAIR, edit(DGD, many(no_claim("prefill"), set_resource("prefill", "nvidia.com/gpu", "2"))), "takes 2 GPUs"),
     ("rack-stranded", PAIR, both(edit(TEMPLATE, lambda i: i.update(instanceType="p6e-gb300.36xlarge"), "rack-b"), edit(DGD, set_resource("decode", "nvidia.com/gpu", "2"))), "takes 2 GPUs"),
     ("rack-stranded", PAIR, edit(DGD, many(lambda i: pod_spec(i, "prefill")["nodeSelector"].update({"dynamo-eks/ultraserver": "rack-z"}), set_resource("decode", "nvidia.com/gpu", "2"))), "takes 2 GPUs"),
     ("rack-stranded", RACK, edit(DGD, many(anywhere, set_resource("decode", "nvidia.com/gpu", "2"))), "takes 2 GPUs"),
-    ("rack-stranded", RACK, beside(set_resource("prefill", "nvidia.com/gpu", "2"), of="other"), "takes 2 GPUs"),
+    ("rack-stranded", RACK, beside(set_resource("prefill", "nvidia.com/gpu", "2"), namespace="other"), "takes 2 GPUs"),
     ("domain-claims", RACK, edit(DGD, grove("prefill")), "claims a channel and has Grove make another"),
     ("domain-claims", RACK, edit(DGD, claim("prefill", resourceClaimTemplateName="gone-channel")), "claims from gone-channel, which no ComputeDomain of its namespace makes"),
     ("domain-claims", RACK, edit(DGD, lambda i: i["metadata"].update(namespace="other")), "which no ComputeDomain of its namespace makes"),
@@ -349,7 +221,7 @@ FINDINGS: list[tuple[str, str, Edit, str]] = [
     ("gang-scheduling", RACK, edit(DGD, lambda i: i["spec"].pop("components")), "installs grove, and no graph has workers of several nodes"),
     ("gang-scheduling", RACK, both(edit(RELEASE, lambda i: i.update(version="v0.13.4"), "kai"), edit(DGD, one_node("decode"))), "installs grove, and no graph has workers of several nodes"),
     ("rack-architecture", RACK, edit(DGD, lambda i: pod_spec(i, "decode")["nodeSelector"].update({"kubernetes.io/arch": "amd64"})), "does not select kubernetes.io/arch: arm64"),
-    ("rack-architecture", RACK, beside(lambda i: pod_spec(i, "decode")["nodeSelector"].pop("kubernetes.io/arch"), of="other"), "does not select kubernetes.io/arch: arm64"),
+    ("rack-architecture", RACK, beside(lambda i: pod_spec(i, "decode")["nodeSelector"].pop("kubernetes.io/arch"), namespace="other"), "does not select kubernetes.io/arch: arm64"),
     ("files-from-local-zone", RACK, edit(":PersistentVolumeClaim", lambda i: i["spec"].update(storageClassName="efs-sc-dynamic"), "model-cache"), "mounts model-cache, whose class names no zone"),
     ("files-from-local-zone", RACK, edit(DGD, lambda i: container(i, "decode")["volumeMounts"][0].update(name="model-cache")), "reads its model over the link to the region; set weights: nvme"),
     ("files-from-local-zone", RACK, edit(":StorageClass", lambda i: i.update(mountOptions=["tls"]), "local-zone"), "mounts model-cache, whose class names no zone"),
