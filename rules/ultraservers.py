@@ -29,6 +29,7 @@ ADDON = "aws:eks/addon:Addon"
 SUBNET = "aws:ec2/subnet:Subnet"
 MANAGED_NODE_ADDONS = frozenset({"vpc-cni", "kube-proxy", "eks-pod-identity-agent", "coredns"})
 DRA_CHARTS = frozenset({"dra-driver-nvidia-gpu", "nvidia-dra-driver-gpu"})
+ANY_RACK = "any UltraServer"
 
 
 def releases(graph: Graph, *names: str) -> list[Node]:
@@ -377,12 +378,16 @@ def rack_room(graph: Graph) -> Iterator[Finding | Looked]:
         short.setdefault(_place(pod), []).append(pod)
     for rack, left in short.items():
         wanted = sum(gpus(pod) for pod in pods if _place(pod) == rack)
-        there = f"it has {seen[rack].gpus}" if rack in seen else "none has so many left"
-        asked = f"its graphs ask for {wanted} GPUs, {there}; lower replicas or nodes"
-        if rack in seen and wanted <= seen[rack].gpus:
+        if rack == ANY_RACK:
+            why = f"its graphs ask for {wanted} GPUs, none has so many left; lower replicas or nodes"
+        elif rack not in seen:
+            why = "the stack has no UltraServer of this name; name one that it has"
+        elif wanted > seen[rack].gpus:
+            why = f"its graphs ask for {wanted} GPUs, it has {seen[rack].gpus}; lower replicas or nodes"
+        else:
             # GPUs there are: something else of a node has run out, or its one channel is taken.
-            asked = f"{_short_of(left[0])} no node has left, though GPUs would do; lower what its graphs ask for"
-        yield Finding(rack, f"{len(left)} pods have no node, the first {left[0].name}: {asked}")
+            why = f"{_short_of(left[0])} no node has left, though GPUs would do; lower what its graphs ask for"
+        yield Finding(rack, f"{len(left)} pods have no node, the first {left[0].name}: {why}")
     for pod in _components(graph):
         rack = _rack_of(pod, seen)
         if rack is not None and rack.machine is not None and (why := fits(pod, rack.machine)):
@@ -400,7 +405,7 @@ def _subject(pod: ExpectedPod) -> str:
 
 def _place(pod: ExpectedPod) -> str:
     """The UltraServer a pod names, as one reads it."""
-    return pod.node_selector.get(RACK_LABEL, "any UltraServer")
+    return pod.node_selector.get(RACK_LABEL, ANY_RACK)
 
 
 def _rack_of(pod: ExpectedPod, seen: Mapping[str, SeenRack]) -> SeenRack | None:

@@ -152,7 +152,9 @@ def test_looks_at_every_subject(rule: str) -> None:
     assert {item.subject for item in BY_ID[rule].check(recorded(PAIR)) if isinstance(item, Looked)} == LOOKED[rule]
 
 
-@pytest.mark.parametrize(("rule", "stack", "change", "looked"), HOLDS, ids=range(len(HOLDS)))
+@pytest.mark.parametrize(
+    ("rule", "stack", "change", "looked"), HOLDS, ids=[f"{rule}-{number}" for number, (rule, *_) in enumerate(HOLDS)]
+)
 def test_says_nothing_against(rule: str, stack: str, change: Edit, looked: int) -> None:
     """A finding that is none stops `make up` on the morning on which the block starts."""
     said = list(BY_ID[rule].check(change(recorded(stack))))

@@ -168,6 +168,7 @@ FINDINGS: list[tuple[str, str, Edit, str]] = [
     ("rack-room", RACK, edit(DGD, many(anywhere, lambda i: component(i, "prefill").update(replicas=11))), "its graphs ask for 76 GPUs, none has so many left"),
     ("rack-room", RACK, edit(DGD, many(anywhere, set_resource("prefill", "memory", "2Ti"))), "asks for 2097152 MiB of memory, and"),
     ("rack-room", RACK, edit(DGD, many(lambda i: pod_spec(i, "prefill")["nodeSelector"].update({"dynamo-eks/ultraserver": "rack-z"}), set_resource("decode", "memory", "2Ti"))), "asks for 2097152 MiB of memory, and"),
+    ("rack-room", RACK, edit(DGD, lambda i: pod_spec(i, "frontend")["nodeSelector"].update({"dynamo-eks/ultraserver": "rack-z"})), "the stack has no UltraServer of this name; name one that it has"),
     ("rack-room", RACK, both(drop(GROUP), edit(DGD, anywhere)), "its graphs ask for 72 GPUs, none has so many left"),
     ("rack-room", RACK, edit(TEMPLATE, lambda i: i.update(instanceType="p6e-gb300.36xlarge")), "its graphs ask for 72 GPUs, it has 0"),
     ("rack-room", RACK, edit(DGD, many(lambda i: component(i, "frontend").update(replicas=1), set_resource("frontend", "memory", "2Ti"))), "it asks for 0 GPUs, 4000 thousandths of a core, 2097152 MiB, which no node has left"),
