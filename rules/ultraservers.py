@@ -6,7 +6,7 @@ import base64
 import ipaddress
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -29,6 +29,7 @@ ADDON = "aws:eks/addon:Addon"
 SUBNET = "aws:ec2/subnet:Subnet"
 MANAGED_NODE_ADDONS = frozenset({"vpc-cni", "kube-proxy", "eks-pod-identity-agent", "coredns"})
 DRA_CHARTS = frozenset({"dra-driver-nvidia-gpu", "nvidia-dra-driver-gpu"})
+ANY_RACK = "any UltraServer"
 
 
 def releases(graph: Graph, *names: str) -> list[Node]:
@@ -61,11 +62,12 @@ def rack_interfaces(graph: Graph) -> Iterator[Finding | Looked]:
                 f"asks for {asked}; EC2 takes {[(item.card, item.device, item.type) for item in right]} (card, device, type)",
             )
         for item in given:
-            groups = item.get("securityGroups") or []
-            if len(set(groups)) < 2 and UNKNOWN not in groups:
+            groups = set(item.get("securityGroups") or ())
+            if len(groups) < 2 and UNKNOWN not in groups:
                 yield Finding(
                     rack.template.name,
-                    f"card {item.get('networkCardIndex')} has {len(groups)} security group; give the cluster's and the EFA group",
+                    f"card {item.get('networkCardIndex')} has {len(groups)} of 2 security groups; "
+                    "give the cluster's and the EFA group",
                 )
             if item.get("subnetId"):
                 yield Finding(
@@ -89,7 +91,8 @@ def rack_launch(graph: Graph) -> Iterator[Finding | Looked]:
             yield Finding(node.name, "names no market type capacity-block; the block would never be used")
         if not rack.reservation.startswith("cr-"):
             yield Finding(node.name, "names no reservation; the block would never be used")
-        if (inputs.get("placement") or {}).get("groupName") or (inputs.get("placement") or {}).get("groupId"):
+        placement = inputs.get("placement") or {}
+        if placement.get("groupName") or placement.get("groupId"):
             yield Finding(
                 node.name, "names a placement group; a block's machines are placed already and would not start"
             )
@@ -105,10 +108,9 @@ def rack_launch(graph: Graph) -> Iterator[Finding | Looked]:
             )
         disks = [(item.get("ebs") or {}) for item in inputs.get("blockDeviceMappings") or ()]
         if not disks or any(str(disk.get("encrypted")).lower() != "true" for disk in disks):
-            yield Finding(node.name, "has a root volume that is not encrypted; set encrypted")
-        data = str(inputs.get("userData") or "")
-        text = base64.b64decode(data).decode() if data and data != UNKNOWN else ""
-        if not re.search(r'"strategy": "RAID0"', text):
+            yield Finding(node.name, "has a volume that is not encrypted; set encrypted")
+        data = inputs.get("userData") or ""
+        if data != UNKNOWN and '"strategy": "RAID0"' not in base64.b64decode(data).decode():
             yield Finding(node.name, "does not join its NVMe disks; models would fill the root volume")
 
 
@@ -137,21 +139,24 @@ def rack_node_group(graph: Graph) -> Iterator[Finding | Looked]:
             yield Finding(node.name, "wants nodes before its block starts; begin with 0")
         if "scalingConfig.desiredSize" not in node.ignore_changes:
             yield Finding(node.name, "would reset its size with every update; ignore scalingConfig.desiredSize")
-        if len(inputs.get("subnetIds") or ()) != 1:
-            yield Finding(node.name, "is in several subnets; a block is in one zone, and launches elsewhere fail")
+        subnets = inputs.get("subnetIds") or ()
+        if len(subnets) != 1:
+            yield Finding(
+                node.name, f"is in {len(subnets)} subnets; a block is in one zone, and launches elsewhere fail"
+            )
         taints = [(item.get("key"), item.get("effect")) for item in inputs.get("taints") or ()]
         if ("nvidia.com/gpu", "NO_SCHEDULE") not in taints:
             yield Finding(node.name, "has no nvidia.com/gpu taint; ordinary pods would fill its nodes")
         if (inputs.get("labels") or {}).get(RACK_MARK) != "true":
             yield Finding(node.name, f"lacks the label {RACK_MARK}=true, by which the GPU stack finds its nodes")
-        # In a preview all subnets have the same id: none that is known.
-        zone = {
-            item.id: item.inputs.get("availabilityZoneId") for item in graph.of(SUBNET) if item.id not in ("", UNKNOWN)
-        }
         stands = rack.block.get("availabilityZoneId")
-        own = [zone.get(str(subnet)) for subnet in inputs.get("subnetIds") or ()]
-        if stands and any(own) and own != [stands]:
-            yield Finding(node.name, f"is in {own[0]}, and its block is in {stands}; use a subnet there")
+        for subnet in graph.of(SUBNET):
+            # In a preview all subnets have the same id: none that is known.
+            if not stands or subnet.id == UNKNOWN or subnet.id not in subnets:
+                continue
+            zone = subnet.inputs.get("availabilityZoneId")
+            if zone != stands:
+                yield Finding(node.name, f"is in {zone}, and its block is in {stands}; use a subnet there")
 
 
 @rule(
@@ -202,16 +207,16 @@ def rack_schedules(graph: Graph) -> Iterator[Finding | Looked]:
 )
 def rack_window(graph: Graph) -> Iterator[Finding | Looked]:
     for rack in racks(graph).values():
-        phase = rack.phase(graph.at)
-        if phase is None or rack.window is None:
+        window = rack.window
+        if window is None:
             continue
         yield Looked(rack.name)
-        if why := rack.window.refusal(graph.at):
+        if why := window.refusal(graph.at):
             yield Finding(rack.name, f"{why}; name the next block")
-        elif phase is Phase.ending:
+        elif window.phase(graph.at) is Phase.ending:
             yield Finding(
                 rack.name,
-                f"is drained at {moment(rack.window.drain_at)}, within half an hour; start nothing new",
+                f"is drained at {moment(window.drain_at)}, within half an hour; start nothing new",
                 "warn",
             )
 
@@ -351,7 +356,7 @@ def p6e_driver(graph: Graph) -> Iterator[Finding | Looked]:
             )
     for node in releases(graph, "gpu-operator"):
         yield Looked(node.name)
-        version = tuple(int(part) for part in re.findall(r"\d+", chart_of(node)[1])[:3])
+        version = tuple(int(part) for part in re.findall(r"\d+", chart_of(node)[1]))
         if version < (26, 3, 3):
             yield Finding(
                 node.name,
@@ -370,24 +375,43 @@ def rack_room(graph: Graph) -> Iterator[Finding | Looked]:
         yield Looked(rack.name)
     short: dict[str, list[ExpectedPod]] = {}
     for pod in layout(seen, pods).left:
-        short.setdefault(pod.node_selector.get(RACK_LABEL, "any UltraServer"), []).append(pod)
+        short.setdefault(_place(pod), []).append(pod)
     for rack, left in short.items():
-        wanted = sum(gpus(pod) for pod in pods if pod.node_selector.get(RACK_LABEL, "any UltraServer") == rack)
-        there = f"it has {seen[rack].gpus}" if rack in seen else "none has so many left"
-        asked = f"its graphs ask for {wanted} GPUs, {there}; lower replicas or nodes"
-        if rack in seen and wanted <= seen[rack].gpus:
+        wanted = sum(gpus(pod) for pod in pods if _place(pod) == rack)
+        if rack == ANY_RACK:
+            why = f"its graphs ask for {wanted} GPUs, none has so many left; lower replicas or nodes"
+        elif rack not in seen:
+            why = "the stack has no UltraServer of this name; name one that it has"
+        elif wanted > seen[rack].gpus:
+            why = f"its graphs ask for {wanted} GPUs, it has {seen[rack].gpus}; lower replicas or nodes"
+        else:
             # GPUs there are: something else of a node has run out, or its one channel is taken.
-            asked = f"{_short_of(left[0])} no node has left, though GPUs would do; lower what its graphs ask for"
-        yield Finding(rack, f"{len(left)} pods have no node, the first {left[0].name}: {asked}")
-    for item in graph.objects_of("DynamoGraphDeployment"):
-        for pod in {pod.component: pod for pod in expected_pods(item.manifest)}.values():
-            rack = seen.get(pod.node_selector.get(RACK_LABEL, "")) or (
-                next(iter(seen.values()), None) if RACK_MARK in pod.node_selector else None
-            )
-            if rack is None or rack.machine is None:
-                continue
-            if why := fits(pod, rack.machine):
-                yield Finding(f"{item.address} {pod.component}", why)
+            why = f"{_short_of(left[0])} no node has left, though GPUs would do; lower what its graphs ask for"
+        yield Finding(rack, f"{len(left)} pods have no node, the first {left[0].name}: {why}")
+    for pod in _components(graph):
+        rack = _rack_of(pod, seen)
+        if rack is not None and rack.machine is not None and (why := fits(pod, rack.machine)):
+            yield Finding(_subject(pod), why)
+
+
+def _components(graph: Graph) -> list[ExpectedPod]:
+    """One pod of every component that runs on UltraServers, those with GPUs first."""
+    return list({(pod.namespace, pod.graph, pod.component): pod for pod in rack_pods(graph)}.values())
+
+
+def _subject(pod: ExpectedPod) -> str:
+    return f"DynamoGraphDeployment {pod.namespace}/{pod.graph} {pod.component}"
+
+
+def _place(pod: ExpectedPod) -> str:
+    """The UltraServer a pod names, as one reads it."""
+    return pod.node_selector.get(RACK_LABEL, ANY_RACK)
+
+
+def _rack_of(pod: ExpectedPod, seen: Mapping[str, SeenRack]) -> SeenRack | None:
+    """The UltraServer a pod names, or the first for one that takes any: all have the same nodes."""
+    name = pod.node_selector.get(RACK_LABEL)
+    return next(iter(seen.values()), None) if name is None else seen.get(name)
 
 
 def _short_of(pod: ExpectedPod) -> str:
@@ -406,15 +430,16 @@ def _short_of(pod: ExpectedPod) -> str:
 )
 def rack_stranded(graph: Graph) -> Iterator[Finding | Looked]:
     seen = racks(graph)
-    for pod in {(pod.graph, pod.component): pod for pod in rack_pods(graph) if gpus(pod)}.values():
-        rack = seen.get(pod.node_selector.get(RACK_LABEL, "")) or next(iter(seen.values()), None)
-        if rack is None or rack.machine is None:
+    for pod in _components(graph):
+        rack = _rack_of(pod, seen)
+        if not gpus(pod) or rack is None or rack.machine is None:
             continue
-        subject = f"DynamoGraphDeployment {pod.namespace}/{pod.graph} {pod.component}"
-        yield Looked(subject)
+        yield Looked(_subject(pod))
         there = rack.machine.gpus
         if gpus(pod) < there and _beside_itself(pod, rack) * gpus(pod) < there:
-            yield Finding(subject, f"takes {gpus(pod)} GPUs of a node's {there} and strands the rest; take {there}")
+            yield Finding(
+                _subject(pod), f"takes {gpus(pod)} GPUs of a node's {there} and strands the rest; take {there}"
+            )
 
 
 def _beside_itself(pod: ExpectedPod, rack: SeenRack) -> int:
@@ -425,10 +450,10 @@ def _beside_itself(pod: ExpectedPod, rack: SeenRack) -> int:
     return len(node.pods)
 
 
-def _domains(graph: Graph) -> dict[tuple[str, str], KubernetesObject]:
+def _domains(graph: Graph) -> dict[tuple[str | None, str], KubernetesObject]:
     """ComputeDomains by namespace and claim template."""
     return {
-        (item.namespace or "", item.manifest["spec"]["channel"]["resourceClaimTemplate"]["name"]): item
+        (item.namespace, item.manifest["spec"]["channel"]["resourceClaimTemplate"]["name"]): item
         for item in graph.objects_of("ComputeDomain")
     }
 
@@ -445,7 +470,7 @@ def _transient(item: KubernetesObject) -> bool:
 )
 def domain_claims(graph: Graph) -> Iterator[Finding | Looked]:
     domains = _domains(graph)
-    claimed: set[tuple[str, str]] = set()
+    claimed: set[tuple[str | None, str]] = set()
     for item in graph.objects_of("DynamoGraphDeployment"):
         for component in item.manifest["spec"].get("components", ()):
             template = component.get("podTemplate") or {}
@@ -461,8 +486,8 @@ def domain_claims(graph: Graph) -> Iterator[Finding | Looked]:
                     "claims a channel and has Grove make another; a node has one, so no pod starts (dynamo #6364)",
                 )
             for name in names:
-                claimed.add((item.namespace or "", str(name)))
-                if (item.namespace or "", str(name)) not in domains:
+                claimed.add((item.namespace, name))
+                if (item.namespace, name) not in domains:
                     yield Finding(subject, f"claims from {name}, which no ComputeDomain of its namespace makes")
             used = {
                 claim.get("name")
@@ -506,22 +531,18 @@ def one_domain_per_clique(graph: Graph) -> Iterator[Finding | Looked]:
 )
 def clique_placement(graph: Graph) -> Iterator[Finding | Looked]:
     for item in graph.objects_of("DynamoGraphDeployment"):
-        packed = "topologyConstraint" in item.manifest["spec"]
         for pod in {pod.component: pod for pod in domain_pods(item.manifest)}.values():
             if not pod.resource_claims:
                 continue
             subject = f"{item.address} {pod.component}"
             yield Looked(subject)
-            terms = pod.affinity.get("podAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution", ())
-            near = [term for term in terms if term.get("topologyKey") == CLIQUE_LABEL]
-            if packed:
+            if "topologyConstraint" in item.manifest["spec"]:
                 continue
+            terms = (pod.affinity.get("podAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution") or ()
+            near = [term for term in terms if term.get("topologyKey") == CLIQUE_LABEL]
             if not near:
                 yield Finding(subject, f"has no affinity on {CLIQUE_LABEL}; a rack may hold several cliques")
-            elif any(
-                not (term.get("labelSelector", {}).get("matchLabels", {}).items() <= dict(pod.labels).items())
-                for term in near
-            ):
+            elif not all(_selects(term.get("labelSelector"), pod) for term in near):
                 yield Finding(
                     subject, "has an affinity that does not select itself; its first pod would never be placed"
                 )
@@ -529,6 +550,13 @@ def clique_placement(graph: Graph) -> Iterator[Finding | Looked]:
                 yield Finding(
                     subject, "names no UltraServer and is no gang; its first pod may choose a rack that is half used"
                 )
+
+
+def _selects(selector: Mapping[str, Any] | None, pod: ExpectedPod) -> bool:
+    """Whether an affinity term's selector finds a pod: without one it finds none, empty it finds all."""
+    if selector is None:
+        return False
+    return all(pod.labels.get(key) == value for key, value in (selector.get("matchLabels") or {}).items())
 
 
 @rule(
@@ -539,14 +567,11 @@ def clique_placement(graph: Graph) -> Iterator[Finding | Looked]:
 def domain_outlives_workers(graph: Graph) -> Iterator[Finding | Looked]:
     domains = _domains(graph)
     for item in graph.objects_of("DynamoGraphDeployment"):
-        for pod in {pod.component: pod for pod in expected_pods(item.manifest)}.values():
-            for name in pod.resource_claims:
-                domain = domains.get((item.namespace or "", name))
-                if domain is None:
-                    continue
-                yield Looked(item.address)
-                if not graph.destroyed_before(item.node, domain.node):
-                    yield Finding(item.address, f"may outlive {domain.address}; make it depend on the domain")
+        claims = {(item.namespace, name) for pod in expected_pods(item.manifest) for name in pod.resource_claims}
+        for domain in [domain for key, domain in domains.items() if key in claims]:
+            yield Looked(item.address)
+            if not graph.destroyed_before(item.node, domain.node):
+                yield Finding(item.address, f"may outlive {domain.address}; make it depend on the domain")
     for item in domains.values():
         for driver in releases(graph, *DRA_CHARTS):
             yield Looked(item.address)
@@ -560,17 +585,12 @@ def domain_outlives_workers(graph: Graph) -> Iterator[Finding | Looked]:
     "Without them the operator refuses the graph; in a queue that is too small its gang waits without a word.",
 )
 def gang_scheduling(graph: Graph) -> Iterator[Finding | Looked]:
-    platform = releases(graph, "dynamo-platform")
-    version = chart_of(platform[0])[1] if platform else ""
+    platform = next((catalog.DYNAMO.get(chart_of(node)[1]) for node in releases(graph, "dynamo-platform")), None)
     charts = {chart_of(node)[0]: node for node in releases(graph, "grove", gang.SCHEDULER)}
-    queues = {item.name: item for item in graph.objects_of("Queue")}
-    needing = []
-    for item in graph.objects_of("DynamoGraphDeployment"):
+    queues: dict[str | None, KubernetesObject] = {item.name: item for item in graph.objects_of("Queue")}
+    needing = [item for item in graph.objects_of("DynamoGraphDeployment") if _is_gang(item.manifest["spec"])]
+    for item in needing:
         spec, annotations = item.manifest["spec"], item.manifest["metadata"].get("annotations") or {}
-        multi = any(component.get("multinode") for component in spec.get("components", ()))
-        if not multi and "topologyConstraint" not in spec:
-            continue
-        needing.append(item)
         yield Looked(item.address)
         if annotations.get("nvidia.com/enable-grove") == "false":
             yield Finding(item.address, "opts out of Grove and has workers of several nodes; the operator refuses it")
@@ -581,7 +601,7 @@ def gang_scheduling(graph: Graph) -> Iterator[Finding | Looked]:
         for node in charts.values():
             if node.key not in graph.requires(item.node.key):
                 yield Finding(item.address, f"does not depend on {node.name}; its pods would stay gated")
-        queue = queues.get(annotations.get("nvidia.com/kai-scheduler-queue", ""))
+        queue = queues.get(annotations.get("nvidia.com/kai-scheduler-queue"))
         asked = sum(gpus(pod) for pod in expected_pods(item.manifest))
         if queue is None:
             yield Finding(item.address, "names no queue of this stack; pods of an unknown queue are never scheduled")
@@ -594,32 +614,36 @@ def gang_scheduling(graph: Graph) -> Iterator[Finding | Looked]:
             above = queue.manifest["spec"].get("parentQueue")
             if above and above not in queues:
                 yield Finding(item.address, f"is in queue {queue.name} under {above}, which nobody makes")
-            queue = queues.get(above or "")
+            queue = queues.get(above)
         if "topologyConstraint" in spec:
             named = spec["topologyConstraint"].get("clusterTopologyName")
             if named not in {found.name for found in graph.objects_of("ClusterTopologyBinding")}:
                 yield Finding(item.address, f"is packed by topology {named}, which nobody makes")
-    if needing and version in catalog.DYNAMO:
-        release = catalog.DYNAMO[version]
-        for chart, floor in (("grove", release.grove_floor), (gang.SCHEDULER, release.kai_floor)):
+    if needing and platform:
+        for chart, floor in (("grove", platform.grove_floor), (gang.SCHEDULER, platform.kai_floor)):
             node = charts.get(chart)
             if node is not None and _older(str(node.inputs.get("version")), floor):
-                yield Finding(node.name, f"is {node.inputs.get('version')}; Dynamo {version} needs {floor} or newer")
+                yield Finding(
+                    node.name, f"is {node.inputs.get('version')}; Dynamo {platform.version} needs {floor} or newer"
+                )
     for chart, node in charts.items():
         if not needing:
-            yield Looked(node.name)
             yield Finding(node.name, f"installs {chart}, and no graph has workers of several nodes", "warn")
+
+
+def _is_gang(spec: Mapping[str, Any]) -> bool:
+    """Whether a graph has workers of several nodes, or is placed as a whole."""
+    return "topologyConstraint" in spec or any(item.get("multinode") for item in spec.get("components", ()))
 
 
 def _older(version: str, floor: str) -> bool:
     return _precedence(version) < _precedence(floor)
 
 
-def _precedence(version: str) -> list[tuple[int, int, str]]:
-    """A version as what sorts like it: numbers by value, words below numbers that end it (`alpha.14-rc1` is before
-    `alpha.14`, and that before the release)."""
-    parts = re.findall(r"\d+|[a-z]+", version.removeprefix("v"))
-    return [(1, int(part), "") if part.isdigit() else (-1, 0, part) for part in parts] + [(0, 0, "")]
+def _precedence(version: str) -> str:
+    """A version as a text that sorts like it: numbers as long as each other, and a dot at the end, since a dot is above the
+    hyphen before a word (`alpha.14-rc1` is before `alpha.14`, and that before the release)."""
+    return re.sub(r"\d+", lambda number: f"{int(number[0]):09}", version.removeprefix("v")) + "."
 
 
 @rule(
@@ -628,11 +652,10 @@ def _precedence(version: str) -> list[tuple[int, int, str]]:
     "Grace is arm64: an amd64 image starts, says `exec format error`, and is restarted until the block ends.",
 )
 def rack_architecture(graph: Graph) -> Iterator[Finding | Looked]:
-    for pod in {(pod.graph, pod.component): pod for pod in rack_pods(graph)}.values():
-        subject = f"DynamoGraphDeployment {pod.namespace}/{pod.graph} {pod.component}"
-        yield Looked(subject)
+    for pod in _components(graph):
+        yield Looked(_subject(pod))
         if pod.node_selector.get("kubernetes.io/arch") != "arm64":
-            yield Finding(subject, "does not select kubernetes.io/arch: arm64")
+            yield Finding(_subject(pod), "does not select kubernetes.io/arch: arm64")
 
 
 @rule(
@@ -644,11 +667,13 @@ def files_from_local_zone(graph: Graph) -> Iterator[Finding | Looked]:
     local = {
         name
         for name, rack in racks(graph).items()
-        if not re.fullmatch(r"[a-z]+\d-az\d+", str(rack.block.get("availabilityZoneId", "")))
+        if not re.fullmatch(r"[a-z]+\d-az\d+", str(rack.block.get("availabilityZoneId")))
     }
     if not local:
         return
-    classes = {item.name: item.manifest for item in graph.objects_of("StorageClass")}
+    classes: dict[str | None, Mapping[str, Any]] = {
+        item.name: item.manifest for item in graph.objects_of("StorageClass")
+    }
     claims = {(item.namespace, item.name): item.manifest for item in graph.objects_of("PersistentVolumeClaim")}
     for item in graph.objects_of("DynamoGraphDeployment"):
         for component in item.manifest["spec"].get("components", ()):
@@ -664,8 +689,8 @@ def files_from_local_zone(graph: Graph) -> Iterator[Finding | Looked]:
                 if "persistentVolumeClaim" in volume
             }
             for claim in volumes.values():
-                class_name = ((claims.get((item.namespace, claim)) or {}).get("spec") or {}).get("storageClassName", "")
-                class_ = classes.get(class_name) or {}
+                wanted = (claims.get((item.namespace, claim)) or {}).get("spec") or {}
+                class_ = classes.get(wanted.get("storageClassName")) or {}
                 if class_.get("provisioner") == "efs.csi.aws.com" and not any(
                     str(option).startswith("az=") for option in class_.get("mountOptions") or ()
                 ):
@@ -673,7 +698,7 @@ def files_from_local_zone(graph: Graph) -> Iterator[Finding | Looked]:
                         subject, f"mounts {claim}, whose class names no zone; a Local Zone has no mount target"
                     )
             mounted = {
-                volumes.get(mount.get("name", ""))
+                volumes.get(mount.get("name"))
                 for container in spec.get("containers") or ()
                 for mount in container.get("volumeMounts") or ()
             }

@@ -1,0 +1,68 @@
+"""How a rule's findings become verdicts, and in which order these are read."""
+
+from __future__ import annotations
+
+import pytest
+
+from review.graph import Graph
+from rules.model import RULES, Finding, Looked, Rule, Verdict, judge, rule
+
+EMPTY = Graph("none", [])
+A, B = Looked("pool a"), Looked("pool b")
+
+
+def ruled(*said: Finding | Looked, id_: str = "pool-limit") -> Rule:
+    return Rule(id_, "Every pool has a limit.", "A pool without one buys what it likes.", lambda graph: said)
+
+
+def passed(subject: str, id_: str = "pool-limit") -> Verdict:
+    return Verdict(id_, "pass", subject, "Every pool has a limit.")
+
+
+@pytest.mark.parametrize(
+    ("said", "verdicts"),
+    [
+        ((), []),
+        ((A,), [passed("pool a")]),
+        ((A, B), [passed("2 subjects")]),
+        ((A, Finding("pool a", "none"), B), [Verdict("pool-limit", "fail", "pool a", "none")]),
+        (
+            (Finding("pool b", "high", "warn"), Finding("pool a", "none")),
+            [Verdict("pool-limit", "warn", "pool b", "high"), Verdict("pool-limit", "fail", "pool a", "none")],
+        ),
+    ],
+)
+def test_verdicts(said: tuple[Finding | Looked, ...], verdicts: list[Verdict]) -> None:
+    """A pass beside a failure, or of a rule that found nothing to look at, lets a fault through."""
+    assert ruled(*said).verdicts(EMPTY) == verdicts
+
+
+def test_failures_are_read_first() -> None:
+    """What stops the purchase must not stand below a page of passes; rules keep their order otherwise."""
+    rules = [
+        ruled(A, id_="one"),
+        ruled(Finding("b", "high", "warn"), id_="two"),
+        ruled(Finding("c", "none"), id_="three"),
+        ruled(B, id_="four"),
+        ruled(Finding("d", "none"), Finding("e", "high", "warn"), id_="five"),
+    ]
+    found = [(item.id, item.verdict) for item in judge(EMPTY, rules)]
+    assert found == [
+        ("three", "fail"),
+        ("five", "fail"),
+        ("two", "warn"),
+        ("five", "warn"),
+        ("one", "pass"),
+        ("four", "pass"),
+    ]
+    assert judge(EMPTY, ()) == []
+
+
+def test_a_rule_is_registered_as_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rule that is written and asked by nobody protects nothing."""
+    monkeypatch.setattr("rules.model.RULES", made := [])
+    check = lambda graph: [Looked(graph.stack)]  # noqa: E731
+    assert rule("stack-named", "The stack has a name.", "Nobody would find it.")(check) is check
+    assert made == [Rule("stack-named", "The stack has a name.", "Nobody would find it.", check)]
+    assert judge(EMPTY) == [Verdict("stack-named", "pass", "none", "The stack has a name.")]
+    assert RULES and made is not RULES
