@@ -94,14 +94,10 @@ class Shapes:
         table = self._table(path)
         walker = _Walker(table["shapes"])
         shape = table["shapes"][table["kinds"][gvk]]
-        if table["source"] == "kubernetes":
-            walker.value(obj, shape, "")
-        else:
-            own = {key: value for key, value in obj.items() if key not in ("apiVersion", "kind", "metadata")}
-            walker.value(
-                own, {**shape, "required": [key for key in shape.get("required", ()) if key != "metadata"]}, ""
-            )
-            walker.faults += self._metadata(obj.get("metadata") or {}, versions)
+        own = {key: value for key, value in obj.items() if key not in ("apiVersion", "kind", "metadata")}
+        walker.value(own, {**shape, "required": [key for key in shape.get("required", ()) if key != "metadata"]}, "")
+        # A CRD says of metadata only that it is a mapping.
+        walker.faults += self._metadata(obj.get("metadata") or {}, versions)
         walker.faults += _marks(obj.get("metadata"))
         return Verdict("faults" if walker.faults else "ok", tuple(walker.faults), name, note)
 
@@ -148,7 +144,8 @@ class Shapes:
             names = getattr(index, what).get(key)
             if not names:
                 continue
-            asked = (what, *names, *(f"{source}={version}" for source, version in versions.items()))
+            # With the folder: a table that was added may be named as one of the project's own.
+            asked = (str(index.folder), *names, *(f"{source}={version}" for source, version in versions.items()))
             if asked not in self._notes:
                 self._notes[asked] = self._choose(index, names, versions)
             return self._notes[asked]
@@ -157,14 +154,14 @@ class Shapes:
     def _choose(self, index: _Index, names: list[str], versions: Mapping[str, str]) -> tuple[Path, str, str]:
         rank = {source: position for position, source in enumerate(versions)}
 
-        def distance(name: str) -> tuple[Any, ...]:
+        def distance(name: str) -> tuple[int, bool, int]:
             table = index.tables[name]
             wanted = versions.get(table["source"])
             if wanted is None:
                 # Nobody said which version runs: the newest release.
-                return (len(rank), "dev" in table["version"], *(-part for part in _numbers(table["version"])))
-            apart = tuple(abs(a - b) for a, b in zip(_numbers(wanted), _numbers(table["version"]), strict=True))
-            return (rank[table["source"]], table["version"] != wanted, *apart)
+                return len(rank), "dev" in table["version"], -_number(table["version"])
+            apart = abs(_number(wanted) - _number(table["version"]))
+            return rank[table["source"]], table["version"] != wanted.removeprefix("v"), apart
 
         name = min(names, key=distance)
         table = index.tables[name]
@@ -187,10 +184,14 @@ class Shapes:
         return f"{source} {wanted} has no table of its own and is checked against {version}. {rest}"
 
 
-def _numbers(version: str) -> tuple[int, int, int]:
-    """First three numbers of a version."""
-    found = [int(part) for part in re.findall(r"\d+", version)[:3]]
-    return tuple((*found, 0, 0, 0)[:3])  # type: ignore[return-value]
+def _number(version: str) -> int:
+    """The first three numbers of a version as one: 26.7 is nearer to 27.1 than 26.3 is."""
+    major, minor, patch = (*map(int, re.findall(r"\d+", version)), 0, 0, 0)[:3]
+    return (major * _APART + minor) * _APART + patch
+
+
+_APART = 1_000_000
+"""More than any of them, the build number of a chart included."""
 
 
 _NAMES = {
@@ -234,9 +235,8 @@ class _Walker:
                 items = self.shapes[shape["items"]]
                 if "keys" in shape or "unique" in shape:
                     self._entries(value, shape, path)
-                if items["type"] != "any":
-                    for position, item in enumerate(value):
-                        self.value(item, items, f"{path}[{position}]")
+                for position, item in enumerate(value):
+                    self.value(item, items, f"{path}[{position}]")
             else:
                 self._wrong(value, type_, path)
         else:
@@ -294,7 +294,8 @@ class _Walker:
                 mark = None if any(not isinstance(part, (str, int, float)) for part in mark) else mark
             else:
                 mark = None
-                if item is None:
+                # Where nothing stands for a default, it does not among entries that are told apart.
+                if item is None and self.shapes[shape["items"]].get("nullable"):
                     self.faults.append(Fault("type", f"{path}[{position}]", "is nothing; a mapping is expected"))
             if mark is None or mark in (UNKNOWN, SECRET) or (keys and (UNKNOWN in mark or SECRET in mark)):
                 continue
@@ -336,7 +337,7 @@ class _Walker:
         # difflib costs 3 ms to import, which only a faulty stack pays.
         from difflib import get_close_matches
 
-        found = get_close_matches(key, list(names), 1, 0.6)
+        found = get_close_matches(key, names)
         return f"nearest: {found[0]}" if found else ""
 
 
@@ -375,7 +376,6 @@ def _marks(metadata: Any) -> list[Fault]:
     return faults
 
 
-@cache
 def _pattern(pattern: str) -> re.Pattern[str]:
     """A pattern of a schema, which is Go's: its `$` is the very end, and its `\\d` the ten digits."""
     return re.compile(
