@@ -34,8 +34,8 @@ def timeline(rack: SeenRack) -> list[Step]:
         return []
     steps = [Step(window.start, "the block starts")]
     for node in rack.schedules:
-        at = datetime.fromisoformat(str(node.inputs.get("startTime")).replace("Z", "+00:00"))
-        desired = int(node.inputs.get("desiredCapacity") or 0)
+        at = datetime.fromisoformat(str(node.inputs.get("startTime")))
+        desired = node.inputs.get("desiredCapacity")
         what = (
             f"the node group goes to {desired} nodes" if desired else f"{rack.nodes} nodes are drained and given back"
         )

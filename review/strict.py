@@ -95,7 +95,7 @@ class Shapes:
         walker = _Walker(table["shapes"])
         shape = table["shapes"][table["kinds"][gvk]]
         own = {key: value for key, value in obj.items() if key not in ("apiVersion", "kind", "metadata")}
-        walker.value(own, {**shape, "required": [key for key in shape.get("required", ()) if key != "metadata"]}, "")
+        walker.value(own, {**shape, "required": [key for key in shape.get("required", ()) if key != "metadata"]})
         # A CRD says of metadata only that it is a mapping.
         walker.faults += self._metadata(obj.get("metadata") or {}, versions)
         walker.faults += _marks(obj.get("metadata"))
@@ -111,7 +111,7 @@ class Shapes:
         path, name, note = found
         table = self._table(path)
         walker = _Walker(table["shapes"], word="value")
-        walker.value(values, table["shapes"][table["values"]], "")
+        walker.value(values, table["shapes"][table["values"]])
         return Verdict("faults" if walker.faults else "ok", tuple(walker.faults), name, note)
 
     def note_for(self, gvk: str, versions: Mapping[str, str]) -> str:
@@ -186,7 +186,7 @@ class Shapes:
 
 def _number(version: str) -> int:
     """The first three numbers of a version as one: 26.7 is nearer to 27.1 than 26.3 is."""
-    major, minor, patch = (*map(int, re.findall(r"\d+", version)), 0, 0, 0)[:3]
+    major, minor, patch = map(int, re.findall(r"\d+", f"{version}.0.0.0")[:3])
     return (major * _APART + minor) * _APART + patch
 
 
@@ -214,14 +214,14 @@ class _Walker:
         self.word = word
         self.faults: list[Fault] = []
 
-    def value(self, value: Any, shape: Mapping[str, Any], path: str) -> None:
+    def value(self, value: Any, shape: Mapping[str, Any], path: str = "") -> None:
         type_ = shape["type"]
         if type_ == "any" or value in (UNKNOWN, SECRET):
             return
         if value is None:
             # A chart's value set to null takes the chart's default away.
             if not shape.get("nullable") and self.word != "value":
-                self._wrong(value, type_, path)
+                self._wrong(None, type_, path)
             return
         if type_ == "object":
             if isinstance(value, dict):
@@ -280,7 +280,7 @@ class _Walker:
             if "minLength" in shape or "maxLength" in shape:
                 self._bounds(len(value), shape, path, "Length", "characters")
         elif "minimum" in shape or "maximum" in shape:
-            self._bounds(value, shape, path, "imum", "")
+            self._bounds(value, shape, path, "imum")
 
     def _entries(self, value: list[Any], shape: Mapping[str, Any], path: str) -> None:
         """Server-side apply, with which objects are applied, refuses a list that has one entry twice."""
@@ -307,7 +307,7 @@ class _Walker:
                     )
                 )
 
-    def _bounds(self, size: float, shape: Mapping[str, Any], path: str, what: str, unit: str) -> None:
+    def _bounds(self, size: float, shape: Mapping[str, Any], path: str, what: str, unit: str = "") -> None:
         low, high = shape.get(f"min{what}"), shape.get(f"max{what}")
         if (low is not None and size < low) or (high is not None and size > high):
             limits = " and ".join(
@@ -345,7 +345,7 @@ def _type_of(value: Any) -> str:
     return "object" if isinstance(value, Mapping) else "array"
 
 
-_LABEL_KEY = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+_LABEL_KEY = r"^((?=[^/]{1,253}/)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
 _LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
 """Syntax of labels, which no schema has (Kubernetes documentation, "Labels and Selectors")."""
 
@@ -358,7 +358,7 @@ def _marks(metadata: Any) -> list[Fault]:
         for key, value in marks.items() if isinstance(marks, dict) else ():
             # An annotation's key may be written in capitals; the API server looks at it in small letters.
             name = key.lower() if field_ == "annotations" else key
-            if not _pattern(_LABEL_KEY).search(name) or len(name.rpartition("/")[0]) > 253:
+            if not _pattern(_LABEL_KEY).search(name):
                 faults.append(
                     Fault("pattern", f"metadata.{field_}.{key}", "is no key: `name` or `domain/name` is expected")
                 )

@@ -318,11 +318,11 @@ def test_a_chart_value_may_be_set_to_nothing() -> None:
 
 # --- which table -------------------------------------------------------------------------------------------------------
 
-RELEASES = ["0.9.0", "1.2.0", "1.2.3", "1.3.0", "1.9.0-dev"]
+RELEASES = ["0.9.0-rc1", "0.9.0", "1.2.0", "1.2.3", "1.3.0", "1.9.0-dev"]
 
 
 @pytest.fixture(scope="module")
-def releases(tmp_path_factory: pytest.TempPathFactory) -> Shapes:
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Shapes:
     """A kind that two projects bring, each with its releases."""
     folder = tmp_path_factory.mktemp("releases")
     made = [table({}, folder, name, version) for name in ("old", "new") for version in RELEASES]
@@ -337,6 +337,12 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Shapes:
     return Shapes.load(folder)
 
 
+@pytest.fixture
+def releases(stored: Shapes) -> Shapes:
+    """Without what it remembers of tables chosen before."""
+    return Shapes(stored.indexes, stored.differences)
+
+
 @pytest.mark.parametrize(
     ("running", "chosen"),
     [
@@ -348,7 +354,11 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Shapes:
         ({"new": "1.2"}, "new 1.2.0"),
         ({"new": "1"}, "new 1.2.0"),
         ({"new": "1.4.2"}, "new 1.3.0"),
-        ({"new": "0.1.0"}, "new 0.9.0"),
+        ({"new": "0.9.0"}, "new 0.9.0"),
+        ({"new": "v0.9.0"}, "new 0.9.0"),
+        ({"new": "0.9.0-rc1"}, "new 0.9.0-rc1"),
+        ({"new": "0.8.0"}, "new 0.9.0-rc1"),
+        ({"new": ""}, "new 0.9.0-rc1"),
         ({"new": "3.0.0"}, "new 1.9.0-dev"),
         ({"kubernetes": "1.35", "old": "1.2.0"}, "old 1.2.0"),
         ({"new": "1.3.0", "old": "1.2.0"}, "new 1.3.0"),
