@@ -30,6 +30,7 @@ FIELDS: dict[str, Any] = {
     "colon": {**TEXT, "pattern": "^a+:"},
     "price": {**TEXT, "pattern": r"^cost\$"},
     "tail": {**TEXT, "pattern": "^b+$"},
+    "digits": {**TEXT, "pattern": r"^\d+$"},
     "labels": {"type": "object", "additionalProperties": TEXT},
     "mixed": {"type": "object", "properties": {"depth": WHOLE}, "additionalProperties": TEXT},
     "open": {**EMBEDDED, "x-kubernetes-preserve-unknown-fields": True},
@@ -93,7 +94,7 @@ def told(shapes: Shapes, field: str, value: Any) -> list[str]:
         ("size", [1, 9]), ("floor", [0.5, 1, 10**6]), ("ceiling", [3, -5, 0]), ("level", [1, 2]), ("on", [True, False]),
         ("code", ["ab", "abcd"]), ("word", ["a", "a" * 99]), ("short", ["", "abc"]), ("mode", ["fast", "slow"]),
         ("share", [1, "50%"]), ("amount", [1, 1.5, "1.5Gi"]), ("colon", ["a:", "aa:b"]), ("price", ["cost$", "cost$5"]),
-        ("tail", ["b", "bb"]), ("labels", [{}, {"a": "b"}]), ("mixed", [{"depth": 1, "other": "text"}]),
+        ("tail", ["b", "bb"]), ("digits", ["0", "42"]), ("labels", [{}, {"a": "b"}]), ("mixed", [{"depth": 1, "other": "text"}]),
         ("open", [{"depth": 1, "other": []}]), ("closed", [{"depth": 1, "width": UNKNOWN}][:0]),
         ("few", [{"a": 1}, {"a": 1, "b": 2}]), ("some", [{"a": 1}, dict.fromkeys("abcdef", 1)]), ("most", [{}, {"a": 1}]),
         ("list", [[1], [1, 2]]), ("atLeast", [[1], [1] * 9]), ("atMost", [[], [1]]), ("any", [[], [1, "a", None, {}]]),
@@ -164,6 +165,7 @@ def test_what_fits_is_taken(things: Shapes, field: str, values: list[Any]) -> No
         ("colon", "b:", ["colon: is 'b:'; text of the form ^a+: is expected"]),
         ("price", "cost", [r"price: is 'cost'; text of the form ^cost\$ is expected"]),
         ("tail", "bb\n", [r"tail: is 'bb\n'; text of the form ^b+$ is expected"]),
+        ("digits", "٢", [r"digits: is '٢'; text of the form ^\d+$ is expected"]),
         ("tail", "c" * 60, [f"tail: is '{'c' * 60}'; text of the form ^b+$ is expected"]),
         ("tail", "c" * 61, [f"tail: is '{'c' * 57}…'; text of the form ^b+$ is expected"]),
         ("amount", "1 Gi", [r"amount: is '1 Gi'; text of the form ^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$ is expected"]),
@@ -419,7 +421,8 @@ def test_another_charts_table_is_told(releases: Shapes, version: str, note: str)
 
 
 def test_nothing_is_told_of_a_version_nobody_knows_of(things: Shapes) -> None:
-    assert things.check(thing(), {}).note == things.note_for("example.com/v1/Thing", {}) == ""
+    fresh = Shapes(things.indexes, {})
+    assert fresh.check(thing(), {}).note == fresh.note_for("example.com/v1/Thing", {}) == ""
 
 
 def test_an_added_table_hides_only_its_own_kinds(tmp_path: Path) -> None:
