@@ -132,8 +132,10 @@ def huge_pages_mib(template: Node | None) -> int:
 
 
 def _machine(template: Node | None) -> Instance | None:
-    type_ = str(template.inputs.get("instanceType", "")) if template else ""
-    if template is None or not instances.known(type_):
+    if template is None:
+        return None
+    type_ = str(template.inputs.get("instanceType"))
+    if not instances.known(type_):
         return None
     known = instances.instance(type_)
     efa = sum("efa" in str(item.get("interfaceType")) for item in template.inputs.get("networkInterfaces") or ())

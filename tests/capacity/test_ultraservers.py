@@ -217,6 +217,24 @@ def test_huge_pages_script_works(tmp_path: Path) -> None:
     assert done.returncode == 1 and done.stderr == "only 100 of 2560 huge pages\n"
 
 
+def test_user_data_is_held_word_for_word() -> None:
+    """Another text, were it only a blank line, is another launch template, and every node of a paid rack is replaced."""
+    path, node = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "--dynamo-eks-node"
+    head = [
+        "MIME-Version: 1.0", 'Content-Type: multipart/mixed; boundary="dynamo-eks-node"', "",
+        node, "Content-Type: application/node.eks.aws", "",
+        "{", ' "apiVersion": "node.eks.aws/v1alpha1",', ' "kind": "NodeConfig",', ' "spec": {', '  "instance": {',
+        '   "localStorage": {', '    "strategy": "RAID0"', "   }", "  }", " }", "}", "",
+    ]  # fmt: skip
+    script = [
+        node, 'Content-Type: text/x-shellscript; charset="us-ascii"', "",
+        "#!/bin/bash", "set -euo pipefail", f"echo 2 > {path}",
+        f'[ "$(cat {path})" -ge 2 ] || {{ echo "only $(cat {path}) of 2 huge pages" >&2; exit 1; }}', "",
+    ]  # fmt: skip
+    assert node_config.user_data(0) == "\n".join([*head, f"{node}--", ""])
+    assert node_config.user_data(4) == "\n".join([*head, *script, f"{node}--", ""])
+
+
 def test_recorded_user_data_is_the_settings() -> None:
     assert only(early(), TEMPLATE).inputs["userData"] == node_config.encoded(5120)
     assert only(recorded("gb200-prod"), TEMPLATE).inputs["userData"] == node_config.encoded(0)

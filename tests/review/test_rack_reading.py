@@ -53,7 +53,7 @@ def read(*nodes: Node, reads: dict[str, dict[str, Any]] | None = None) -> dict[s
 def test_an_ultraserver_is_read_whole() -> None:
     """Every rule of racks judges this; what is read of the wrong rack passes the wrong one."""
     template = node(TEMPLATE, "a", instanceType=P6E, capacityReservationSpecification=RESERVED, networkInterfaces=[
-        {"interfaceType": "interface"}, {"interfaceType": "efa-only"}, {"interfaceType": "efa"}, {},
+        {"interfaceType": "interface"}, {"interfaceType": "efa-only"}, {"interfaceType": "efa"}, {}, {"interfaceType": None},
     ], userData=encoded(4096))  # fmt: skip
     group = node(NODE_GROUP, "a", labels={RACK_LABEL: "rack-a"}, **HELD)
     up, down = (node(SCHEDULE, f"a-{name}", **DRAIN) for name in ("start", "drain"))
