@@ -166,6 +166,7 @@ def test_what_happens_to_a_rack_in_order() -> None:
         ("2026-12-01T11:30:00Z", "active, 166.5 hours left before the drain", 166.5),
         ("2026-12-08T09:00:00Z", "active, 1.0 hours left before the drain", 1),
         ("2026-12-08T09:30:00Z", "ending, 30 minutes left before the drain; start nothing new", 0.5),
+        ("2026-12-08T09:30:48Z", "ending, 29 minutes left before the drain; start nothing new", 29.2 / 60),
         ("2026-12-08T10:00:00Z", "drained: its nodes are going or gone, and none may be started", 0),
         ("2026-12-08T11:00:00Z", "drained: its nodes are going or gone, and none may be started", 0),
         ("2026-12-08T11:30:00Z", "ended", 0),
@@ -242,7 +243,10 @@ GROUP_A, GROUP_B = f"{NODE_GROUP}::rack-a", f"{NODE_GROUP}::rack-b"
         (by_hand(Node(8, blocks.JOB, "lost", "", parent="gone::gone"), *rung(10, "two")), ["two"]),
         # Without a ladder the graphs that need the rack, each once although both racks hold it back.
         (by_hand(deployed(8, "one", GROUP_A), deployed(9, "two")), ["one"]),
-        (by_hand(deployed(8, "one", GROUP_A, GROUP_B), deployed(9, "two", GROUP_B), racks_=["rack-a", "rack-b"]), ["one", "two"]),
+        (by_hand(
+            deployed(8, "one", GROUP_A), deployed(9, "both", GROUP_A, GROUP_B), deployed(10, "two", GROUP_B),
+            racks_=["rack-a", "rack-b"],
+        ), ["one", "both", "two"]),
         # A rack that runs holds nothing back, and the next one does.
         (by_hand(*rung(8, "one", "running"), *rung(10, "two", "rack-a"), racks_=["running", "rack-a"]), ["two"]),
         (by_hand(*rung(8, "one"), at=datetime(2026, 12, 1, 11, 30, tzinfo=UTC)), []),

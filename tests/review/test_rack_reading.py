@@ -95,6 +95,7 @@ def test_what_is_missing_is_no_rack_that_works() -> None:
     assert (bare.type, bare.gpus, bare.start, bare.end, bare.drain, bare.window) == ("", 0, None, None, None, None)
     assert bare.phase(START) is None and bare.block == {}
     empty = empty_node(bare)
+    assert empty.rack == "a"
     assert (empty.index, empty.pods, {getattr(empty, kind) for kind in needs(pod("a"))}) == (0, [], {0})
     inputs: list[dict[str, Any]] = [
         {}, {"capacityReservationSpecification": None, "networkInterfaces": None, "userData": None},
@@ -225,6 +226,9 @@ def test_a_node_has_one_channel() -> None:
 def placed(sizes: dict[str, int], *given: ExpectedPod) -> tuple[dict[str, list[list[str]]], list[str]]:
     """Names of pods by rack and node, and of those that are left."""
     found = layout({name: rack(name, nodes) for name, nodes in sizes.items()}, given)
+    assert [node.index for nodes in found.nodes.values() for node in nodes] == [
+        i for n in sizes.values() for i in range(n)
+    ]
     return (
         {name: [[item.name for item in node.pods] for node in nodes] for name, nodes in found.nodes.items()},
         [item.name for item in found.left],
@@ -290,6 +294,11 @@ def anywhere(name: str, count: int = 4, *, graph: str, namespace: str = "dynamo"
         (
             {"rack-a": 1, "rack-b": 1}, [anywhere("1", graph="a"), anywhere("2", graph="a", namespace="other")],
             {"rack-a": [["1"]], "rack-b": [["2"]]}, [],
+        ),
+        # All that has no room is told, whatever it was that had none.
+        (
+            {"rack-a": 1}, [pod("1"), pod("2"), anywhere("3", graph="a"), anywhere("4", 1, graph="b")],
+            {"rack-a": [["1"]]}, ["2", "3", "4"],
         ),
         # One that fits nowhere is left whole, and the next one is placed.
         (
