@@ -238,7 +238,7 @@ def instance(type_: str) -> Instance:
     if found is None:
         import difflib
 
-        near = difflib.get_close_matches(type_.strip().lower(), table(), n=1)
+        near = difflib.get_close_matches(type_.strip().lower(), table())
         raise UnknownInstance(
             f"instance type {type_!r} is not in the table of instance types"
             + (f"; did you mean {near[0]}?" if near else f"; it has types of {', '.join(sorted(families()))}")

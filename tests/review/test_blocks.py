@@ -334,3 +334,12 @@ def test_a_rack_of_which_little_is_known_is_told_all_the_same() -> None:
         "drain": None, "reclaim": None, "end": None, "hoursLeft": None, "timeline": [], "freeGpus": 0, "gpus": 0,
         "nodes": [{"node": 1, "freeGpus": 0, "pods": [], "holds": "free"}], "leftOut": [],
     }  # fmt: skip
+
+
+def test_each_rack_tells_its_own_state() -> None:
+    """One that runs is not said to wait because another does."""
+    at = datetime(2026, 11, 24, 12, 0, 10, tzinfo=UTC)
+    entries = blocks.as_json(by_hand(*rung(8, "one"), racks_=["running", "rack-a"], at=at))
+    assert [(entry["state"], entry["hoursLeft"], entry["leftOut"]) for entry in entries] == [
+        ("active", 334.0, []), ("scheduled", 166.5, [f"{blocks.JOB}::one"]),
+    ]  # fmt: skip
