@@ -12,6 +12,8 @@ from dataclasses import dataclass
 UNSUPPORTED_ZONE_IDS = frozenset({"use1-az3", "usw1-az2", "cac1-az3"})
 """Zones where EKS puts no control plane (EKS User Guide, "Amazon EKS networking requirements for VPC and subnets")."""
 
+_NO_PLANE = "cannot hold an EKS control plane"
+
 MAX_SLOT = 5
 """No region has more than six Availability Zones; the address plan has a slot for each."""
 
@@ -68,7 +70,7 @@ def _faults(zones: Sequence[Zone], wanted: Sequence[str]) -> list[str]:
                 f"{zone_id} is a name, which means another zone in other accounts; its id here is {names[zone_id]}"
             )
         elif zone_id in UNSUPPORTED_ZONE_IDS:
-            faults.append(f"{zone_id} cannot hold an EKS control plane")
+            faults.append(f"{zone_id} {_NO_PLANE}")
         elif zone_id not in by_id:
             faults.append(f"{zone_id} is no zone of this region and account")
         elif why := _why_not(by_id[zone_id]):
@@ -81,8 +83,8 @@ def _faults(zones: Sequence[Zone], wanted: Sequence[str]) -> list[str]:
 def _why_not(zone: Zone) -> str:
     """Why a zone cannot hold the cluster; empty when it can."""
     if zone.zone_type != "availability-zone":
-        return f"is a {zone.zone_type}, which cannot hold an EKS control plane"
-    return "cannot hold an EKS control plane" if zone.zone_id in UNSUPPORTED_ZONE_IDS else ""
+        return f"is a {zone.zone_type}, which {_NO_PLANE}"
+    return _NO_PLANE if zone.zone_id in UNSUPPORTED_ZONE_IDS else ""
 
 
 def zone_slot(zone_id: str) -> int:

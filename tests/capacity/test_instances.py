@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -112,7 +113,6 @@ def test_every_row_is_whole(item: Instance) -> None:
     assert bool(item.gpus) == bool(item.gpu_name) == bool(item.gpu_memory_mib)
     assert item.arch in ("amd64", "arm64")
     assert item.vcpu > 1 and item.memory_mib >= 4096
-    assert item.nvme_gib <= item.nvme_gb
 
 
 def test_types_of_a_family_come_smallest_first() -> None:
@@ -149,6 +149,15 @@ def test_allocatable_of_known_types() -> None:
     assert allocatable(instance("p5.48xlarge")) == (192_000 - 550 - 200, 2_097_152 - 157_287 - 1_465 - 100 - 512)
     # arm64 loses 64 MiB before all else: (8192 - 64) less 7.5 %, rounded up.
     assert allocatable(instance("g5g.xlarge")) == (4_000 - 80 - 200, 8_128 - 610 - 1_465 - 100 - 512)
+
+
+@pytest.mark.parametrize(
+    ("vcpu", "kept"), [(1, 60), (2, 70), (3, 75), (4, 80), (5, 83), (6, 85), (8, 90), (96, 310), (192, 550)]
+)
+def test_cpu_that_a_node_keeps(vcpu: int, kept: int) -> None:
+    """6 % of the first core, 1 % of the second, 0.5 % of the next two, 0.25 % of the rest, and a part is a whole milli."""
+    cpu, _ = allocatable(dataclasses.replace(instance("m7i.2xlarge"), vcpu=vcpu))
+    assert cpu == vcpu * 1000 - kept - 200
 
 
 @given(types)
@@ -197,6 +206,12 @@ def test_labels_of_families_with_odd_names(type_: str, category: str, generation
     assert found["eks.amazonaws.com/instance-category"] == category
     assert found["eks.amazonaws.com/instance-generation"] == generation
     assert found["eks.amazonaws.com/instance-gpu-name"] == gpu
+
+
+def test_a_family_without_a_generation_has_none() -> None:
+    """Such a name in a new table must not stop the plan of every stack."""
+    found = labels(dataclasses.replace(instance("m7i.large"), family="u-6tb"))
+    assert found["eks.amazonaws.com/instance-category"] == found["eks.amazonaws.com/instance-generation"] == ""
 
 
 def test_cpu_types_have_no_gpu_labels_and_p6e_is_no_auto_node() -> None:
