@@ -209,11 +209,11 @@ def test_huge_pages_script_works(tmp_path: Path) -> None:
     script = node_config.huge_pages_script(5120).replace(
         "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", str(path)
     )
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=20)
     assert (done.returncode, path.read_text()) == (0, "2560\n")
     # A kernel that has only 100 pages left answers with those, whatever was written.
     short = script.replace(f"echo 2560 > {path}", f"echo 100 > {path}")
-    done = subprocess.run(["bash", "-c", short], capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run(["bash", "-c", short], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=20)
     assert done.returncode == 1 and done.stderr == "only 100 of 2560 huge pages\n"
 
 
