@@ -34,8 +34,8 @@ def timeline(rack: SeenRack) -> list[Step]:
         return []
     steps = [Step(window.start, "the block starts")]
     for node in rack.schedules:
-        at = datetime.fromisoformat(str(node.inputs.get("startTime")).replace("Z", "+00:00"))
-        desired = int(node.inputs.get("desiredCapacity") or 0)
+        at = datetime.fromisoformat(str(node.inputs.get("startTime")))
+        desired = node.inputs.get("desiredCapacity")
         what = (
             f"the node group goes to {desired} nodes" if desired else f"{rack.nodes} nodes are drained and given back"
         )
@@ -47,8 +47,8 @@ def timeline(rack: SeenRack) -> list[Step]:
 
 def state(rack: SeenRack, now: datetime) -> str:
     """The state in words."""
-    phase, window = rack.phase(now), rack.window
-    if phase is None or window is None:
+    window = rack.window
+    if window is None:
         return "dates not known"
     hours = window.usable_hours(now)
     days = (window.start - now) / timedelta(days=1)
@@ -58,7 +58,7 @@ def state(rack: SeenRack, now: datetime) -> str:
         Phase.ending: f"ending, {hours * 60:.0f} minutes left before the drain; start nothing new",
         Phase.drained: "drained: its nodes are going or gone, and none may be started",
         Phase.ended: "ended",
-    }[phase]
+    }[window.phase(now)]
 
 
 def money(rack: SeenRack, now: datetime) -> dict[str, float]:
@@ -95,7 +95,7 @@ def held(graph: Graph) -> list[Node]:
 
 
 def _of_ladder(graph: Graph, node: Node, rack: str) -> bool:
-    parent = graph.by_key.get(node.parent or "")
+    parent = graph.by_key.get(str(node.parent))
     return parent is not None and parent.type == LADDER and parent.inputs.get("rack") == rack
 
 

@@ -67,17 +67,16 @@ class SeenRack:
     def drain(self) -> datetime | None:
         """When the scheduled action that takes the nodes away runs; None without one."""
         down = [node for node in self.schedules if node.inputs.get("desiredCapacity") == 0]
-        return _moment(down[0].inputs.get("startTime")) if down else None
+        return next((_moment(node.inputs.get("startTime")) for node in down), None)
 
     @property
     def window(self) -> Window | None:
         """The block's window; None while dates or drain are not known."""
-        if self.start is None or self.end is None or self.drain is None:
+        start, end, drain = self.start, self.end, self.drain
+        if not (start and end and drain):
             return None
         try:
-            return Window(
-                start=self.start, end=self.end, drain_minutes=int((self.end - self.drain) / timedelta(minutes=1))
-            )
+            return Window(start=start, end=end, drain_minutes=(end - drain) // timedelta(minutes=1))
         except ValueError:
             return None
 
@@ -86,10 +85,8 @@ class SeenRack:
 
 
 def _moment(value: object) -> datetime | None:
-    if not isinstance(value, str) or value == UNKNOWN:
-        return None
     try:
-        return datetime.fromisoformat(value.replace("Z", "+00:00"))
+        return datetime.fromisoformat(str(value))
     except ValueError:
         return None
 
@@ -122,7 +119,7 @@ def racks(graph: Graph) -> dict[str, SeenRack]:
 
 def _reservation(template: Node | None) -> str:
     specification = (template.inputs.get("capacityReservationSpecification") or {}) if template else {}
-    return str((specification.get("capacityReservationTarget") or {}).get("capacityReservationId", ""))
+    return str((specification.get("capacityReservationTarget") or {}).get("capacityReservationId") or "")
 
 
 def huge_pages_mib(template: Node | None) -> int:
@@ -135,8 +132,10 @@ def huge_pages_mib(template: Node | None) -> int:
 
 
 def _machine(template: Node | None) -> Instance | None:
-    type_ = str(template.inputs.get("instanceType", "")) if template else ""
-    if template is None or not instances.known(type_):
+    if template is None:
+        return None
+    type_ = str(template.inputs.get("instanceType"))
+    if not instances.known(type_):
         return None
     known = instances.instance(type_)
     efa = sum("efa" in str(item.get("interfaceType")) for item in template.inputs.get("networkInterfaces") or ())
@@ -159,7 +158,7 @@ def domain_pods(manifest: Mapping[str, Any]) -> list[ExpectedPod]:
 
 
 def _annotations(component: Mapping[str, Any]) -> Mapping[str, str]:
-    return ((component.get("podTemplate") or {}).get("metadata") or {}).get("annotations") or {}
+    return component.get("podTemplate", {}).get("metadata", {}).get("annotations", {})
 
 
 def rack_pods(graph: Graph) -> list[ExpectedPod]:

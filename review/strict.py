@@ -94,14 +94,10 @@ class Shapes:
         table = self._table(path)
         walker = _Walker(table["shapes"])
         shape = table["shapes"][table["kinds"][gvk]]
-        if table["source"] == "kubernetes":
-            walker.value(obj, shape, "")
-        else:
-            own = {key: value for key, value in obj.items() if key not in ("apiVersion", "kind", "metadata")}
-            walker.value(
-                own, {**shape, "required": [key for key in shape.get("required", ()) if key != "metadata"]}, ""
-            )
-            walker.faults += self._metadata(obj.get("metadata") or {}, versions)
+        own = {key: value for key, value in obj.items() if key not in ("apiVersion", "kind", "metadata")}
+        walker.value(own, {**shape, "required": [key for key in shape.get("required", ()) if key != "metadata"]})
+        # A CRD says of metadata only that it is a mapping.
+        walker.faults += self._metadata(obj.get("metadata") or {}, versions)
         walker.faults += _marks(obj.get("metadata"))
         return Verdict("faults" if walker.faults else "ok", tuple(walker.faults), name, note)
 
@@ -115,7 +111,7 @@ class Shapes:
         path, name, note = found
         table = self._table(path)
         walker = _Walker(table["shapes"], word="value")
-        walker.value(values, table["shapes"][table["values"]], "")
+        walker.value(values, table["shapes"][table["values"]])
         return Verdict("faults" if walker.faults else "ok", tuple(walker.faults), name, note)
 
     def note_for(self, gvk: str, versions: Mapping[str, str]) -> str:
@@ -148,7 +144,8 @@ class Shapes:
             names = getattr(index, what).get(key)
             if not names:
                 continue
-            asked = (what, *names, *(f"{source}={version}" for source, version in versions.items()))
+            # With the folder: a table that was added may be named as one of the project's own.
+            asked = (str(index.folder), *names, *(f"{source}={version}" for source, version in versions.items()))
             if asked not in self._notes:
                 self._notes[asked] = self._choose(index, names, versions)
             return self._notes[asked]
@@ -157,14 +154,14 @@ class Shapes:
     def _choose(self, index: _Index, names: list[str], versions: Mapping[str, str]) -> tuple[Path, str, str]:
         rank = {source: position for position, source in enumerate(versions)}
 
-        def distance(name: str) -> tuple[Any, ...]:
+        def distance(name: str) -> tuple[int, bool, int]:
             table = index.tables[name]
             wanted = versions.get(table["source"])
             if wanted is None:
                 # Nobody said which version runs: the newest release.
-                return (len(rank), "dev" in table["version"], *(-part for part in _numbers(table["version"])))
-            apart = tuple(abs(a - b) for a, b in zip(_numbers(wanted), _numbers(table["version"]), strict=True))
-            return (rank[table["source"]], table["version"] != wanted, *apart)
+                return len(rank), "dev" in table["version"], -_number(table["version"])
+            apart = abs(_number(wanted) - _number(table["version"]))
+            return rank[table["source"]], table["version"] != wanted.removeprefix("v"), apart
 
         name = min(names, key=distance)
         table = index.tables[name]
@@ -187,10 +184,14 @@ class Shapes:
         return f"{source} {wanted} has no table of its own and is checked against {version}. {rest}"
 
 
-def _numbers(version: str) -> tuple[int, int, int]:
-    """First three numbers of a version."""
-    found = [int(part) for part in re.findall(r"\d+", version)[:3]]
-    return tuple((*found, 0, 0, 0)[:3])  # type: ignore[return-value]
+def _number(version: str) -> int:
+    """The first three numbers of a version as one: 26.7 is nearer to 27.1 than 26.3 is."""
+    major, minor, patch = map(int, re.findall(r"\d+", f"{version}.0.0.0")[:3])
+    return (major * _APART + minor) * _APART + patch
+
+
+_APART = 1_000_000
+"""More than any of them, the build number of a chart included."""
 
 
 _NAMES = {
@@ -213,14 +214,14 @@ class _Walker:
         self.word = word
         self.faults: list[Fault] = []
 
-    def value(self, value: Any, shape: Mapping[str, Any], path: str) -> None:
+    def value(self, value: Any, shape: Mapping[str, Any], path: str = "") -> None:
         type_ = shape["type"]
         if type_ == "any" or value in (UNKNOWN, SECRET):
             return
         if value is None:
             # A chart's value set to null takes the chart's default away.
             if not shape.get("nullable") and self.word != "value":
-                self._wrong(value, type_, path)
+                self._wrong(None, type_, path)
             return
         if type_ == "object":
             if isinstance(value, dict):
@@ -234,9 +235,8 @@ class _Walker:
                 items = self.shapes[shape["items"]]
                 if "keys" in shape or "unique" in shape:
                     self._entries(value, shape, path)
-                if items["type"] != "any":
-                    for position, item in enumerate(value):
-                        self.value(item, items, f"{path}[{position}]")
+                for position, item in enumerate(value):
+                    self.value(item, items, f"{path}[{position}]")
             else:
                 self._wrong(value, type_, path)
         else:
@@ -280,7 +280,7 @@ class _Walker:
             if "minLength" in shape or "maxLength" in shape:
                 self._bounds(len(value), shape, path, "Length", "characters")
         elif "minimum" in shape or "maximum" in shape:
-            self._bounds(value, shape, path, "imum", "")
+            self._bounds(value, shape, path, "imum")
 
     def _entries(self, value: list[Any], shape: Mapping[str, Any], path: str) -> None:
         """Server-side apply, with which objects are applied, refuses a list that has one entry twice."""
@@ -294,7 +294,8 @@ class _Walker:
                 mark = None if any(not isinstance(part, (str, int, float)) for part in mark) else mark
             else:
                 mark = None
-                if item is None:
+                # Where nothing stands for a default, it does not among entries that are told apart.
+                if item is None and self.shapes[shape["items"]].get("nullable"):
                     self.faults.append(Fault("type", f"{path}[{position}]", "is nothing; a mapping is expected"))
             if mark is None or mark in (UNKNOWN, SECRET) or (keys and (UNKNOWN in mark or SECRET in mark)):
                 continue
@@ -306,7 +307,7 @@ class _Walker:
                     )
                 )
 
-    def _bounds(self, size: float, shape: Mapping[str, Any], path: str, what: str, unit: str) -> None:
+    def _bounds(self, size: float, shape: Mapping[str, Any], path: str, what: str, unit: str = "") -> None:
         low, high = shape.get(f"min{what}"), shape.get(f"max{what}")
         if (low is not None and size < low) or (high is not None and size > high):
             limits = " and ".join(
@@ -336,7 +337,7 @@ class _Walker:
         # difflib costs 3 ms to import, which only a faulty stack pays.
         from difflib import get_close_matches
 
-        found = get_close_matches(key, list(names), 1, 0.6)
+        found = get_close_matches(key, names)
         return f"nearest: {found[0]}" if found else ""
 
 
@@ -344,7 +345,7 @@ def _type_of(value: Any) -> str:
     return "object" if isinstance(value, Mapping) else "array"
 
 
-_LABEL_KEY = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+_LABEL_KEY = r"^((?=[^/]{1,253}/)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
 _LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
 """Syntax of labels, which no schema has (Kubernetes documentation, "Labels and Selectors")."""
 
@@ -357,7 +358,7 @@ def _marks(metadata: Any) -> list[Fault]:
         for key, value in marks.items() if isinstance(marks, dict) else ():
             # An annotation's key may be written in capitals; the API server looks at it in small letters.
             name = key.lower() if field_ == "annotations" else key
-            if not _pattern(_LABEL_KEY).search(name) or len(name.rpartition("/")[0]) > 253:
+            if not _pattern(_LABEL_KEY).search(name):
                 faults.append(
                     Fault("pattern", f"metadata.{field_}.{key}", "is no key: `name` or `domain/name` is expected")
                 )
@@ -375,7 +376,6 @@ def _marks(metadata: Any) -> list[Fault]:
     return faults
 
 
-@cache
 def _pattern(pattern: str) -> re.Pattern[str]:
     """A pattern of a schema, which is Go's: its `$` is the very end, and its `\\d` the ten digits."""
     return re.compile(

@@ -205,11 +205,6 @@ class Instance:
     auto_mode: bool
     """Whether EKS Auto Mode launches it."""
 
-    @property
-    def nvme_gib(self) -> int:
-        """Local disks together, in GiB."""
-        return self.nvme_gb * 10**9 // 2**30
-
 
 class UnknownInstance(ValueError):
     """An instance type that is not in the table."""
@@ -219,7 +214,7 @@ class UnknownInstance(ValueError):
 def table() -> Mapping[str, Instance]:
     """Every known type by name. Read from the file once."""
     raw = json.loads(Path(__file__).with_name("instances.json").read_text())
-    return {item[0]: Instance(item[0], *item[0].split(".", 1), *item[1:]) for item in raw["rows"]}
+    return {item[0]: Instance(item[0], *item[0].split("."), *item[1:]) for item in raw["rows"]}
 
 
 def known(type_: str) -> bool:
@@ -238,7 +233,7 @@ def instance(type_: str) -> Instance:
     if found is None:
         import difflib
 
-        near = difflib.get_close_matches(type_.strip().lower(), table(), n=1)
+        near = difflib.get_close_matches(type_.strip().lower(), table())
         raise UnknownInstance(
             f"instance type {type_!r} is not in the table of instance types"
             + (f"; did you mean {near[0]}?" if near else f"; it has types of {', '.join(sorted(families()))}")

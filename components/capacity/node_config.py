@@ -43,7 +43,7 @@ def user_data(huge_pages_mib: int) -> str:
         parts.append(('text/x-shellscript; charset="us-ascii"', huge_pages_script(huge_pages_mib)))
     lines = ["MIME-Version: 1.0", f'Content-Type: multipart/mixed; boundary="{BOUNDARY}"', ""]
     for kind, text in parts:
-        lines += [f"--{BOUNDARY}", f"Content-Type: {kind}", "", text.rstrip("\n"), ""]
+        lines += [f"--{BOUNDARY}", f"Content-Type: {kind}", "", text.rstrip(), ""]
     return "\n".join([*lines, f"--{BOUNDARY}--", ""])
 
 

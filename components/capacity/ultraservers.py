@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 from components.capacity import instances
 from components.capacity.instances import Instance
@@ -77,8 +76,3 @@ class Rack:
     def block_key(self) -> str:
         """Names what belongs to one block: another reservation is another node group."""
         return f"{self.name}-{self.reservation[-8:]}"
-
-    def price_usd(self, since: datetime | None = None) -> float:
-        """Price of the block, or of what is left of it from a moment on."""
-        begin = self.window.start if since is None else min(max(since, self.window.start), self.window.end)
-        return TYPES[self.type].usd_per_hour * (self.window.end - begin).total_seconds() / 3600

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 UNSUPPORTED_ZONE_IDS = frozenset({"use1-az3", "usw1-az2", "cac1-az3"})
 """Zones where EKS puts no control plane (EKS User Guide, "Amazon EKS networking requirements for VPC and subnets")."""
 
+_NO_PLANE = "cannot hold an EKS control plane"
+
 MAX_SLOT = 5
 """No region has more than six Availability Zones; the address plan has a slot for each."""
 
@@ -68,7 +70,7 @@ def _faults(zones: Sequence[Zone], wanted: Sequence[str]) -> list[str]:
                 f"{zone_id} is a name, which means another zone in other accounts; its id here is {names[zone_id]}"
             )
         elif zone_id in UNSUPPORTED_ZONE_IDS:
-            faults.append(f"{zone_id} cannot hold an EKS control plane")
+            faults.append(f"{zone_id} {_NO_PLANE}")
         elif zone_id not in by_id:
             faults.append(f"{zone_id} is no zone of this region and account")
         elif why := _why_not(by_id[zone_id]):
@@ -81,8 +83,8 @@ def _faults(zones: Sequence[Zone], wanted: Sequence[str]) -> list[str]:
 def _why_not(zone: Zone) -> str:
     """Why a zone cannot hold the cluster; empty when it can."""
     if zone.zone_type != "availability-zone":
-        return f"is a {zone.zone_type}, which cannot hold an EKS control plane"
-    return "cannot hold an EKS control plane" if zone.zone_id in UNSUPPORTED_ZONE_IDS else ""
+        return f"is a {zone.zone_type}, which {_NO_PLANE}"
+    return _NO_PLANE if zone.zone_id in UNSUPPORTED_ZONE_IDS else ""
 
 
 def zone_slot(zone_id: str) -> int:
@@ -96,10 +98,6 @@ def zone_slot(zone_id: str) -> int:
     return int(match.group(1)) - 1
 
 
-def _region(region: str, prefix: str, letters: Mapping[str, int]) -> tuple[Zone, ...]:
-    return tuple(Zone(f"{region}{letter}", f"{prefix}-az{number}") for letter, number in letters.items())
-
-
 _ABC = {"a": 1, "b": 2, "c": 3}
 
 INDEPENDENTLY_MAPPED_REGIONS = frozenset(
@@ -111,37 +109,43 @@ INDEPENDENTLY_MAPPED_REGIONS = frozenset(
 """Regions that deal names to ids anew for each account made before November 2025 (AWS Regions and Availability Zones,
 "AZ IDs"). A name in an offline answer for one of them is an assumption; elsewhere it is the same in every account."""
 
-REGION_ZONES: Mapping[str, tuple[Zone, ...]] = {
-    "us-east-1": (
-        *_region("us-east-1", "use1", {"a": 1, "b": 2, "c": 3, "d": 4, "e": 5, "f": 6}),
-        # P6e-GB200 UltraServers stand in this Local Zone; it must never get a cluster subnet.
-        Zone("us-east-1-dfw-2a", "use1-dfw2-az1", "local-zone"),
-    ),
-    "us-east-2": _region("us-east-2", "use2", _ABC),
+_LETTERS: Mapping[str, tuple[str, Mapping[str, int]]] = {
+    "us-east-1": ("use1", {"a": 1, "b": 2, "c": 3, "d": 4, "e": 5, "f": 6}),
+    "us-east-2": ("use2", _ABC),
     # A new account gets two zones of us-west-1; usw1-az2 is not offered to it, like apne1-az3 and cac1-az3 below.
-    "us-west-1": _region("us-west-1", "usw1", {"a": 1, "b": 3}),
-    "us-west-2": _region("us-west-2", "usw2", {"a": 1, "b": 2, "c": 3, "d": 4}),
-    "ca-central-1": _region("ca-central-1", "cac1", {"a": 1, "b": 2, "d": 4}),
-    "sa-east-1": _region("sa-east-1", "sae1", _ABC),
-    "eu-central-1": _region("eu-central-1", "euc1", {"a": 2, "b": 3, "c": 1}),
-    "eu-central-2": _region("eu-central-2", "euc2", _ABC),
-    "eu-north-1": _region("eu-north-1", "eun1", _ABC),
-    "eu-south-2": _region("eu-south-2", "eus2", _ABC),
-    "eu-west-1": _region("eu-west-1", "euw1", _ABC),
-    "eu-west-2": _region("eu-west-2", "euw2", {"a": 2, "b": 3, "c": 1, "d": 4}),
-    "eu-west-3": _region("eu-west-3", "euw3", _ABC),
-    "ap-east-1": _region("ap-east-1", "ape1", _ABC),
-    "ap-northeast-1": _region("ap-northeast-1", "apne1", {"a": 4, "c": 1, "d": 2}),
-    "ap-northeast-2": _region("ap-northeast-2", "apne2", {"a": 1, "b": 2, "c": 3, "d": 4}),
-    "ap-northeast-3": _region("ap-northeast-3", "apne3", _ABC),
-    "ap-south-1": _region("ap-south-1", "aps1", {"a": 1, "b": 3, "c": 2}),
-    "ap-south-2": _region("ap-south-2", "aps2", _ABC),
-    "ap-southeast-1": _region("ap-southeast-1", "apse1", _ABC),
-    "ap-southeast-2": _region("ap-southeast-2", "apse2", _ABC),
-    "ap-southeast-3": _region("ap-southeast-3", "apse3", _ABC),
-    "ap-southeast-5": _region("ap-southeast-5", "apse5", _ABC),
-    "il-central-1": _region("il-central-1", "ilc1", _ABC),
-    "me-central-1": _region("me-central-1", "mec1", _ABC),
+    "us-west-1": ("usw1", {"a": 1, "b": 3}),
+    "us-west-2": ("usw2", {"a": 1, "b": 2, "c": 3, "d": 4}),
+    "ca-central-1": ("cac1", {"a": 1, "b": 2, "d": 4}),
+    "sa-east-1": ("sae1", _ABC),
+    "eu-central-1": ("euc1", {"a": 2, "b": 3, "c": 1}),
+    "eu-central-2": ("euc2", _ABC),
+    "eu-north-1": ("eun1", _ABC),
+    "eu-south-2": ("eus2", _ABC),
+    "eu-west-1": ("euw1", _ABC),
+    "eu-west-2": ("euw2", {"a": 2, "b": 3, "c": 1, "d": 4}),
+    "eu-west-3": ("euw3", _ABC),
+    "ap-east-1": ("ape1", _ABC),
+    "ap-northeast-1": ("apne1", {"a": 4, "c": 1, "d": 2}),
+    "ap-northeast-2": ("apne2", {"a": 1, "b": 2, "c": 3, "d": 4}),
+    "ap-northeast-3": ("apne3", _ABC),
+    "ap-south-1": ("aps1", {"a": 1, "b": 3, "c": 2}),
+    "ap-south-2": ("aps2", _ABC),
+    "ap-southeast-1": ("apse1", _ABC),
+    "ap-southeast-2": ("apse2", _ABC),
+    "ap-southeast-3": ("apse3", _ABC),
+    "ap-southeast-5": ("apse5", _ABC),
+    "il-central-1": ("ilc1", _ABC),
+    "me-central-1": ("mec1", _ABC),
+}
+"""What a region's zone ids begin with, and the number of the zone behind each letter."""
+
+REGION_ZONES: Mapping[str, tuple[Zone, ...]] = {
+    region: (
+        *(Zone(f"{region}{letter}", f"{prefix}-az{number}") for letter, number in letters.items()),
+        # P6e-GB200 UltraServers stand in this Local Zone; it must never get a cluster subnet.
+        *([Zone("us-east-1-dfw-2a", "use1-dfw2-az1", "local-zone")] if region == "us-east-1" else []),
+    )
+    for region, (prefix, letters) in _LETTERS.items()
 }
 """Zones of regions that offer GPU instances, for offline answers; EKS is in all of them.
 

@@ -68,6 +68,132 @@ def test_families_and_types_become_one_list() -> None:
     assert "p5.48xlarge" in which["values"] and "g6e.2xlarge" in which["values"]
 
 
+@pytest.mark.parametrize(
+    ("types", "capacity", "which"),
+    [
+        ((), ("spot", "on-demand"), {"key": "eks.amazonaws.com/instance-family", "values": ["g7e", "g6e"]}),
+        (
+            ("p5.48xlarge", "g6e.xlarge"), ("on-demand",),
+            {"key": "node.kubernetes.io/instance-type", "values": sorted(
+                [f"g6e.{size}xlarge" for size in ("", 2, 4, 8, 12, 16, 24, 48)]
+                + [f"g7e.{size}xlarge" for size in (2, 4, 8, 12, 24, 48)] + ["p5.48xlarge"]
+            )},
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_pool_may_launch_is_held_word_for_word(
+    types: tuple[str, ...], capacity: tuple[str, ...], which: dict[str, Any]
+) -> None:
+    """A key that is misspelt is a label no node has: the pool is accepted and launches nothing."""
+    given_ = spec(
+        families=("g7e", "g6e"), instance_types=types, capacity=capacity, zone_names=("us-east-1b", "us-east-1a")
+    )
+    assert node_spec.requirements(given_) == [
+        {"key": "karpenter.sh/capacity-type", "operator": "In", "values": list(capacity)},
+        {"operator": "In", **which},
+        {"key": "kubernetes.io/arch", "operator": "In", "values": ["amd64"]},
+        {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["us-east-1b", "us-east-1a"]},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "annotations", "expire", "disruption"),
+    [
+        (
+            {}, {}, "336h",
+            {"consolidationPolicy": "WhenEmptyOrUnderutilized", "consolidateAfter": "300s", "budgets": [{"nodes": "10%"}]},
+        ),
+        (
+            {"capacity": ("reserved",), "uses_open_reservations": True, "weight": 0},
+            {"dynamo-eks/open-reservations": "true"}, "336h",
+            {"consolidationPolicy": "WhenEmpty", "consolidateAfter": "300s", "budgets": [{"nodes": "10%"}]},
+        ),
+        (
+            {"capacity": ("reserved",), "block_end": END, "weight": 10},
+            {"dynamo-eks/block-end": "2026-12-15T11:30:00Z", "dynamo-eks/drain-at": "2026-12-15T10:50:00Z"}, "504h",
+            {
+                "consolidationPolicy": "WhenEmpty", "consolidateAfter": "Never",
+                "budgets": [{"nodes": "0", "reasons": ["Drifted", "Underutilized"]}, {"nodes": "100%", "reasons": ["Empty"]}],
+            },
+        ),
+    ],
+)  # fmt: skip
+def test_a_pool_is_held_word_for_word(
+    changes: dict[str, Any], annotations: dict[str, str], expire: str, disruption: dict[str, Any]
+) -> None:
+    """It decides what is bought and when it is taken away, and Karpenter takes what it does not know without a word."""
+    made = spec(**changes)
+    template = {
+        "metadata": {"labels": {"nvidia.com/gpu.deploy.operands": "false", "dynamo-eks/pool": "gpu"}},
+        "spec": {
+            "nodeClassRef": {"group": "eks.amazonaws.com", "kind": "NodeClass", "name": "gpu"},
+            "taints": [{"key": "nvidia.com/gpu", "value": "Exists", "effect": "NoSchedule"}],
+            "requirements": node_spec.requirements(made),
+            "expireAfter": expire,
+            "terminationGracePeriod": "24h",
+        },
+    }
+    weight = {"weight": changes["weight"]} if "weight" in changes else {}
+    assert node_spec.node_pool(made) == {
+        "apiVersion": "karpenter.sh/v1",
+        "kind": "NodePool",
+        "metadata": {"name": "gpu", **({"annotations": annotations} if annotations else {})},
+        "spec": {"template": template, "limits": {"nvidia.com/gpu": "8"}, "disruption": disruption, **weight},
+    }
+
+
+@pytest.mark.parametrize("terms", [[], [{"id": "cr-1"}, {"tags": {"block": "december"}}]])
+def test_a_node_class_is_held_word_for_word(terms: list[dict[str, Any]]) -> None:
+    """Without the cluster's group its nodes never join; without the term the reservation is paid for and idle."""
+    made = node_spec.node_class(
+        "gpu", role="nodes", subnet_ids=["subnet-1", "subnet-2"], security_group_ids=["sg-1", "sg-2"],
+        reservation_terms=terms, size_gib=500, iops=6000, throughput_mibps=250, tags={"team": "inference"},
+    )  # fmt: skip
+    assert made == {
+        "apiVersion": "eks.amazonaws.com/v1",
+        "kind": "NodeClass",
+        "metadata": {"name": "gpu"},
+        "spec": {
+            "role": "nodes",
+            "subnetSelectorTerms": [{"id": "subnet-1"}, {"id": "subnet-2"}],
+            "securityGroupSelectorTerms": [{"id": "sg-1"}, {"id": "sg-2"}],
+            "ephemeralStorage": {"size": "500Gi", "iops": 6000, "throughput": 250},
+            "tags": {"team": "inference"},
+            **({"capacityReservationSelectorTerms": terms} if terms else {}),
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("families", "types", "gpus", "efa", "found"),
+    [
+        (("g6e",), (), 1, False, "g6e.xlarge"),
+        (("g6e",), (), 4, False, "g6e.12xlarge"),
+        (("g6e",), (), 5, False, "g6e.48xlarge"),
+        (("g6e",), (), 9, False, None),
+        (("g6e",), (), 1, True, "g6e.8xlarge"),
+        (("p5",), (), 1, True, "p5.4xlarge"),
+        # No GPUs are asked for by a frontend; its pool has GPU nodes all the same.
+        ((), ("m7i.2xlarge", "g6e.2xlarge"), 0, False, "g6e.2xlarge"),
+        # Images are built for amd64 alone.
+        ((), ("g5g.xlarge", "g6e.4xlarge"), 1, False, "g6e.4xlarge"),
+        # By GPUs, then by vCPU, then by memory, wherever the type is named.
+        (("g5",), ("g6e.xlarge",), 1, False, "g5.xlarge"),
+        ((), ("gr6.4xlarge", "g6.4xlarge"), 1, False, "g6.4xlarge"),
+        ((), ("g6.16xlarge", "gr6.4xlarge"), 1, False, "gr6.4xlarge"),
+        ((), ("g6.12xlarge", "g6.16xlarge"), 1, False, "g6.16xlarge"),
+        (("p5",), ("g6e.2xlarge",), 1, False, "g6e.2xlarge"),
+        ((), (), 1, False, None),
+    ],
+)  # fmt: skip
+def test_the_smallest_machine_that_holds_a_worker(
+    families: tuple[str, ...], types: tuple[str, ...], gpus: int, efa: bool, found: str | None
+) -> None:
+    """The pool's limit is counted in it: one too small holds a worker back, one too large is bought."""
+    smallest = node_spec.smallest_fit(families, types, gpus, efa)
+    assert (smallest.type if smallest else None) == found
+
+
 def test_pools_keep_others_and_operands_off() -> None:
     pool = node_spec.node_pool(spec())["spec"]["template"]
     assert pool["spec"]["taints"] == [{"key": "nvidia.com/gpu", "value": "Exists", "effect": "NoSchedule"}]

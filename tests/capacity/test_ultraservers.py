@@ -209,12 +209,30 @@ def test_huge_pages_script_works(tmp_path: Path) -> None:
     script = node_config.huge_pages_script(5120).replace(
         "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", str(path)
     )
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=20)
     assert (done.returncode, path.read_text()) == (0, "2560\n")
     # A kernel that has only 100 pages left answers with those, whatever was written.
     short = script.replace(f"echo 2560 > {path}", f"echo 100 > {path}")
-    done = subprocess.run(["bash", "-c", short], capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run(["bash", "-c", short], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=20)
     assert done.returncode == 1 and done.stderr == "only 100 of 2560 huge pages\n"
+
+
+def test_user_data_is_held_word_for_word() -> None:
+    """Another text, were it only a blank line, is another launch template, and every node of a paid rack is replaced."""
+    path, node = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "--dynamo-eks-node"
+    head = [
+        "MIME-Version: 1.0", 'Content-Type: multipart/mixed; boundary="dynamo-eks-node"', "",
+        node, "Content-Type: application/node.eks.aws", "",
+        "{", ' "apiVersion": "node.eks.aws/v1alpha1",', ' "kind": "NodeConfig",', ' "spec": {', '  "instance": {',
+        '   "localStorage": {', '    "strategy": "RAID0"', "   }", "  }", " }", "}", "",
+    ]  # fmt: skip
+    script = [
+        node, 'Content-Type: text/x-shellscript; charset="us-ascii"', "",
+        "#!/bin/bash", "set -euo pipefail", f"echo 2 > {path}",
+        f'[ "$(cat {path})" -ge 2 ] || {{ echo "only $(cat {path}) of 2 huge pages" >&2; exit 1; }}', "",
+    ]  # fmt: skip
+    assert node_config.user_data(0) == "\n".join([*head, f"{node}--", ""])
+    assert node_config.user_data(4) == "\n".join([*head, *script, f"{node}--", ""])
 
 
 def test_recorded_user_data_is_the_settings() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pulumi
 import pytest
 
+from components.network.endpoints import INTERFACE_ENDPOINTS, service_name
 from components.network.existing import FoundSubnet, SubnetPair, faults
 from review import stackfile
 from review.answers import Answers
@@ -82,6 +83,14 @@ def test_s3_goes_around_nat_from_every_private_table() -> None:
     (endpoint,) = [node for node in graph.of("aws:ec2/vpcEndpoint:VpcEndpoint") if node.name.endswith("s3")]
     private = {node.id for node in graph.of("aws:ec2/routeTable:RouteTable") if "private" in node.name}
     assert set(endpoint.inputs["routeTableIds"]) == private and len(private) == 3
+
+
+def test_an_endpoint_that_is_not_known_is_refused() -> None:
+    """EC2 answers that the service does not exist, with half of the network made."""
+    with pytest.raises(ValueError) as error:
+        service_name("us-east-1", "s4")
+    assert str(error.value) == f"interface endpoint 's4' is not known; choose from {', '.join(INTERFACE_ENDPOINTS)}"
+    assert service_name("eu-west-1", "ecr.api") == "com.amazonaws.eu-west-1.ecr.api"
 
 
 def test_chosen_endpoints_and_flow_logs() -> None:

@@ -205,6 +205,15 @@ def test_a_closed_zone_stops_the_program(opted_in: bool, opt_in: bool, type_: st
         assert f"us-east-1-dfw-2 (with {LOCAL})" in told and "localZones.optIn: true" in told
 
 
+def test_every_closed_zone_is_named() -> None:
+    """One at a time, each costs a round of opting in, waiting and running again."""
+    other = Zone("use1-atl2-az1", "us-east-1-atl-2")
+    assert closed_zones([Zone(), Zone("use1-az1", opted_in=True), other], False) == (
+        "the account has not opted in to the zone group us-east-1-dfw-2 (with use1-dfw2-az1), us-east-1-atl-2 (with "
+        "use1-atl2-az1), where its UltraServers stand; set dynamo-eks:network.localZones.optIn: true, or opt in by hand"
+    )
+
+
 def test_a_closed_zone_registers_nothing() -> None:
     values = config("gb200-prod")
     values["dynamo-eks:network"].pop("localZones")

@@ -88,6 +88,36 @@ def test_too_few_zones_is_an_error_that_lists_them(zones: list[Zone], more: int)
     assert all(zone.zone_id in str(error.value) for zone in found)
 
 
+@pytest.mark.parametrize(
+    ("zones", "wanted", "message"),
+    [
+        (
+            VIRGINIA, 6,
+            "zones: 6 asked for, expected at most 5: there are use1-az1, use1-az2, use1-az4, use1-az5, use1-az6 that can hold "
+            "an EKS control plane; ask for fewer, or take another region",
+        ),
+        (
+            [], 1,
+            "zones: 1 asked for, expected at most 0: there are none that can hold an EKS control plane; ask for fewer, or take "
+            "another region",
+        ),
+        ([], -1, "zones: -1 asked for, expected at least one; there are none"),
+        # Not among a new account's zones, and no zone of the region for which one would ask AWS.
+        (
+            REGION_ZONES["us-west-1"], ["usw1-az2", "usw1-az4"],
+            "zones: usw1-az2 cannot hold an EKS control plane; usw1-az4 is no zone of this region and account; there are "
+            "usw1-az1, usw1-az3: choose among these, each once",
+        ),
+    ],
+    ids=["one too many", "none there", "less than none", "by id"],
+)  # fmt: skip
+def test_what_cannot_be_had_is_told(zones: list[Zone], wanted: int | list[str], message: str) -> None:
+    """Whoever reads it chooses from it: what is asked for, what there is, what to do."""
+    with pytest.raises(ValueError) as error:
+        choose(zones, wanted)
+    assert str(error.value) == message
+
+
 def test_every_fault_of_a_list_is_named() -> None:
     with pytest.raises(ValueError) as error:
         choose(VIRGINIA, ["use1-az1", "use1-az3", "use1-dfw2-az1", "use1-az9", "us-east-1b", "use1-az2", "use1-az2"])
@@ -152,5 +182,9 @@ def test_slots_fit_the_address_plan(region: str) -> None:
     "text", ["us-east-1a", "use1-dfw2-az1", "use1-az0", "use1-az7", "use1-az12", "use1-wl1-bos-wlz1", "", "use1-az1\n"]
 )
 def test_what_is_no_zone_id_has_no_slot(text: str) -> None:
-    with pytest.raises(ValueError, match="expected the id of an Availability Zone such as use1-az1, numbered 1 to 6"):
+    with pytest.raises(ValueError) as error:
         zone_slot(text)
+    assert str(error.value) == (
+        f"zone id {text!r}: expected the id of an Availability Zone such as use1-az1, numbered 1 to 6; a Local Zone has no "
+        "place among them, and a name such as us-east-1a is no id"
+    )

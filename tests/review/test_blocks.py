@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import shlex
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import cache
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from components.capacity.ultraservers import RACK_LABEL
+from components.dynamo.expected_pods import ExpectedPod
 from review import blocks, report, stackfile
-from review.graph import Graph
+from review.graph import Graph, Node, Read
 from review.plan import make
-from review.racks import layout, rack_pods, racks
+from review.racks import BLOCK_READ, NODE_GROUP, NodePlan, SeenRack, layout, rack_pods, racks
 from review.recorder import record
 from tests.conftest import recorded
 
@@ -119,3 +124,222 @@ def test_without_a_ladder_the_graphs_themselves_are_left_out() -> None:
     graph = record("gb200-prod", config, at=BEFORE)
     assert [node.name for node in blocks.held(graph)] == ["graph-r1-wide-ep-graph"]
     assert any(node.name.startswith("smoke-r1-wide-ep") for node in blocks.left_out(graph))
+
+
+# --- piece by piece ----------------------------------------------------------------------------------------------------
+
+START, END = datetime(2026, 12, 1, 11, 30, tzinfo=UTC), datetime(2026, 12, 8, 11, 30, tzinfo=UTC)
+UP = {"desiredCapacity": 9, "startTime": "2026-12-01T11:30:00Z", "scheduledActionName": "up"}
+DOWN = {"desiredCapacity": 0, "startTime": "2026-12-08T10:00:00Z", "scheduledActionName": "down"}
+BLOCK = {"startDate": "2026-12-01T11:30:00Z", "endDate": "2026-12-08T11:30:00Z"}
+
+
+def rack(*actions: dict[str, object], nodes: int = 9, block: Mapping[str, object] = BLOCK) -> SeenRack:
+    schedules = tuple(Node(1, "aws:autoscaling/schedule:Schedule", "a", "", inputs=action) for action in actions)
+    return SeenRack("rack-a", Node(1, NODE_GROUP, "a", ""), None, schedules, nodes, None, "cr-1", block)
+
+
+def pod(component: str, count: int = 4, *, replica: int = 0, rank: int = 0, graph: str = "chat") -> ExpectedPod:
+    return ExpectedPod(
+        name=f"{graph}-{component}-{replica}-{rank}", graph=graph, namespace="dynamo", component=component, type="worker",
+        index=0, labels={}, requests={"nvidia.com/gpu": str(count)}, cpu_milli=1, memory_mib=1, replica=replica, rank=rank,
+    )  # fmt: skip
+
+
+def test_what_happens_to_a_rack_in_order() -> None:
+    """The list by which people work: what is not on it surprises them."""
+    assert [(step.at.isoformat(), step.what) for step in blocks.timeline(rack(DOWN, UP))] == [
+        ("2026-12-01T11:30:00+00:00", "the block starts"),
+        ("2026-12-01T11:30:00+00:00", "the node group goes to 9 nodes (scheduled action up)"),
+        ("2026-12-08T10:00:00+00:00", "9 nodes are drained and given back (scheduled action down)"),
+        ("2026-12-08T10:30:00+00:00", "EC2 takes what is left"),
+        ("2026-12-08T11:30:00+00:00", "the block ends"),
+    ]
+    assert blocks.timeline(rack(UP)) == blocks.timeline(rack(DOWN, block={})) == []
+
+
+@pytest.mark.parametrize(
+    ("now", "words", "left"),
+    [
+        ("2026-11-24T11:30:00Z", "not started, starts in 7.0 days; 166.5 hours to use", 166.5),
+        ("2026-12-01T11:29:59Z", "not started, starts in 0.0 days; 166.5 hours to use", 166.5),
+        ("2026-12-01T11:30:00Z", "active, 166.5 hours left before the drain", 166.5),
+        ("2026-12-08T09:00:00Z", "active, 1.0 hours left before the drain", 1),
+        ("2026-12-08T09:30:00Z", "ending, 30 minutes left before the drain; start nothing new", 0.5),
+        ("2026-12-08T09:30:48Z", "ending, 29 minutes left before the drain; start nothing new", 29.2 / 60),
+        ("2026-12-08T10:00:00Z", "drained: its nodes are going or gone, and none may be started", 0),
+        ("2026-12-08T11:00:00Z", "drained: its nodes are going or gone, and none may be started", 0),
+        ("2026-12-08T11:30:00Z", "ended", 0),
+    ],
+)
+def test_state_and_money_at_a_moment(now: str, words: str, left: float) -> None:
+    """What is left can be used is what the drain leaves; more would be promised to a job that EC2 kills."""
+    at = datetime.fromisoformat(now)
+    assert blocks.state(rack(DOWN), at) == words
+    assert blocks.money(rack(DOWN), at) == {
+        "usdPerHour": 380.952, "usdBlock": round(380.952 * 168, 2), "usdLeft": round(380.952 * left, 2),
+    }  # fmt: skip
+
+
+def test_nothing_is_said_of_what_is_not_known() -> None:
+    """A price of a block that nobody has looked at would be believed."""
+    assert blocks.state(rack(DOWN, block={}), START) == blocks.state(rack(), START) == "dates not known"
+    assert blocks.money(rack(DOWN, block={}), START) == blocks.money(rack(DOWN, nodes=5), START) == {}
+
+
+@given(st.datetimes(datetime(2026, 11, 1), datetime(2027, 1, 1), timezones=st.just(UTC)), st.sampled_from([9, 18]))
+def test_money_only_runs_out(at: datetime, nodes: int) -> None:
+    """Never more than the whole, never less than nothing, and never more an hour later."""
+    now, later = (blocks.money(rack(DOWN, nodes=nodes), moment) for moment in (at, at + timedelta(hours=1)))
+    assert 0 <= later["usdLeft"] <= now["usdLeft"] < now["usdBlock"] == pytest.approx(now["usdPerHour"] * 168, abs=0.01)
+    assert now["usdPerHour"] / (4 * nodes) == pytest.approx(10.582), "$10.58 for a GPU and hour, whichever the type"
+
+
+def by_hand(*nodes: Node, at: datetime = BEFORE, racks_: Sequence[str] = ("rack-a",)) -> Graph:
+    """A graph with racks whose block starts on the first of December, and what is given."""
+    groups: list[Node] = []
+    for name in racks_:
+        drain = {**DOWN, "scheduledActionName": f"{name}-drain"}
+        reserved = {"capacityReservationTarget": {"capacityReservationId": f"cr-{name}"}}
+        for type_, suffix, inputs in (
+            ("aws:ec2/launchTemplate:LaunchTemplate", "", {"capacityReservationSpecification": reserved}),
+            (NODE_GROUP, "", {"capacityType": "CAPACITY_BLOCK", "labels": {RACK_LABEL: name}, "scalingConfig": {"maxSize": 9}}),
+            ("aws:autoscaling/schedule:Schedule", "-drain", drain),
+        ):  # fmt: skip
+            groups.append(Node(len(groups) + 1, type_, f"{name}{suffix}", f"urn:{name}", inputs=inputs))
+    dates = {"rack-a": BLOCK, "rack-b": BLOCK, "running": {**BLOCK, "startDate": "2026-11-24T11:30:00Z"}}
+    reads = [Read(BLOCK_READ, {"id": f"cr-{name}"}, dates[name]) for name in racks_]
+    return Graph("by-hand", [*groups, *nodes], reads=reads, at=at)
+
+
+def rung(order: int, name: str, rack_: str | None = "rack-a", *after: str, parent: str = blocks.LADDER) -> list[Node]:
+    """A ladder's Job with its ladder."""
+    above = Node(order, parent, f"ladder-{name}", "", custom=False, inputs={"rack": rack_} if rack_ else {})
+    job = Node(order + 1, blocks.JOB, name, f"urn:{name}", parent=above.key, depends_on=after, inputs={"kind": "Job"})
+    return [above, job]
+
+
+def deployed(order: int, name: str, *after: str) -> Node:
+    type_ = "kubernetes:nvidia.com/v1beta1:DynamoGraphDeployment"
+    spec = {"components": [{"name": "w", "replicas": 0}]}
+    inputs = {"kind": "DynamoGraphDeployment", "metadata": {"name": name}, "spec": spec}
+    return Node(order, type_, name, f"urn:{name}", depends_on=after, inputs=inputs)
+
+
+EARLY = Node(7, "a:b:C", "early", "", depends_on=(f"{NODE_GROUP}::rack-a",))
+GROUP_A, GROUP_B = f"{NODE_GROUP}::rack-a", f"{NODE_GROUP}::rack-b"
+
+
+@pytest.mark.parametrize(
+    ("graph", "names"),
+    [
+        # The first rung is the one that waits for no other; of two such the one registered first.
+        (by_hand(*rung(8, "one"), *rung(10, "two", "rack-a", f"{blocks.JOB}::one")), ["one"]),
+        (by_hand(EARLY, *rung(8, "one", "rack-a", EARLY.key), *rung(10, "two")), ["two"]),
+        (by_hand(*rung(10, "two"), *rung(8, "one")), ["one"]),
+        # Jobs of other racks, of no rack, below no ladder and below nothing are none of its rungs.
+        (by_hand(*rung(8, "one", "rack-b"), *rung(10, "two"), racks_=["rack-a"]), ["two"]),
+        (by_hand(*rung(8, "one", None), Node(9, blocks.JOB, "x", ""), *rung(10, "two", parent="other")), []),
+        (by_hand(Node(8, blocks.JOB, "lost", "", parent="gone::gone"), *rung(10, "two")), ["two"]),
+        # Without a ladder the graphs that need the rack, each once although both racks hold it back.
+        (by_hand(deployed(8, "one", GROUP_A), deployed(9, "two")), ["one"]),
+        (by_hand(
+            deployed(8, "one", GROUP_A), deployed(9, "both", GROUP_A, GROUP_B), deployed(10, "two", GROUP_B),
+            racks_=["rack-a", "rack-b"],
+        ), ["one", "both", "two"]),
+        # A rack that runs holds nothing back, and the next one does.
+        (by_hand(*rung(8, "one", "running"), *rung(10, "two", "rack-a"), racks_=["running", "rack-a"]), ["two"]),
+        (by_hand(*rung(8, "one"), at=datetime(2026, 12, 1, 11, 30, tzinfo=UTC)), []),
+        (by_hand(racks_=[]), []),
+    ],
+)  # fmt: skip
+def test_what_holds_everything_else_back(graph: Graph, names: list[str]) -> None:
+    """What is left out too much is missing after the start; what is left in waits for its timeout and fails `up`."""
+    assert [node.name for node in blocks.held(graph)] == names
+    excluded = [part for name in names for part in ("--exclude", f"urn:{name}")]
+    assert blocks.up_arguments(graph) == excluded + (["--exclude-dependents"] if names else [])
+
+
+def test_what_depends_on_it_is_left_out_with_it() -> None:
+    graph = by_hand(
+        *rung(8, "one"), Node(10, "a:b:C", "kept", ""), Node(11, "a:b:C", "after", "", depends_on=(f"{blocks.JOB}::one",)),
+        Node(12, "a:b:C", "last", "", depends_on=("a:b:C::after", "a:b:C::kept")),
+    )  # fmt: skip
+    assert [node.name for node in blocks.left_out(graph)] == ["one", "after", "last"]
+
+
+def test_what_sits_on_a_node_in_words() -> None:
+    """Whoever repairs node 3 reads here which model goes off the air."""
+    pods = [pod("decode", rank=rank, replica=1) for rank in range(2)] + [
+        pod("prefill", 2),
+        pod("decode", graph="other"),
+    ]
+    sizes = blocks.sizes(pods[::-1])
+    assert sizes == {("chat", "decode"): 2, ("chat", "prefill"): 1, ("other", "decode"): 1}
+    node = NodePlan("rack-a", 0, 0, 0, 0, 0, 0, pods)
+    assert blocks.describe(node, sizes) == (
+        "chat decode 1 node 1 of 2 (leader), chat decode 1 node 2 of 2, chat prefill 0, other decode 0"
+    )
+    assert blocks.describe(node, {}) == "chat decode 1, chat decode 1, chat prefill 0, other decode 0"
+    assert blocks.describe(NodePlan("rack-a", 0, 0, 0, 0, 0, 0), sizes) == "free"
+
+
+@pytest.mark.parametrize(
+    ("pods", "shown"),
+    [
+        ([], ". . . ."),
+        ([pod("decode", 4)], "D D D D"),
+        ([pod("prefill", 1), pod("frontend", 0), pod("decode", 2)], "P D D ."),
+        ([pod("decode", 4), pod("prefill", 1)], "D D D D"),
+    ],
+)
+def test_gpus_of_a_node_in_letters(pods: list[ExpectedPod], shown: str) -> None:
+    assert blocks.cells(NodePlan("rack-a", 0, 0, 0, 0, 0, 0, pods), 4) == shown
+
+
+def test_the_machine_contract_of_a_rack_is_whole() -> None:
+    """Other programs read these fields; one that changes its name or unit is read as nothing."""
+    entry = blocks.as_json(before("gb200-prod"))[0]
+    nodes, out = entry.pop("nodes"), entry.pop("leftOut")
+    assert entry == {
+        "name": "rack-a", "reservation": "cr-0fedcba9876543210", "type": "u-p6e-gb200x72", "zone": "use1-dfw2-az1",
+        "at": "2026-11-24T12:00:00Z", "state": "scheduled", "start": "2026-12-01T11:30:00Z", "drain": "2026-12-08T10:00:00Z",
+        "reclaim": "2026-12-08T10:30:00Z", "end": "2026-12-08T11:30:00Z", "hoursLeft": 166.5, "usdPerHour": 761.904,
+        "usdBlock": 127999.87, "usdLeft": 126857.02, "freeGpus": 0, "gpus": 72,
+        "timeline": [
+            {"at": "2026-12-01T11:30:00Z", "what": "the block starts"},
+            {"at": "2026-12-01T11:30:00Z", "what": "the node group goes to 18 nodes (scheduled action nodes-rack-a-76543210-start)"},
+            {"at": "2026-12-08T10:00:00Z", "what": "18 nodes are drained and given back (scheduled action nodes-rack-a-76543210-drain)"},
+            {"at": "2026-12-08T10:30:00Z", "what": "EC2 takes what is left"},
+            {"at": "2026-12-08T11:30:00Z", "what": "the block ends"},
+        ],
+    }  # fmt: skip
+    assert out == [node.key for node in blocks.left_out(before("gb200-prod"))] and out
+    assert [node["node"] for node in nodes] == list(range(1, 19))
+    (leader,) = [node for node in nodes if "(leader)" in node["holds"]]
+    assert leader == {
+        "node": 11, "freeGpus": 0, "pods": [{"name": "r1-wide-ep-0-decode-0-decode-ldr-0", "gpus": 4}],
+        "holds": "r1-wide-ep decode 0 node 1 of 8 (leader)",
+    }  # fmt: skip
+    running = blocks.as_json(recorded("gb200-prod"))[0]
+    assert (running["state"], running["leftOut"], running["hoursLeft"]) == ("active", [], 142.0)
+
+
+def test_a_rack_of_which_little_is_known_is_told_all_the_same() -> None:
+    """A plan that ends with a traceback shows neither the rack nor the rule that says what is wrong."""
+    group = Node(1, NODE_GROUP, "a", "", inputs={"capacityType": "CAPACITY_BLOCK", "scalingConfig": {"maxSize": 1}})
+    (entry,) = blocks.as_json(Graph("by-hand", [group], at=BEFORE))
+    assert entry == {
+        "name": "a", "reservation": "", "type": "", "zone": None, "at": "2026-11-24T12:00:00Z", "state": None, "start": None,
+        "drain": None, "reclaim": None, "end": None, "hoursLeft": None, "timeline": [], "freeGpus": 0, "gpus": 0,
+        "nodes": [{"node": 1, "freeGpus": 0, "pods": [], "holds": "free"}], "leftOut": [],
+    }  # fmt: skip
+
+
+def test_each_rack_tells_its_own_state() -> None:
+    """One that runs is not said to wait because another does."""
+    at = datetime(2026, 11, 24, 12, 0, 10, tzinfo=UTC)
+    entries = blocks.as_json(by_hand(*rung(8, "one"), racks_=["running", "rack-a"], at=at))
+    assert [(entry["state"], entry["hoursLeft"], entry["leftOut"]) for entry in entries] == [
+        ("active", 334.0, []), ("scheduled", 166.5, [f"{blocks.JOB}::one"]),
+    ]  # fmt: skip
