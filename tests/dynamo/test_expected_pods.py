@@ -63,7 +63,7 @@ FULL = {
     "name": "Decode",
     "type": "decode",
     "replicas": 2,
-    "multinode": {"nodeCount": 2},
+    "multinode": {"nodeCount": 3},
     "compilationCache": {"pvcName": "kernels"},
     "podTemplate": {
         "metadata": {"labels": {"team": "a", "nvidia.com/dynamo-component": "another"}},
@@ -124,10 +124,13 @@ def test_every_pod_of_a_worker_of_several_nodes() -> None:
     assert pods(FULL, {"name": "front"}, namespace="team") == [
         LEADER,
         dataclasses.replace(LEADER, name="chat-0-decode-0-decode-wkr-0", index=1, rank=1),
-        dataclasses.replace(LEADER, name="chat-0-decode-1-decode-ldr-0", index=2, replica=1),
-        dataclasses.replace(LEADER, name="chat-0-decode-1-decode-wkr-0", index=3, replica=1, rank=1),
+        dataclasses.replace(LEADER, name="chat-0-decode-0-decode-wkr-1", index=2, rank=2),
+        dataclasses.replace(LEADER, name="chat-0-decode-1-decode-ldr-0", index=3, replica=1),
+        dataclasses.replace(LEADER, name="chat-0-decode-1-decode-wkr-0", index=4, replica=1, rank=1),
+        dataclasses.replace(LEADER, name="chat-0-decode-1-decode-wkr-1", index=5, replica=1, rank=2),
         dataclasses.replace(BARE, namespace="team", gang="team/chat"),
     ]
+    assert [pod.leader for pod in pods(FULL)] == [True, False, False] * 2
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,12 @@ def test_a_gated_model_gets_its_token_from_the_secret() -> None:
 
 @pytest.mark.parametrize(
     ("buffer", "given", "memory", "fast"),
-    [("full", None, "64Gi", "1"), ("full", 96, "96Gi", "1"), ("capped", None, "16Gi", "0"), ("capped", 24, "24Gi", "0")],
+    [
+        ("full", None, "64Gi", "1"),
+        ("full", 96, "96Gi", "1"),
+        ("capped", None, "16Gi", "0"),
+        ("capped", 24, "24Gi", "0"),
+    ],
 )
 def test_buffer_and_memory(buffer: str, given: int | None, memory: str, fast: str) -> None:
     """A buffer of 64 GB in 16 GiB is killed by the kernel halfway, at each retry."""
