@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from components.dynamo.manifest import (
     served_name,
     share,
 )
+from review.strict import Shapes
 from stacks.models import Graph, ModelSource
 
 SNAPSHOT = f"hub/models--org--small/snapshots/{'c' * 40}"
@@ -84,6 +86,14 @@ def test_on_racks(name: str) -> None:
     case = ON_RACKS[name]
     made = manifest("chat", graph(case["graph"]), SMALL, around(case, "p6e-gb200.36xlarge"))
     assert made == filled(case["object"])
+
+
+@pytest.mark.parametrize("name", [*IN_POOLS, *ON_RACKS])
+def test_the_operators_kind_accepts_them(name: str) -> None:
+    """What is typed by hand may be wrong too: a field the CRD does not have is dropped without a word."""
+    case = {**IN_POOLS, **ON_RACKS}[name]
+    found = Shapes.load().check(filled(case["object"]), {"dynamo-platform": case.get("release", "1.5.0")})
+    assert (found.state, found.faults) == ("ok", ())
 
 
 # --- decisions ---------------------------------------------------------------------------------------------------------
@@ -197,6 +207,13 @@ def test_a_workers_share_of_its_node(type_: str, given: dict[str, Any], cores: i
     made = graph({"backend": "vllm", "transport": "none", **given})
     assert made.worker is not None
     assert share(made, made.worker, instance(type_)) == (cores, memory_gib)
+
+
+def test_a_large_nodes_last_core() -> None:
+    """223.17 of 224 cores are left for pods: a core is a thousand thousandths on nodes larger than those of today too."""
+    made = graph({"backend": "vllm", "transport": "none", "worker": {"gpus": 8}})
+    assert made.worker is not None
+    assert share(made, made.worker, dataclasses.replace(instance("p5.48xlarge"), vcpu=224)) == (223, 1892)
 
 
 @pytest.mark.parametrize(
