@@ -147,10 +147,10 @@ def _image(graph: Graph, around: Surroundings) -> tuple[str, str | None]:
     return f"{graph.image.repository}:{tag}", override
 
 
-def _model_volume(read_only: bool = True) -> tuple[dict[str, Any], dict[str, Any]]:
+def _model_volume() -> tuple[dict[str, Any], dict[str, Any]]:
     volume = {"name": "model-cache", "persistentVolumeClaim": {"claimName": "model-cache"}}
     # Read only: a worker can neither damage the cache nor reach for a file that is not in it.
-    return volume, {"name": "model-cache", "mountPath": MOUNT, "readOnly": read_only}
+    return volume, {"name": "model-cache", "mountPath": MOUNT, "readOnly": True}
 
 
 def _environment(fixed: Mapping[str, str], given: Mapping[str, str]) -> list[dict[str, str]]:
