@@ -67,11 +67,11 @@ class ExpectedPod:
     def avoids(self, other: ExpectedPod) -> bool:
         """Whether a required anti-affinity keeps the two off one node."""
         terms = self.affinity.get("podAntiAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution", ())
-        for term in terms:
-            wanted = term.get("labelSelector", {}).get("matchLabels", {})
-            if term.get("topologyKey") == "kubernetes.io/hostname" and wanted.items() <= dict(other.labels).items():
-                return True
-        return False
+        return any(
+            term["topologyKey"] == "kubernetes.io/hostname"
+            and term["labelSelector"]["matchLabels"].items() <= dict(other.labels).items()
+            for term in terms
+        )
 
 
 def expected_pods(graph: Mapping[str, Any]) -> tuple[ExpectedPod, ...]:
@@ -84,10 +84,15 @@ def expected_pods(graph: Mapping[str, Any]) -> tuple[ExpectedPod, ...]:
     grove = metadata.get("annotations", {}).get("nvidia.com/enable-grove") != "false"
     return tuple(
         _pod(metadata, component, replica, rank, grove)
-        for component in spec.get("components", ())
+        for component in spec["components"]
         for replica in range(component.get("replicas", 1))
-        for rank in range(component.get("multinode", {}).get("nodeCount", 1))
+        for rank in range(_nodes(component))
     )
+
+
+def _nodes(component: Mapping[str, Any]) -> int:
+    """Nodes of one worker; the CRD's default is for components that ask for several at all."""
+    return component["multinode"].get("nodeCount", 2) if "multinode" in component else 1
 
 
 def pod_name(graph: str, component: str, replica: int, rank: int, nodes: int, grove: bool) -> str:
@@ -120,7 +125,7 @@ def _pod(
         claims.append(component["compilationCache"]["pvcName"])
     name, component_name = metadata["name"], component["name"]
     main = next((item for item in spec.get("containers", ()) if item.get("name") == "main"), {})
-    nodes = component.get("multinode", {}).get("nodeCount", 1)
+    nodes = _nodes(component)
     return ExpectedPod(
         name=pod_name(name, component_name, replica, rank, nodes, grove),
         graph=name,

@@ -92,13 +92,13 @@ def roles(graph: Graph) -> dict[str, Worker]:
 def manifest(name: str, graph: Graph, model: ModelSource, around: Surroundings) -> dict[str, Any]:
     """The complete object. Everything in it is known before anything runs."""
     if ganged(graph):
-        annotations = {"nvidia.com/kai-scheduler-queue": around.queue or ""}
+        annotations = {"nvidia.com/kai-scheduler-queue": around.queue}
     else:
         # Without the opt-out a Grove installed later would turn single-node graphs into PodCliqueSets.
         annotations = {"nvidia.com/enable-grove": "false"}
     if not graph.pod_monitor:
         annotations["nvidia.com/enable-metrics"] = "false"
-    spec: dict[str, Any] = {"components": [_frontend(name, graph, model, around)]}
+    spec: dict[str, Any] = {"components": [_frontend(name, graph, around)]}
     if graph.backend != "mocker":
         spec["backendFramework"] = graph.backend
     if graph.placement.any_ultra_server:
@@ -128,7 +128,7 @@ def identity(rendered: Mapping[str, Any]) -> list[Any]:
     # Only where they say something, so that graphs made before these were known are not replaced for it.
     if "topologyConstraint" in spec:
         fixed.append(spec["topologyConstraint"]["packDomain"])
-    if "nvidia.com/enable-grove" not in rendered["metadata"].get("annotations", {}):
+    if "nvidia.com/enable-grove" not in rendered["metadata"]["annotations"]:
         fixed.append("grove")
     return fixed
 
@@ -138,19 +138,19 @@ def served_name(graph: Graph, model: ModelSource) -> str:
     return graph.served_model_name or model.repository
 
 
-def _image(graph: Graph, around: Surroundings, part: str) -> tuple[str, str | None]:
-    """A component's image, and the version to tell the operator where the tag does not."""
-    if part != "frontend" and graph.image is not None:
-        tag = graph.image.tag
-        override = None if re.match(r"^v?\d+\.\d+\.\d+", tag) else graph.image.runtime_version
-        return f"{graph.image.repository}:{tag}", override
-    return around.release.image(part), None
+def _image(graph: Graph, around: Surroundings) -> tuple[str, str | None]:
+    """The workers' image, and the version to tell the operator where the tag does not."""
+    if graph.image is None:
+        return around.release.image(graph.backend), None
+    tag = graph.image.tag
+    override = None if re.match(r"v?\d+\.\d+\.\d+", tag) else graph.image.runtime_version
+    return f"{graph.image.repository}:{tag}", override
 
 
-def _model_volume(read_only: bool = True) -> tuple[dict[str, Any], dict[str, Any]]:
+def _model_volume() -> tuple[dict[str, Any], dict[str, Any]]:
     volume = {"name": "model-cache", "persistentVolumeClaim": {"claimName": "model-cache"}}
     # Read only: a worker can neither damage the cache nor reach for a file that is not in it.
-    return volume, {"name": "model-cache", "mountPath": MOUNT, "readOnly": read_only}
+    return volume, {"name": "model-cache", "mountPath": MOUNT, "readOnly": True}
 
 
 def _environment(fixed: Mapping[str, str], given: Mapping[str, str]) -> list[dict[str, str]]:
@@ -227,16 +227,15 @@ def _frontend_affinity(name: str, graph: Graph, around: Surroundings) -> dict[st
     return {**_same_zone(name), "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
 
 
-def _frontend(name: str, graph: Graph, model: ModelSource, around: Surroundings) -> dict[str, Any]:
+def _frontend(name: str, graph: Graph, around: Surroundings) -> dict[str, Any]:
     frontend = graph.frontend
     args = ["--router-mode", frontend.router]
     if frontend.router == "kv":
         args += ["--kv-cache-block-size", str(backends.KV_BLOCK_TOKENS[graph.backend])]
     volume, mount = _model_volume()
-    image, override = _image(graph, around, "frontend")
     container = {
         "name": "main",
-        "image": image,
+        "image": around.release.image("frontend"),
         "command": ["python3", "-m", "dynamo.frontend"],
         "args": [*args, *frontend.extra_args],
         "env": _environment(_OFFLINE, frontend.env),
@@ -247,7 +246,7 @@ def _frontend(name: str, graph: Graph, model: ModelSource, around: Surroundings)
         # The frontend tokenizes, with the files the workers name by their path in the cache.
         "volumeMounts": [mount],
     }
-    component: dict[str, Any] = {
+    return {
         "name": "frontend",
         "type": "frontend",
         "replicas": frontend.replicas,
@@ -266,9 +265,6 @@ def _frontend(name: str, graph: Graph, model: ModelSource, around: Surroundings)
             },
         ),
     }
-    if override:
-        component["runtimeVersionOverride"] = override
-    return component
 
 
 def _first_role(graph: Graph) -> str:
@@ -315,7 +311,7 @@ def _staging(image: str, model: ModelSource, mount: Mapping[str, Any]) -> dict[s
     """Copies one revision from the shared cache, with many files at a time: one stream over a network file system reaches a
     fraction of what it can do. The links of the cache become files, so the worker needs nothing of the cache."""
     path = snapshot_path(model.repository, model.revision)
-    source = path.replace(MOUNT, "/source", 1)
+    source = f"/source{path.removeprefix(MOUNT)}"
     script = (
         f"set -eu; mkdir -p {path}; cd {source}; "
         f"find -L . -type d -exec mkdir -p {path}/{{}} ';'; "
@@ -367,7 +363,7 @@ def _worker(
     )
     volume, mount = _model_volume()
     volumes, staging = [volume], []
-    image, override = _image(graph, around, graph.backend)
+    image, override = _image(graph, around)
     if graph.weights == "nvme":
         staging = [_staging(image, model, mount)]
         mount = {"name": STAGED, "mountPath": MOUNT, "readOnly": True}
@@ -392,8 +388,7 @@ def _worker(
     if domain:
         container["resources"]["claims"] = [{"name": CLAIM}]
     if role != "worker" and graph.backend != "mocker":
-        security = graph.efa_security or ("privileged" if rack else "ipcLock")
-        privileged = graph.transport == "efa" and security == "privileged"
+        privileged = graph.transport == "efa" and (graph.efa_security == "privileged" if graph.efa_security else rack)
         # NIXL pins the buffers it registers; without IPC_LOCK registration fails beyond 64 KiB.
         container["securityContext"] = {"privileged": True} if privileged else {"capabilities": {"add": ["IPC_LOCK"]}}
     if not around.release.lenient_liveness and graph.backend != "mocker":
