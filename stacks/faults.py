@@ -18,18 +18,21 @@ class Fault:
     expected: str
     """What would be right, as the end of the sentence `expected …`."""
     given: Any = None
-    """The value found; absent for a missing key."""
-    present: bool = True
-    """False for a missing key, whose value cannot be shown."""
+    """The value found."""
     fix: str | None = None
     """What to do, when the expectation does not say it."""
     add: str | None = None
-    """YAML lines to add, for a missing key."""
+    """YAML lines to add, for a missing key. Only such a fault has them, and no value to show."""
 
     @property
     def full_key(self) -> str:
         """The key as it stands in the file, prefix and all."""
         return self.key if self.key.startswith((PREFIX, "aws:")) else f"{PREFIX}{self.key}"
+
+    @property
+    def present(self) -> bool:
+        """Whether the key is there, with a value that is wrong."""
+        return self.add is None
 
     def lines(self) -> list[str]:
         key = self.full_key
@@ -39,7 +42,7 @@ class Fault:
         out.append(f"    expected  {self.expected}")
         if self.fix:
             out.append(f"    fix       {self.fix}")
-        if self.add:
+        if self.add is not None:
             out.append("    add")
             out += [f"      {line}" for line in self.add.splitlines()]
         return out
@@ -65,10 +68,15 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
     return lowered[found[0]] if found else None
 
 
+def listed(choices: Iterable[str], what: str = "one of") -> str:
+    """`one of a, b, c`"""
+    choices = sorted(choices, key=lambda choice: (int(choice) if choice.isdigit() else 0, choice))
+    return f"{what} {', '.join(choices) or '(none is defined)'}"
+
+
 def one_of(word: Any, choices: Iterable[str], what: str = "one of") -> str:
     """`one of a, b, c; did you mean b?`"""
-    choices = sorted(choices, key=lambda choice: (int(choice) if choice.isdigit() else 0, choice))
-    text = f"{what} {', '.join(choices)}" if choices else f"{what} (none is defined)"
+    choices, text = list(choices), listed(choices, what)
     # Another version is never what a typing error meant.
     close = nearest(word, choices) if isinstance(word, str) and not word[:1].isdigit() else None
     return f"{text}; did you mean {close}?" if close else text
@@ -201,7 +209,7 @@ def from_pydantic(errors: Iterable[Mapping[str, Any]], section: str, keys_at: An
         if kind == "missing":
             name = str(path[-1])
             example = EXAMPLES.get(name, f"{name}: …")
-            faults[key] = Fault(key, "a value; the key is required", present=False, add=_nested(path[:-1], example))
+            faults[key] = Fault(key, "a value; the key is required", add=_nested(path[:-1], example))
             continue
         if kind == "extra_forbidden":
             allowed = keys_at(path[:-1])

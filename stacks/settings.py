@@ -132,13 +132,13 @@ class Settings:
         for key, value in values.items():
             if key.startswith(PREFIX) and (name := key.removeprefix(PREFIX)) not in known:
                 faults.append(Fault(key, one_of(name, known, "no such key, but"), _object(value)))
-        raw = {name: _object(values[PREFIX + name]) for name in SECTIONS if PREFIX + name in values}
+        raw = {name: _object(values.get(PREFIX + name)) for name in SECTIONS}
+        # A section that is null says as much as one that is absent.
+        raw = {name: {} if given is None else given for name, given in raw.items()}
         parsed: dict[str, Any] = {}
         broken: set[str] = set()
         for name, model in SECTIONS.items():
-            given = raw.get(name)
-            if given is None:
-                given = {}
+            given = raw[name]
             if name in _ENTRIES:
                 parsed[name] = _entries(name, model, given, faults, broken)
             elif name == "capacity" and isinstance(given, dict):
