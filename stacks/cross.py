@@ -560,7 +560,7 @@ def _graph(draft: Draft, key: str, name: str, graph: Graph) -> Iterator[Fault]:
     yield from _image(key, graph)
     yield from _exposure(draft, key, graph)
     for role, worker in roles(graph).items():
-        yield from _worker(draft, f"{key}.{role}", graph, worker)
+        yield from _worker(f"{key}.{role}", graph, worker)
     yield from _environment(f"{key}.frontend", graph.frontend)
     yield from _placement(draft, key, graph)
 
@@ -622,7 +622,7 @@ def _environment(key: str, part: Any) -> Iterator[Fault]:
             yield Fault(f"{key}.extraArgs[{position}]", f"the key {OWNED_ARGUMENTS[flag]} instead of {flag}", argument)
 
 
-def _worker(draft: Draft, key: str, graph: Graph, worker: Worker) -> Iterator[Fault]:
+def _worker(key: str, graph: Graph, worker: Worker) -> Iterator[Fault]:
     yield from _environment(key, worker)
     # Attention that is data-parallel inside the tensor-parallel group adds no ranks.
     data_parallel = 1 if worker.attention_data_parallel else worker.data_parallel
@@ -703,12 +703,9 @@ def _placement(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
         if "capacity" not in draft.broken and "capacity.pools" not in draft.broken:
             yield Fault(f"{where}.pool", one_of(placement.pool, draft.pools, "a pool of capacity:"), placement.pool)
         return
-    if placement.zone and (pool.zones or draft.zone_ids) and placement.zone not in (pool.zones or draft.zone_ids or ()):
-        yield Fault(
-            f"{where}.zone",
-            one_of(placement.zone, pool.zones or draft.zone_ids or (), "a zone of its pool:"),
-            placement.zone,
-        )
+    zones = pool.zones or draft.zone_ids
+    if placement.zone and zones and placement.zone not in zones:
+        yield Fault(f"{where}.zone", one_of(placement.zone, zones, "a zone of its pool:"), placement.zone)
     if placement.reserved_only and "reserved" not in pool.capacity:
         yield Fault(
             f"{where}.reservedOnly", f"false, or a pool with reserved capacity; {placement.pool} has none", True
@@ -748,15 +745,15 @@ def _placement(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
             f"a type with EFA, which {type_} has not" + (f": {', '.join(with_efa)}" if with_efa else ""),
             type_,
         )
-    if placement.reserved_only and "reserved" in pool.capacity:
-        yield from _reserved_room(draft, key, graph, pool, machine)
+    if placement.reserved_only and "reserved" in pool.capacity and machine.gpus:
+        yield from _reserved_room(key, graph, pool, machine)
 
 
-def _reserved_room(draft: Draft, key: str, graph: Graph, pool: Pool, machine: Any) -> Iterator[Fault]:
+def _reserved_room(key: str, graph: Graph, pool: Pool, machine: instances.Instance) -> Iterator[Fault]:
     reserved = sum(item.count for item in pool.reservations if item.instance_type == machine.type)
     whole = graph.transport == "efa"
     needed = sum(
-        worker.replicas if whole and worker.efa is None else -(-worker.replicas * worker.gpus // max(machine.gpus, 1))
+        worker.replicas if whole and worker.efa is None else -(-worker.replicas * worker.gpus // machine.gpus)
         for worker in roles(graph).values()
     )
     if needed > reserved:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,10 +62,9 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
     """The choice most like a word, if any is near."""
     import difflib  # late: only a faulty file needs it
 
-    choices = list(choices)
     # Compared without case, so that `Zones` finds `zones`.
     lowered = {choice.lower(): choice for choice in choices}
-    found = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
+    found = difflib.get_close_matches(word.lower(), lowered)
     return lowered[found[0]] if found else None
 
 
@@ -74,9 +74,9 @@ def listed(choices: Iterable[str], what: str = "one of") -> str:
     return f"{what} {', '.join(choices) or '(none is defined)'}"
 
 
-def one_of(word: Any, choices: Iterable[str], what: str = "one of") -> str:
+def one_of(word: Any, choices: Collection[str], what: str = "one of") -> str:
     """`one of a, b, c; did you mean b?`"""
-    choices, text = list(choices), listed(choices, what)
+    text = listed(choices, what)
     # Another version is never what a typing error meant.
     close = nearest(word, choices) if isinstance(word, str) and not word[:1].isdigit() else None
     return f"{text}; did you mean {close}?" if close else text
@@ -185,12 +185,11 @@ _TYPES = {
     "datetime_from_date_parsing": "a moment in UTC, such as 2026-12-08T11:30:00Z",
 }
 
-_BRANCHES = frozenset({"int", "constrained-int", "tuple[constrained-str, ...]", "tuple[str, ...]", "str"})
 _UNION = "how many zones (2 to 6), or a list of zone ids such as [use1-az1, use1-az2]"
 
 
 def from_pydantic(errors: Iterable[Mapping[str, Any]], section: str, keys_at: Any) -> list[Fault]:
-    """Faults for pydantic's error records. `keys_at(path)` gives the keys allowed where an unknown one was found."""
+    """Faults for pydantic's error records. `keys_at(path)` gives the keys allowed at a path below the section."""
     faults: dict[str, Fault] = {}
     for error in errors:
         path = [*section.split("."), *error["loc"]]
@@ -199,28 +198,28 @@ def from_pydantic(errors: Iterable[Mapping[str, Any]], section: str, keys_at: An
             path = path[:-1]
         union = path[:2] == ["network", "zones"]
         if union:
-            path = [part for part in path if not (isinstance(part, str) and _is_branch(part))]
+            # A name below is pydantic's, of the alternative that it tried.
+            path = [*path[:2], *(part for part in path[2:] if isinstance(part, int))]
         key = dotted(path)
         if union and len(path) == 2:
             faults[key] = Fault(key, _UNION, error["input"])
             continue
-        kind, context = error["type"], error.get("ctx") or {}
-        given = error.get("input")
+        kind, context, given = error["type"], error.get("ctx", {}), error["input"]
         if kind == "missing":
             name = str(path[-1])
             example = EXAMPLES.get(name, f"{name}: …")
             faults[key] = Fault(key, "a value; the key is required", add=_nested(path[:-1], example))
             continue
         if kind == "extra_forbidden":
-            allowed = keys_at(path[:-1])
+            allowed = keys_at(error["loc"][:-1])
             reason = next((REASONS[above, path[-1]] for above in path[:-1] if (above, path[-1]) in REASONS), None)
             faults[key] = Fault(key, reason or one_of(str(path[-1]), allowed, "no such key here, but"), given)
             continue
         if kind == "string_pattern_mismatch":
             expected = PATTERNS.get(context["pattern"], f"text that matches {context['pattern']}")
         elif kind == "literal_error":
-            choices = [part.strip().strip("'") for part in context["expected"].replace(" or ", ", ").split(",")]
-            expected = one_of(given, choices)
+            # As in `'single' or 'perZone'`.
+            expected = one_of(given, [part.strip("'") for part in re.split(", | or ", context["expected"])])
         elif kind == "value_error":
             expected = str(context["error"])
         elif kind == "greater_than_equal":
@@ -238,8 +237,8 @@ def from_pydantic(errors: Iterable[Mapping[str, Any]], section: str, keys_at: An
         elif kind == "too_short":
             expected = _EMPTY
         else:
-            expected = _TYPES.get(kind, error["msg"])
-        faults.setdefault(key, Fault(key, str(expected), path[-1] if in_key else given))
+            expected = _TYPES[kind] if kind in _TYPES else error["msg"]
+        faults.setdefault(key, Fault(key, expected, path[-1] if in_key else given))
     if f"{section}.preset" in faults:
         # What the right preset brings along is not missing.
         for name in ("backend", "transport"):
@@ -250,10 +249,6 @@ def from_pydantic(errors: Iterable[Mapping[str, Any]], section: str, keys_at: An
         if any(other.startswith(f"{key}[") for other in faults):
             del faults[key]
     return list(faults.values())
-
-
-def _is_branch(part: str) -> bool:
-    return part in _BRANCHES or part.startswith(("tuple[", "constrained", "function-"))
 
 
 def dotted(path: Sequence[Any]) -> str:

@@ -40,11 +40,15 @@ def edited(stack: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     return config
 
 
-def parsed(stack: str, changes: Mapping[str, Any], secret: frozenset[str] = frozenset(), at: datetime = AT) -> Settings:
+def parsed(
+    stack: str, changes: Mapping[str, Any], secret: frozenset[str] = frozenset(), at: datetime | None = AT
+) -> Settings:
     return Settings.parse(stack, edited(stack, changes), secret, at)
 
 
-def told(stack: str, changes: Mapping[str, Any], secret: frozenset[str] = frozenset(), at: datetime = AT) -> list[str]:
+def told(
+    stack: str, changes: Mapping[str, Any], secret: frozenset[str] = frozenset(), at: datetime | None = AT
+) -> list[str]:
     """Every fault of the changed file by key, each in one line; none when it is good."""
     try:
         parsed(stack, changes, secret, at)
