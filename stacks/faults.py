@@ -121,7 +121,6 @@ BOUNDS: Mapping[tuple[str, str], str] = {
 """Why a number may not be smaller, larger or between, by its key."""
 
 EXAMPLES: Mapping[str, str] = {
-    "publicAccessCidrs": "publicAccessCidrs: [198.51.100.0/24]",
     "model": "model: qwen3-32b",
     "backend": "backend: vllm",
     "transport": "transport: tcp",
@@ -193,52 +192,51 @@ def from_pydantic(errors: Iterable[Mapping[str, Any]], section: str, keys_at: An
     faults: dict[str, Fault] = {}
     for error in errors:
         path = [*section.split("."), *error["loc"]]
-        in_key = path[-1] == "[key]"
-        if in_key:
+        if path[-1] == "[key]":
             path = path[:-1]
         union = path[:2] == ["network", "zones"]
         if union:
             # A name below is pydantic's, of the alternative that it tried.
-            path = [*path[:2], *(part for part in path[2:] if isinstance(part, int))]
+            path = [*path[:2], *(part for part in path if isinstance(part, int))]
         key = dotted(path)
         if union and len(path) == 2:
             faults[key] = Fault(key, _UNION, error["input"])
             continue
-        kind, context, given = error["type"], error.get("ctx", {}), error["input"]
+        kind, given = error["type"], error["input"]
+        bound = BOUNDS.get((str(path[-1]), kind), "")
         if kind == "missing":
-            name = str(path[-1])
-            example = EXAMPLES.get(name, f"{name}: …")
+            example = EXAMPLES[str(path[-1])]
             faults[key] = Fault(key, "a value; the key is required", add=_nested(path[:-1], example))
             continue
         if kind == "extra_forbidden":
             allowed = keys_at(error["loc"][:-1])
-            reason = next((REASONS[above, path[-1]] for above in path[:-1] if (above, path[-1]) in REASONS), None)
+            reason = next((REASONS[above, path[-1]] for above in path if (above, path[-1]) in REASONS), None)
             faults[key] = Fault(key, reason or one_of(str(path[-1]), allowed, "no such key here, but"), given)
             continue
         if kind == "string_pattern_mismatch":
-            expected = PATTERNS.get(context["pattern"], f"text that matches {context['pattern']}")
+            expected = PATTERNS[error["ctx"]["pattern"]]
         elif kind == "literal_error":
             # As in `'single' or 'perZone'`.
-            expected = one_of(given, [part.strip("'") for part in re.split(", | or ", context["expected"])])
+            expected = one_of(given, re.split(", | or ", error["ctx"]["expected"].replace("'", "")))
         elif kind == "value_error":
-            expected = str(context["error"])
+            expected = str(error["ctx"]["error"])
         elif kind == "greater_than_equal":
-            expected = f"a number of at least {context['ge']}{BOUNDS.get((str(path[-1]), kind), '')}"
+            expected = f"a number of at least {error['ctx']['ge']}{bound}"
         elif kind == "greater_than":
-            expected = f"a number greater than {context['gt']}"
+            expected = f"a number greater than {error['ctx']['gt']}"
         elif kind == "less_than_equal":
-            expected = f"a number of at most {context['le']}{BOUNDS.get((str(path[-1]), kind), '')}"
+            expected = f"a number of at most {error['ctx']['le']}{bound}"
         elif kind == "multiple_of":
-            expected = f"a multiple of {context['multiple_of']}{BOUNDS.get((str(path[-1]), kind), '')}"
+            expected = f"a multiple of {error['ctx']['multiple_of']}{bound}"
         elif kind == "string_too_long":
-            expected = f"at most {context['max_length']} characters (these are {len(str(given))})"
-            if context["max_length"] == 37:
+            expected = f"at most {error['ctx']['max_length']} characters (these are {len(str(given))})"
+            if error["ctx"]["max_length"] == 37:
                 expected += "; graph and component name together may have 45, and `frontend` takes 8"
         elif kind == "too_short":
             expected = _EMPTY
         else:
             expected = _TYPES[kind] if kind in _TYPES else error["msg"]
-        faults.setdefault(key, Fault(key, expected, path[-1] if in_key else given))
+        faults.setdefault(key, Fault(key, expected, given))
     if f"{section}.preset" in faults:
         # What the right preset brings along is not missing.
         for name in ("backend", "transport"):

@@ -54,11 +54,12 @@ SECRETS = ("huggingFaceToken", "imagePullPassword")
 """Keys whose value must be encrypted (`pulumi config set --secret`)."""
 
 _ENTRIES: Mapping[str, Any] = {
-    "models": DnsLabel,
-    "graphs": GraphName,
-    "capacity.pools": DnsLabel,
-    "capacity.ultraServers": RackName,
+    "models": dict[DnsLabel, Any],
+    "graphs": dict[GraphName, Any],
+    "capacity.pools": dict[DnsLabel, Any],
+    "capacity.ultraServers": dict[RackName, Any],
 }
+"""Mappings whose entries are checked one by one, with what their names may be."""
 
 CLOCK = "DYNAMO_EKS_AT"
 """Environment variable that stands for the present moment (`2026-12-08T10:00:00Z`), for plans as of another one. Unset,
@@ -211,9 +212,7 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-@cache
-def _adapter(model: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(model)
+_adapter = cache(TypeAdapter[Any])
 
 
 def _one(section: str, model: Any, given: Any, faults: list[Fault]) -> Any:
@@ -222,7 +221,7 @@ def _one(section: str, model: Any, given: Any, faults: list[Fault]) -> Any:
         # JSON mode: strict about types, yet arrays may become tuples and text may become moments.
         return _adapter(model).validate_json(json.dumps(given))
     except ValidationError as error:
-        faults += from_pydantic(error.errors(include_url=False), section, lambda loc: _keys_at(model, loc))
+        faults += from_pydantic(error.errors(), section, lambda loc: _keys_at(model, loc))
         return None
 
 
@@ -233,11 +232,8 @@ def _entries(name: str, model: Any, given: Any, faults: list[Fault], broken: set
         broken.add(name)
         return {}
     found = {}
+    _one(name, _ENTRIES[name], given, faults)
     for key, value in given.items():
-        try:
-            _adapter(_ENTRIES[name]).validate_python(key)
-        except ValidationError as error:
-            faults += from_pydantic([{**error.errors()[0], "loc": (key,)}], name, lambda loc: ())
         if model is Graph and isinstance(value, dict):
             value = expanded(value)
         entry = _one(f"{name}.{key}", model, value, faults)
@@ -273,7 +269,7 @@ def schema() -> dict[str, Any]:
         "aws:region": {"type": "string", "description": "AWS region. Changing it replaces everything."},
     }
     for name, model in SECTIONS.items():
-        built = _adapter(model).json_schema(by_alias=True, ref_template="#/$defs/{model}")
+        built = _adapter(model).json_schema()
         definitions.update(built.pop("$defs", {}))
         if name in _ENTRIES:
             if model is Graph:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from stacks.faults import Fault, listed, nearest, one_of, report
-from stacks.settings import CLOCK, SettingsError, present
+from stacks.faults import EXAMPLES, Fault, from_pydantic, listed, nearest, one_of, report
+from stacks.settings import CLOCK, SettingsError, present, schema
 from tests.stacks.edited import ABSENT, AT, Changes, edited, line, parsed, rows, told
 
 P, C, Q, N = "capacity.pools.gpu", "graphs.chat", "models.qwen", "network"
@@ -122,6 +122,9 @@ def test_the_nearest_word(word: str, close: str | None) -> None:
         ("31", ["30", "7", "365"], "one of 7, 30, 365"),
         (7, ["cat"], "one of cat"),
         ("cat", [], "one of (none is defined)"),
+        ("1.7", ["1.6", "1.8"], "one of 1.6, 1.8"),
+        ("1x", ["1y", "2"], "one of 1y, 2"),
+        ("", ["1", "a"], "one of a, 1"),
     ],
 )
 def test_a_choice(word: Any, choices: list[str], text: str) -> None:
@@ -129,6 +132,28 @@ def test_a_choice(word: Any, choices: list[str], text: str) -> None:
     assert one_of(word, choices) == text
     assert one_of(word, choices, "a pool:") == text.replace("one of", "a pool:")
     assert listed(choices) == text.split(";")[0]
+
+
+def test_a_missing_key_inside_a_list() -> None:
+    """Which of the items lacks the key is said beside them."""
+    error = {"type": "missing", "loc": ("pools", 1, "part", "kind"), "input": {}}
+    (fault,) = from_pydantic([error], "capacity", lambda path: [])
+    assert (fault.key, fault.add) == (
+        "capacity.pools[1].part.kind",
+        "dynamo-eks:capacity:\n  pools:  # item 1\n    part:\n      kind: onDemand",
+    )
+
+
+def _required(part: Any) -> set[str]:
+    if isinstance(part, dict):
+        own = set(part["required"]) if isinstance(part.get("required"), list) else set()
+        return own.union(*map(_required, part.values()))
+    return set().union(*map(_required, part)) if isinstance(part, list) else set()
+
+
+def test_every_required_key_has_an_example() -> None:
+    """A missing key is told with the line to add."""
+    assert _required(schema()) - {"secure", "preset"} == set(EXAMPLES)
 
 
 def test_the_engine_hands_sections_over_as_json() -> None:
@@ -200,6 +225,12 @@ BOUNDS = [
     ("a zone that is no id", {N + ".zones": ["use1-az1", "us-east-1b"]}, 'network.zones[1] | given "us-east-1b" | expected a zone id, such as use1-az1 (ids are the same in every account, names like us-east-1a are not)'),
     ("two zones that are no ids", {N + ".zones": ["use1-az1", "us-east-1b", "us-east-1c"]}, 'network.zones[1] | given "us-east-1b" | expected a zone id, such as use1-az1 (ids are the same in every account, names like us-east-1a are not)', 'network.zones[2] | given "us-east-1c" | expected a zone id, such as use1-az1 (ids are the same in every account, names like us-east-1a are not)'),
     ("zones as a mapping", {N + ".zones": {"use1-az1": 1}}, 'network.zones | given {"use1-az1": 1} | expected how many zones (2 to 6), or a list of zone ids such as [use1-az1, use1-az2]'),
+    ("a range as large as it may be", {N + ".cidr": "10.0.0.0/16"}),
+    ("a range as small as it may be", {N + ".cidr": "10.0.0.0/20"}),
+    ("a larger range", {N + ".cidr": "10.0.0.0/15"}, 'network.cidr | given "10.0.0.0/15" | expected a range between /16 and /20, so that every zone gets room for nodes and pods'),
+    ("a smaller range", {N + ".cidr": "10.0.0.0/21"}, 'network.cidr | given "10.0.0.0/21" | expected a range between /16 and /20, so that every zone gets room for nodes and pods'),
+    ("a range beside a private one", {N + ".cidr": "172.32.0.0/16"}, 'network.cidr | given "172.32.0.0/16" | expected a private range inside 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 or 100.64.0.0/10'),
+    ("a range of IPv6", {N + ".cidr": "fd00::/16"}, 'network.cidr | given "fd00::/16" | expected an IPv4 range; IPv6 clusters are not supported'),
     ("a half zone", {N + ".zones": 2.5}, "network.zones | given 2.5 | expected how many zones (2 to 6), or a list of zone ids such as [use1-az1, use1-az2]"),
 ]  # fmt: skip
 
@@ -214,6 +245,7 @@ def test_bounds(changes: Changes, faults: list[str]) -> None:
 
 KEYS = [
     ("in a section", {"storage.Caches": []}, "storage.Caches | given [] | expected no such key here, but accessMode, cacheSizeGib, caches, efs, storageClass; did you mean caches?"),
+    ("two in a section", {"storage": {"cache": [], "classes": 1, "cacheSizeGib": 0}}, "storage.cache | given [] | expected no such key here, but accessMode, cacheSizeGib, caches, efs, storageClass; did you mean caches?", "storage.cacheSizeGib | given 0 | expected a number of at least 1", "storage.classes | given 1 | expected no such key here, but accessMode, cacheSizeGib, caches, efs, storageClass; did you mean caches?"),
     ("in a part of a section", {"storage.efs": {"throuput": "elastic"}}, 'storage.efs.throuput | given "elastic" | expected no such key here, but backup, protect, provisionedMibps, throughput; did you mean throughput?'),
     ("in an item of a list", {P + ".reservations": [{"kinds": "onDemand"}]}, "capacity.pools.gpu.reservations[0].count | expected a value; the key is required | add | dynamo-eks:capacity: | pools: | gpu: | reservations: # item 0 | count: 1", "capacity.pools.gpu.reservations[0].instanceType | expected a value; the key is required | add | dynamo-eks:capacity: | pools: | gpu: | reservations: # item 0 | instanceType: p5.48xlarge", "capacity.pools.gpu.reservations[0].kind | expected a value; the key is required | add | dynamo-eks:capacity: | pools: | gpu: | reservations: # item 0 | kind: onDemand", 'capacity.pools.gpu.reservations[0].kinds | given "onDemand" | expected no such key here, but count, create, end, id, instanceType, kind, protect, start, tags, zone; did you mean kind?', "capacity.pools.gpu.reservations[0].zone | expected a value; the key is required | add | dynamo-eks:capacity: | pools: | gpu: | reservations: # item 0 | zone: use1-az1"),
     ("in an entry of a mapping", {N + ".existing": {"vpcId": "vpc-0123456789abcdef0", "subnets": {"use1-az1": {"private": SUB, "pubic": SUB}}}}, 'network.existing.subnets.use1-az1.pubic | given "subnet-0123456789abcdef0" | expected no such key here, but private, public; did you mean public?'),
