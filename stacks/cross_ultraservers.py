@@ -150,7 +150,7 @@ def _zone(draft: Draft, key: str, given: UltraServer) -> Iterator[Fault]:
     # Which zones have UltraServers is AWS's to say and to change: only the region is known from the id.
     if not draft.region_zones:
         return
-    begin = draft.region_zones[0].zone_id.split("-")[0] + "-"
+    begin = next(iter(draft.region_zones)).zone_id.split("-")[0] + "-"
     if not given.zone.startswith(begin):
         yield Fault(f"{key}.zone", f"a zone of {draft.region}, whose ids begin with {begin}", given.zone)
 
@@ -534,7 +534,7 @@ def _wrong_domain(graph: Graph, mode: str, right: str, given: Mapping[str, Worke
 def _rack(graph: Graph, role: str, racks: Mapping[str, Rack]) -> Rack | None:
     """The UltraServer of a role, where it is sound; the largest where the gang scheduler chooses."""
     if graph.placement.any_ultra_server:
-        return max(racks.values(), key=lambda rack: rack.nodes, default=None)
+        return max(racks.values(), key=lambda rack: rack.nodes)
     return racks.get(rack_of(graph, role) or "")
 
 

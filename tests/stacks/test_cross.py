@@ -269,6 +269,7 @@ GRAPHS = [
     ("63 characters of namespace and name", {C + ".namespace": "n" * 58}),
     ("64 characters", {C + ".namespace": "n" * 59}, 'graphs.chat.namespace | given "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn" | expected at most 58 characters: namespace and graph name make one label of at most 63 (dynamo #11709)'),
     ("the operator's namespace, where Dynamo cannot be read", {C + ".namespace": "dynamo-system", "dynamo": {"version": "1"}}, 'dynamo.version | given "1" | expected a release in quotes, such as "1.5.0"'),
+    ("no domain, as nowhere outside of a rack", {C + ".computeDomain": "none"}),
     ("prefill alone", {C + ".worker": ABSENT, C + ".prefill": {"gpus": 1}}, 'graphs.chat | given ["prefill"] | expected either worker (aggregated) or both prefill and decode (disaggregated)'),
     ("worker and decode", {C + ".decode": {"gpus": 1}}, 'graphs.chat | given ["decode", "worker"] | expected either worker (aggregated) or both prefill and decode (disaggregated)'),
     ("an image whose tag begins with its version", {C + ".image": {"repository": "r", "tag": "v1.5.0-efa"}}),
