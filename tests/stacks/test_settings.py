@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stacks.faults import EXAMPLES, Fault, from_pydantic, listed, nearest, one_of, report
-from stacks.settings import CLOCK, SettingsError, present, schema
+from stacks.settings import CLOCK, Settings, SettingsError, present, schema
 from tests.stacks.edited import ABSENT, AT, Changes, edited, line, parsed, rows, told
 
 P, C, Q, N = "capacity.pools.gpu", "graphs.chat", "models.qwen", "network"
@@ -158,8 +158,11 @@ def test_every_required_key_has_an_example() -> None:
 
 def test_the_engine_hands_sections_over_as_json() -> None:
     """`pulumi up` and `make check` must find the same in a file."""
-    config = edited("ordinary", {"network.zones": 7, "tags": {"": "x"}})
-    assert told("ordinary", {key.removeprefix("dynamo-eks:"): json.dumps(value) for key, value in config.items() if key.startswith("dynamo-eks:")}) == told("ordinary", {"network.zones": 7, "tags": {"": "x"}})  # fmt: skip
+    changes = {"network.zones": 7, "tags": {"": "x"}}
+    wire = {key: json.dumps(value) for key, value in edited("ordinary", changes).items() if key != "aws:region"}
+    with pytest.raises(SettingsError) as caught:
+        Settings.parse("ordinary", {"aws:region": "us-east-1", **wire}, at=AT)
+    assert sorted(map(line, caught.value.faults)) == told("ordinary", changes)
 
 
 # --- types ------------------------------------------------------------------------------------------------------------
