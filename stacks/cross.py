@@ -732,9 +732,7 @@ def _placement(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
         yield Fault(f"{where}.instanceType", _unknown_type(type_), type_)
         return
     machine = instances.instance(type_)
-    pool_is_sound = bool(pool.families or pool.instance_types) and set(pool.families) <= set(
-        instances.GPU_POOL_FAMILIES
-    )
+    pool_is_sound = (pool.families or pool.instance_types) and set(pool.families).issubset(instances.GPU_POOL_FAMILIES)
     if pool_is_sound and machine.family not in pool.families and type_ not in pool.instance_types:
         may = ", ".join(sorted({*pool.families, *pool.instance_types}))
         yield Fault(f"{where}.instanceType", f"a type that pool {placement.pool} may launch ({may})", type_)

@@ -381,6 +381,7 @@ PLACEMENTS = [
     ("a type without EFA", pair("efa", "g6e.2xlarge"), 'graphs.chat.placement.instanceType | given "g6e.2xlarge" | expected a type with EFA, which g6e.2xlarge has not: g6e.8xlarge, g6e.16xlarge, g6e.12xlarge, g6e.24xlarge, g6e.48xlarge'),
     ("a type of a family without EFA", {**pair("efa", "g5g.xlarge")}, 'graphs.chat.placement.instanceType | given "g5g.xlarge" | expected a type that pool gpu may launch (g6e)', 'graphs.chat.placement.instanceType | given "g5g.xlarge" | expected a type with EFA, which g5g.xlarge has not'),
     ("a type without EFA over TCP", pair("tcp", "g6e.2xlarge")),
+    ("a CPU type in a pool of every family", {P + ".families": ["g5", "g6", "g6e", "g7e", "p5", "p5e", "p5en", "p6-b200", "p6-b300"], C + ".placement.instanceType": "c7i.large"}, 'graphs.chat.placement.instanceType | given "c7i.large" | expected a type that pool gpu may launch (g5, g6, g6e, g7e, p5, p5e, p5en, p6-b200, p6-b300)', "graphs.chat.worker.gpus | given 1 | expected at most 0, what a c7i.large has"),
     ("a CPU type", {C + ".placement.instanceType": "c7i.large"}, 'graphs.chat.placement.instanceType | given "c7i.large" | expected a type that pool gpu may launch (g6e)', "graphs.chat.worker.gpus | given 1 | expected at most 0, what a c7i.large has"),
     ("EFA in an aggregated graph", {C + ".transport": "efa"}, 'graphs.chat.transport | given "efa" | expected none, since an aggregated graph transfers no KV blocks'),
 ]  # fmt: skip
