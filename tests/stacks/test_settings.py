@@ -62,6 +62,7 @@ def test_the_cluster_is_named_by_its_stack() -> None:
 def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Hands a changed file over as the engine does."""
     monkeypatch.setattr(pulumi, "get_stack", lambda: "ordinary")
+    monkeypatch.setattr("pulumi.config.get_project", lambda: "a-fork")
     monkeypatch.setenv(CLOCK, "2026-12-02T12:00:00Z")
 
     def hand_over(changes: dict[str, Any]) -> None:
