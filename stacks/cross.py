@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,9 +17,9 @@ from components import catalog
 from components.capacity import instances
 from components.dynamo.manifest import on_rack, roles
 from components.network import endpoints
-from components.network.zones import REGION_ZONES, UNSUPPORTED_ZONE_IDS
+from components.network.zones import REGION_ZONES, UNSUPPORTED_ZONE_IDS, Zone
 from stacks import cross_ultraservers
-from stacks.faults import Fault, one_of
+from stacks.faults import Fault, listed, one_of
 from stacks.models import (
     RESERVED_TAG,
     Capacity,
@@ -92,7 +92,7 @@ class Draft:
     stack: str
     region: str | None
     given: Mapping[str, Any]
-    """Sections as written, to tell an absent key from a default."""
+    """Every section as written, to tell an absent key from a default; empty where it is absent."""
     broken: frozenset[str]
     secrets: frozenset[str]
     at: datetime
@@ -120,6 +120,11 @@ class Draft:
         return self.capacity.ultra_servers if self.capacity else {}
 
     @property
+    def region_zones(self) -> Sequence[Zone]:
+        """Zones of the region; none when it is missing or misspelt."""
+        return REGION_ZONES.get(self.region or "", ())
+
+    @property
     def zone_ids(self) -> frozenset[str] | None:
         """Zones the stack has subnets in; None when they cannot be told."""
         if self.network is None or self.existing_cluster:
@@ -128,12 +133,11 @@ class Draft:
             return frozenset(self.network.existing.subnets)
         if isinstance(self.network.zones, tuple):
             return frozenset(self.network.zones)
-        known = REGION_ZONES.get(self.region or "")
-        if known is None:
+        if not self.region_zones:
             return None
         usable = sorted(
             zone.zone_id
-            for zone in known
+            for zone in self.region_zones
             if zone.zone_type == "availability-zone" and zone.zone_id not in UNSUPPORTED_ZONE_IDS
         )
         return frozenset(usable[: self.network.zones])
@@ -152,15 +156,14 @@ def _place(draft: Draft) -> Iterator[Fault]:
         return
     if draft.cluster.existing:
         for name in ("network", "capacity", "gpu"):
-            if draft.given.get(name):
+            if draft.given[name]:
                 yield Fault(
                     name,
                     "no such section together with cluster.existing, which makes no AWS resource",
                     draft.given[name],
                     fix=f"remove {name}, or remove cluster.existing to have a cluster made",
                 )
-        extra = sorted(set(draft.given.get("cluster") or {}) - {"existing", "version"})
-        for key in extra:
+        for key in sorted(set(draft.given["cluster"]) - {"existing", "version"}):
             yield Fault(
                 f"cluster.{key}",
                 "only existing and version here: an existing cluster is used as it is",
@@ -168,16 +171,13 @@ def _place(draft: Draft) -> Iterator[Fault]:
             )
         return
     if draft.region is None:
-        yield Fault(
-            "aws:region", "a region; the key is required", present=False, add="config:\n  aws:region: us-east-1"
-        )
+        yield Fault("aws:region", "a region; the key is required", add="config:\n  aws:region: us-east-1")
     elif draft.region not in REGION_ZONES:
         yield Fault("aws:region", one_of(draft.region, REGION_ZONES), draft.region)
     if draft.cluster.public_access_cidrs is None:
         yield Fault(
             "cluster.publicAccessCidrs",
             "the ranges that may reach the API endpoint, or [] for a private endpoint; the key is required",
-            present=False,
             add="dynamo-eks:cluster:\n  publicAccessCidrs: [198.51.100.0/24]",
         )
     elif ANYWHERE in draft.cluster.public_access_cidrs and not draft.cluster.allow_open_endpoint:
@@ -191,12 +191,12 @@ def _place(draft: Draft) -> Iterator[Fault]:
 
 def _versions(draft: Draft) -> Iterator[Fault]:
     if draft.cluster and draft.cluster.version not in catalog.KUBERNETES:
-        yield Fault("cluster.version", one_of(draft.cluster.version, catalog.KUBERNETES), draft.cluster.version)
+        yield Fault("cluster.version", listed(catalog.KUBERNETES), draft.cluster.version)
         return
     if draft.dynamo is None:
         return
     if draft.dynamo.version not in catalog.DYNAMO:
-        yield Fault("dynamo.version", one_of(draft.dynamo.version, catalog.DYNAMO), draft.dynamo.version)
+        yield Fault("dynamo.version", listed(catalog.DYNAMO), draft.dynamo.version)
     elif draft.cluster and (why := catalog.check_pair(draft.dynamo.version, draft.cluster.version)):
         yield Fault("dynamo.version", why, draft.dynamo.version)
 
@@ -214,7 +214,7 @@ def _tags(draft: Draft) -> Iterator[Fault]:
 
 
 def _network(draft: Draft) -> Iterator[Fault]:
-    network, given = draft.network, draft.given.get("network") or {}
+    network, given = draft.network, draft.given["network"]
     if network is None or draft.existing_cluster:
         return
     if network.existing:
@@ -264,7 +264,7 @@ def _zone(draft: Draft, key: str, zone: str) -> Iterator[Fault]:
     if zone in UNSUPPORTED_ZONE_IDS:
         yield Fault(key, f"zones that can hold an EKS control plane; {zone} cannot (EKS User Guide)", zone)
         return
-    known = {item.zone_id: item for item in REGION_ZONES.get(draft.region or "", ())}
+    known = {item.zone_id: item for item in draft.region_zones}
     if not known:
         return
     if zone not in known:
@@ -311,7 +311,6 @@ def _pool(draft: Draft, name: str, pool: Pool) -> Iterator[Fault]:
         yield Fault(
             f"{key}.families",
             "families or instanceTypes; the key is required",
-            present=False,
             add=f"dynamo-eks:capacity:\n  pools:\n    {name}:\n      families: [g6e]",
         )
     for position, family in enumerate(pool.families):
@@ -325,7 +324,6 @@ def _pool(draft: Draft, name: str, pool: Pool) -> Iterator[Fault]:
         yield Fault(
             f"{key}.reservations",
             "the reservations that `reserved` draws from; without them Karpenter launches nothing reserved",
-            present=False,
             add=f"dynamo-eks:capacity:\n  pools:\n    {name}:\n      reservations:\n"
             "        - {id: cr-0123456789abcdef0, kind: onDemand, instanceType: p5.48xlarge, zone: use1-az1, count: 1}",
         )
@@ -333,11 +331,11 @@ def _pool(draft: Draft, name: str, pool: Pool) -> Iterator[Fault]:
         yield Fault(f"{key}.capacity", "`reserved` first, since the pool names reservations", list(pool.capacity))
     if "reserved" in pool.capacity and pool.capacity[0] != "reserved":
         yield Fault(f"{key}.capacity", "`reserved` first and its fallback after it", list(pool.capacity))
-    hours = sum(
-        int(number) * {"s": 1 / 3600, "m": 1 / 60, "h": 1}[unit]
+    seconds = sum(
+        int(number) * {"s": 1, "m": 60, "h": 3600}[unit]
         for number, unit in re.findall(r"(\d+)([smh])", pool.expire_after)
     )
-    if hours > 504:
+    if seconds > 504 * 3600:
         yield Fault(
             f"{key}.expireAfter", "at most 504h, the 21 days that Auto Mode lets a node live", pool.expire_after
         )
@@ -352,11 +350,10 @@ def _pool(draft: Draft, name: str, pool: Pool) -> Iterator[Fault]:
         graph.placement.pool == name or (graph.backend != "mocker" and graph.placement.pool not in draft.pools)
         for graph in draft.graphs.values()
     )
-    if not used and pool.gpu_limit is None and not {"graphs", "capacity"} & draft.broken:
+    if not used and pool.gpu_limit is None and "graphs" not in draft.broken:
         yield Fault(
             f"{key}.gpuLimit",
             "a limit, since no graph is placed on the pool to size it from; the key is required",
-            present=False,
             add=f"dynamo-eks:capacity:\n  pools:\n    {name}:\n      gpuLimit: 8",
         )
 
@@ -373,7 +370,7 @@ def _family(key: str, family: str, type_: str | None = None) -> Iterator[Fault]:
     elif family not in instances.GPU_POOL_FAMILIES:
         what = "a GPU family that EKS Auto Mode supports:"
         if type_:
-            what = f"a type of {what[2:]}"
+            what = f"a type of {what}"
         yield Fault(key, one_of(family, instances.GPU_POOL_FAMILIES, what), given)
 
 
@@ -400,7 +397,6 @@ def _reservation(draft: Draft, key: str, pool: Pool, item: Any) -> Iterator[Faul
             yield Fault(
                 f"{key}.end",
                 "the block's end, so that its draining can be planned; the key is required",
-                present=False,
                 add="end: 2026-12-08T11:30:00Z",
             )
         elif (item.end.hour, item.end.minute) != (11, 30):
@@ -447,7 +443,6 @@ def _storage(draft: Draft) -> Iterator[Fault]:
         yield Fault(
             "storage.efs.provisionedMibps",
             "MiB/s, since throughput is provisioned; the key is required",
-            present=False,
             add="dynamo-eks:storage:\n  efs:\n    provisionedMibps: 256",
         )
     if efs.throughput != "provisioned" and efs.provisioned_mibps is not None:
@@ -459,10 +454,9 @@ def _storage(draft: Draft) -> Iterator[Fault]:
             yield Fault(
                 "storage.storageClass",
                 "a storage class of the existing cluster, for the caches; the key is required",
-                present=False,
                 add="dynamo-eks:storage:\n  storageClass: standard",
             )
-        if "efs" in (draft.given.get("storage") or {}):
+        if "efs" in draft.given["storage"]:
             yield Fault(
                 "storage.efs",
                 "no such key with cluster.existing, which makes no AWS resource",
@@ -499,13 +493,12 @@ def _dynamo(draft: Draft) -> Iterator[Fault]:
             yield Fault(
                 "dynamo.imagePullSecret",
                 "exactly one of existing and server",
-                (draft.given.get("dynamo") or {}).get("imagePullSecret"),
+                draft.given["dynamo"]["imagePullSecret"],
             )
         elif pull.server and "imagePullPassword" not in draft.secrets:
             yield Fault(
                 "imagePullPassword",
                 f"the password for {pull.server}; the key is required",
-                present=False,
                 add="pulumi config set --secret dynamo-eks:imagePullPassword",
             )
     if dynamo.hugging_face_secret and "huggingFaceToken" in draft.secrets:
@@ -567,7 +560,7 @@ def _graph(draft: Draft, key: str, name: str, graph: Graph) -> Iterator[Fault]:
     yield from _image(key, graph)
     yield from _exposure(draft, key, graph)
     for role, worker in roles(graph).items():
-        yield from _worker(draft, f"{key}.{role}", graph, worker)
+        yield from _worker(f"{key}.{role}", graph, worker)
     yield from _environment(f"{key}.frontend", graph.frontend)
     yield from _placement(draft, key, graph)
 
@@ -578,7 +571,6 @@ def _image(key: str, graph: Graph) -> Iterator[Fault]:
         yield Fault(
             f"{key}.image.runtimeVersion",
             f"the runtime's version, since tag {image.tag!r} does not begin with one and the operator refuses it; required",
-            present=False,
             add='runtimeVersion: "1.5.0"',
         )
 
@@ -595,7 +587,6 @@ def _exposure(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
         yield Fault(
             f"{key}.exposure.allowedCidrs",
             "who may connect through the load balancer; the key is required",
-            present=False,
             add="allowedCidrs: [10.0.0.0/8]",
         )
     elif ANYWHERE in exposure.allowed_cidrs and not exposure.allow_open_access:
@@ -631,7 +622,7 @@ def _environment(key: str, part: Any) -> Iterator[Fault]:
             yield Fault(f"{key}.extraArgs[{position}]", f"the key {OWNED_ARGUMENTS[flag]} instead of {flag}", argument)
 
 
-def _worker(draft: Draft, key: str, graph: Graph, worker: Worker) -> Iterator[Fault]:
+def _worker(key: str, graph: Graph, worker: Worker) -> Iterator[Fault]:
     yield from _environment(key, worker)
     # Attention that is data-parallel inside the tensor-parallel group adds no ranks.
     data_parallel = 1 if worker.attention_data_parallel else worker.data_parallel
@@ -697,7 +688,6 @@ def _placement(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
         yield Fault(
             where,
             "the UltraServer or the pool its workers run on; the key is required",
-            present=False,
             add=f"dynamo-eks:graphs:\n  {key.split('.')[1]}:\n    placement: {{ultraServer: {next(iter(draft.ultra_servers), 'rack-a')}}}",
         )
         return
@@ -705,7 +695,6 @@ def _placement(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
         yield Fault(
             f"{where}.pool",
             "the pool its workers run on; the key is required",
-            present=False,
             add=f"dynamo-eks:graphs:\n  {key.split('.')[1]}:\n    placement: {{pool: gpu}}",
         )
         return
@@ -714,12 +703,9 @@ def _placement(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
         if "capacity" not in draft.broken and "capacity.pools" not in draft.broken:
             yield Fault(f"{where}.pool", one_of(placement.pool, draft.pools, "a pool of capacity:"), placement.pool)
         return
-    if placement.zone and (pool.zones or draft.zone_ids) and placement.zone not in (pool.zones or draft.zone_ids or ()):
-        yield Fault(
-            f"{where}.zone",
-            one_of(placement.zone, pool.zones or draft.zone_ids or (), "a zone of its pool:"),
-            placement.zone,
-        )
+    zones = pool.zones or draft.zone_ids
+    if placement.zone and zones and placement.zone not in zones:
+        yield Fault(f"{where}.zone", one_of(placement.zone, zones, "a zone of its pool:"), placement.zone)
     if placement.reserved_only and "reserved" not in pool.capacity:
         yield Fault(
             f"{where}.reservedOnly", f"false, or a pool with reserved capacity; {placement.pool} has none", True
@@ -730,7 +716,6 @@ def _placement(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
             yield Fault(
                 f"{where}.instanceType",
                 "a type with EFA, so that whole nodes can be asked for; the key is required",
-                present=False,
                 add="placement: {instanceType: g6e.24xlarge}",
             )
         largest = [item.gpus for family in pool.families for item in instances.in_family(family)]
@@ -747,9 +732,7 @@ def _placement(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
         yield Fault(f"{where}.instanceType", _unknown_type(type_), type_)
         return
     machine = instances.instance(type_)
-    pool_is_sound = bool(pool.families or pool.instance_types) and set(pool.families) <= set(
-        instances.GPU_POOL_FAMILIES
-    )
+    pool_is_sound = (pool.families or pool.instance_types) and set(pool.families).issubset(instances.GPU_POOL_FAMILIES)
     if pool_is_sound and machine.family not in pool.families and type_ not in pool.instance_types:
         may = ", ".join(sorted({*pool.families, *pool.instance_types}))
         yield Fault(f"{where}.instanceType", f"a type that pool {placement.pool} may launch ({may})", type_)
@@ -760,15 +743,15 @@ def _placement(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
             f"a type with EFA, which {type_} has not" + (f": {', '.join(with_efa)}" if with_efa else ""),
             type_,
         )
-    if placement.reserved_only and "reserved" in pool.capacity:
-        yield from _reserved_room(draft, key, graph, pool, machine)
+    if placement.reserved_only and "reserved" in pool.capacity and machine.gpus:
+        yield from _reserved_room(key, graph, pool, machine)
 
 
-def _reserved_room(draft: Draft, key: str, graph: Graph, pool: Pool, machine: Any) -> Iterator[Fault]:
+def _reserved_room(key: str, graph: Graph, pool: Pool, machine: instances.Instance) -> Iterator[Fault]:
     reserved = sum(item.count for item in pool.reservations if item.instance_type == machine.type)
     whole = graph.transport == "efa"
     needed = sum(
-        worker.replicas if whole and worker.efa is None else -(-worker.replicas * worker.gpus // max(machine.gpus, 1))
+        worker.replicas if whole and worker.efa is None else -(-worker.replicas * worker.gpus // machine.gpus)
         for worker in roles(graph).values()
     )
     if needed > reserved:

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 from components import catalog, sizing
 from components.capacity import instances, network_cards
 from components.capacity.ultraservers import MAX_DOMAIN_NODES, TYPES, Rack
-from components.capacity.window import END_OF_DAY, moment
+from components.capacity.window import END_OF_DAY, Window, moment
 from components.dynamo import compute_domain
 from components.dynamo.manifest import efa_count, ganged, on_rack, rack_of, roles
 from components.gpu import values as charts
 from components.network import cidr as address_plan
-from components.network.zones import REGION_ZONES
-from stacks.faults import Fault, one_of
+from stacks.faults import Fault, listed, one_of
 from stacks.models import Graph, UltraServer, Worker
 
 if TYPE_CHECKING:
@@ -56,12 +55,12 @@ def racks_in(draft: Draft) -> dict[str, Rack]:
 
 def unread(draft: Draft) -> bool:
     """Whether UltraServers of the file could not be read, so that nothing can be said of what is missing."""
-    return bool({"capacity", "capacity.ultraServers"} & draft.broken)
+    return not draft.broken.isdisjoint(("capacity", "capacity.ultraServers"))
 
 
 def meant(draft: Draft) -> bool:
     """Whether the file speaks of UltraServers, sound or not."""
-    capacity = draft.given.get("capacity")
+    capacity = draft.given["capacity"]
     return isinstance(capacity, Mapping) and bool(capacity.get("ultraServers"))
 
 
@@ -107,7 +106,7 @@ def _window(draft: Draft, key: str, given: UltraServer) -> Iterator[Fault]:
         yield Fault(f"{key}.end", "at most 182 days after start, the longest that a block can be", given.end)
         return
     try:
-        window = sizing.rack("", given).window
+        window = Window(start=given.start, end=given.end, drain_minutes=given.drain_minutes)
     except ValueError:
         minutes = (given.end - given.start) // timedelta(minutes=1)
         yield Fault(
@@ -126,19 +125,19 @@ def _window(draft: Draft, key: str, given: UltraServer) -> Iterator[Fault]:
 
 
 def _image(draft: Draft, key: str, given: UltraServer) -> Iterator[Fault]:
-    version = draft.cluster.version if draft.cluster else ""
-    if given.ami_release is None or version not in catalog.KUBERNETES:
+    if given.ami_release is None or draft.cluster is None or draft.cluster.version not in catalog.KUBERNETES:
         return
-    minor, date = ".".join(given.ami_release.split(".")[:2]), int(given.ami_release.rsplit("-", 1)[1])
+    version = draft.cluster.version
+    release, date = given.ami_release.split("-")
     pinned = f"leave the key out for {catalog.AMI_RELEASES[version]}, the one that is pinned"
-    if minor != version:
+    if not release.startswith(f"{version}."):
         yield Fault(
             f"{key}.amiRelease",
             f"a release for Kubernetes {version}, the cluster's version",
             given.ami_release,
             fix=pinned,
         )
-    elif date < catalog.AMI_FLOOR:
+    elif int(date) < catalog.AMI_FLOOR:
         yield Fault(
             f"{key}.amiRelease",
             f"a release of {catalog.AMI_FLOOR} or later, the first with driver 580 for P6e-GB200",
@@ -149,17 +148,15 @@ def _image(draft: Draft, key: str, given: UltraServer) -> Iterator[Fault]:
 
 def _zone(draft: Draft, key: str, given: UltraServer) -> Iterator[Fault]:
     # Which zones have UltraServers is AWS's to say and to change: only the region is known from the id.
-    own = {zone.zone_id.split("-")[0] for zone in REGION_ZONES.get(draft.region or "", ())}
-    if own and given.zone.split("-")[0] not in own:
-        yield Fault(
-            f"{key}.zone",
-            f"a zone of {draft.region}, whose ids begin with {', '.join(sorted(own))}-",
-            given.zone,
-        )
+    if not draft.region_zones:
+        return
+    begin = next(iter(draft.region_zones)).zone_id.split("-")[0] + "-"
+    if not given.zone.startswith(begin):
+        yield Fault(f"{key}.zone", f"a zone of {draft.region}, whose ids begin with {begin}", given.zone)
 
 
 def _subnets(draft: Draft) -> Iterator[Fault]:
-    network, given = draft.network, (draft.given.get("network") or {})
+    network, given = draft.network, draft.given["network"]
     if network is None:
         return
     if not meant(draft):
@@ -174,7 +171,6 @@ def _subnets(draft: Draft) -> Iterator[Fault]:
             yield Fault(
                 f"network.existing.ultraServerSubnets.{zone}",
                 f"the subnet for the UltraServers in this zone ({', '.join(by_zone[zone])}); the key is required",
-                present=False,
                 add=f"dynamo-eks:network:\n  existing:\n    ultraServerSubnets: {{{zone}: subnet-0123456789abcdef0}}",
             )
         return
@@ -199,11 +195,12 @@ def _subnets(draft: Draft) -> Iterator[Fault]:
                 network.cidr,
                 fix=_larger(network.cidr, slot, nodes),
             )
-    nat = network.local_zones.nat_zone
-    zones = draft.zone_ids
-    if nat and zones is not None and nat not in zones:
+    nat, zones = network.local_zones.nat_zone, draft.zone_ids
+    if not nat or zones is None:
+        return
+    if nat not in zones:
         yield Fault("network.localZones.natZone", one_of(nat, zones, "a zone the network has:"), nat)
-    elif nat and zones is not None and network.nat == "single" and nat != min(zones):
+    elif network.nat == "single" and nat != min(zones):
         yield Fault(
             "network.localZones.natZone",
             f"{min(zones)}, where the one NAT gateway of nat: single is, or nat: perZone",
@@ -223,34 +220,34 @@ def _larger(cidr: str, slot: int, nodes: int) -> str:
 
 def gpu_stack(draft: Draft) -> Iterator[Fault]:
     """Charts and driver of the GPU stack, and what managed nodes need besides."""
-    gpu, racks = draft.gpu, sorted(draft.ultra_servers)
+    gpu = draft.gpu
     if gpu is None:
         return
     if not meant(draft):
-        if draft.given.get("gpu") and not unread(draft) and not draft.existing_cluster:
+        if draft.given["gpu"] and not unread(draft) and not draft.existing_cluster:
             yield Fault(
                 "gpu",
                 "no such section without capacity.ultraServers: Auto Mode nodes bring driver and device plugin themselves",
                 draft.given["gpu"],
             )
         return
-    version = draft.cluster.version if draft.cluster else ""
-    if version in catalog.KUBERNETES and version not in catalog.HYBRID_ADDONS:
+    if draft.cluster and draft.cluster.version in set(catalog.KUBERNETES) - set(catalog.HYBRID_ADDONS):
         yield Fault(
             "cluster.version",
             f"{' or '.join(catalog.HYBRID_ADDONS)} with UltraServers: the add-ons that their nodes need are pinned for these",
-            version,
+            draft.cluster.version,
         )
-    if gpu.driver_branch != catalog.P6E_DRIVER_BRANCH:
-        newer = gpu.driver_branch > catalog.P6E_DRIVER_BRANCH
+    right = catalog.P6E_DRIVER_BRANCH
+    if gpu.driver_branch > right:
         yield Fault(
             "gpu.driverBranch",
-            f"{catalog.P6E_DRIVER_BRANCH}: "
-            + (
-                "later branches lack the topology override that EFA needs on P6e, and NCCL aborts (NVIDIA/aicr #2383)"
-                if newer
-                else "P6e-GB200 runs on none older (EKS User Guide, P6e-GB200)"
-            ),
+            f"{right}: later branches lack the topology override that EFA needs on P6e, and NCCL aborts (NVIDIA/aicr #2383)",
+            gpu.driver_branch,
+        )
+    if gpu.driver_branch < right:
+        yield Fault(
+            "gpu.driverBranch",
+            f"{right}: P6e-GB200 runs on none older (EKS User Guide, P6e-GB200)",
             gpu.driver_branch,
         )
     tables = (
@@ -259,26 +256,25 @@ def gpu_stack(draft: Draft) -> Iterator[Fault]:
         ("gpu.efaPlugin", gpu.efa_plugin, catalog.EFA_PLUGIN),
     )
     for key, chart, table in tables:
-        if chart.version is not None and chart.version not in table:
-            yield Fault(f"{key}.version", one_of(chart.version, table), chart.version)
+        number = chart.version or next(iter(table))
+        if number not in table:
+            yield Fault(f"{key}.version", listed(table), number)
             continue
-        release = catalog.chart_release(table, chart.version)
-        number = release.version.removeprefix("v")
-        ours = _chart_values(key, number, version, racks)
+        ours = _chart_values(key, number)
         shapeless = list(_shapeless(ours, chart.values))
         for path in shapeless:
             yield Fault(f"{key}.values.{path}", "keys and values, as the chart has there", _at(chart.values, path))
         if shapeless:
             continue
-        for path, expected in charts.contradictions(release.name, number, charts.merged(ours, chart.values)):
+        for path, expected in charts.contradictions(table[number].name, number, charts.merged(ours, chart.values)):
             yield Fault(f"{key}.values.{path}", expected, _at(chart.values, path))
 
 
-def _chart_values(key: str, version: str, kubernetes: str, racks: list[str]) -> dict[str, Any]:
-    """The program's own values of a chart."""
+def _chart_values(key: str, version: str) -> dict[str, Any]:
+    """The program's own values of a chart: their shape, whatever the racks and the cluster's version."""
     if key == "gpu.operator":
-        return charts.gpu_operator(version, racks, monitors=False)
-    return charts.dra_driver(version, kubernetes or "1.35", racks) if key == "gpu.draDriver" else charts.efa_plugin()
+        return charts.gpu_operator(version, (), monitors=False)
+    return charts.dra_driver(version, "1.35", ()) if key == "gpu.draDriver" else charts.efa_plugin()
 
 
 def _shapeless(ours: Mapping[str, Any], theirs: Mapping[str, Any], under: str = "") -> Iterator[str]:
@@ -336,7 +332,7 @@ def _graph(draft: Draft, key: str, name: str, graph: Graph, racks: Mapping[str, 
     if machine is None:
         return
     for role, worker in roles(graph).items():
-        yield from _worker(f"{key}.{role}", role, graph, worker, machine, racks)
+        yield from _worker(f"{key}.{role}", graph, worker, machine, _rack(graph, role, racks))
 
 
 def _shape(key: str, name: str, graph: Graph) -> Iterator[Fault]:
@@ -379,8 +375,8 @@ def _shape(key: str, name: str, graph: Graph) -> Iterator[Fault]:
                     f"the key {OWNED_ENGINE[option]} instead, from which the program sets this option",
                     worker.engine[option],
                 )
-    if ganged(graph):
-        longest = max((len(role) for role in roles(graph)), default=0)
+    if ganged(graph) and roles(graph):
+        longest = max(len(role) for role in roles(graph))
         room = NAME_BUDGET - 2 * longest - len("-ldr")
         if len(name) > room:
             yield Fault(
@@ -456,11 +452,10 @@ def _where(draft: Draft, key: str, graph: Graph, racks: Mapping[str, Rack]) -> I
             yield Fault(
                 f"{key}.{role}.ultraServer",
                 "the UltraServer of this role too; the key is required",
-                present=False,
                 add=f"dynamo-eks:graphs:\n  {key.split('.')[1]}:\n    {role}: {{ultraServer: "
                 f"{next(iter(draft.ultra_servers), 'rack-a')}}}",
             )
-    own = {role: racks[name] for role in roles(graph) if (name := rack_of(graph, role) or "") in racks}
+    own = {role: rack for role in roles(graph) if (rack := _rack(graph, role, racks))}
     if unlike := _unlike(own.values()):
         # Roles on two racks: at least one names its own.
         role = next(role for role in ("decode", "prefill") if roles(graph)[role].ultra_server)
@@ -493,7 +488,6 @@ def _domain(key: str, graph: Graph) -> Iterator[Fault]:
         yield Fault(
             f"{key}.computeDomain",
             "perGraph, perRole, groveAuto or none, always stated on an UltraServer; the key is required",
-            present=False,
             add=f"dynamo-eks:graphs:\n  {key.split('.')[1]}:\n    computeDomain: {right}",
         )
     elif wrong := _wrong_domain(graph, mode, right, given):
@@ -537,9 +531,14 @@ def _wrong_domain(graph: Graph, mode: str, right: str, given: Mapping[str, Worke
     return None
 
 
-def _worker(
-    key: str, role: str, graph: Graph, worker: Worker, machine: instances.Instance, racks: Mapping[str, Rack]
-) -> Iterator[Fault]:
+def _rack(graph: Graph, role: str, racks: Mapping[str, Rack]) -> Rack | None:
+    """The UltraServer of a role, where it is sound; the largest where the gang scheduler chooses."""
+    if graph.placement.any_ultra_server:
+        return max(racks.values(), key=lambda rack: rack.nodes)
+    return racks.get(rack_of(graph, role) or "")
+
+
+def _worker(key: str, graph: Graph, worker: Worker, machine: instances.Instance, rack: Rack | None) -> Iterator[Fault]:
     if worker.gpus > machine.gpus:
         yield Fault(
             f"{key}.gpus",
@@ -564,27 +563,24 @@ def _worker(
         )
     elif worker.gpus and graph.transport == "efa":
         yield from _efa_share(key, graph, worker, machine)
-    for name in [rack_of(graph, role)] if rack_of(graph, role) else list(racks):
-        rack = racks.get(name or "")
-        if rack is None:
-            continue
-        if worker.nodes > rack.nodes:
-            yield Fault(f"{key}.nodes", f"at most {rack.nodes}, what UltraServer {name} has", worker.nodes)
-            break
-        pods = max(machine.gpus // max(worker.gpus, 1), 1)
-        room = rack.huge_pages_mib // pods
-        if worker.huge_pages_mib and worker.huge_pages_mib > room and graph.transport == "efa":
-            shared = f", shared by {pods} pods" if pods > 1 else ""
-            expected = f"at most {room}: a node of {name} sets {rack.huge_pages_mib} aside (its hugePagesMib{shared})"
-            if not room:
-                expected = f"nothing, since the nodes of {name} set none aside"
-            yield Fault(
-                f"{key}.hugePagesMib",
-                expected,
-                worker.huge_pages_mib,
-                fix=f"raise capacity.ultraServers.{name}.hugePagesMib to {worker.huge_pages_mib * pods}, which replaces the nodes",
-            )
-            break
+    if rack is None:
+        return
+    if worker.nodes > rack.nodes:
+        yield Fault(f"{key}.nodes", f"at most {rack.nodes}, what UltraServer {rack.name} has", worker.nodes)
+        return
+    pods = max(machine.gpus // max(worker.gpus, 1), 1)
+    room = rack.huge_pages_mib // pods
+    if worker.huge_pages_mib and worker.huge_pages_mib > room and graph.transport == "efa":
+        shared = f", shared by {pods} pods" if pods > 1 else ""
+        expected = f"at most {room}: a node of {rack.name} sets {rack.huge_pages_mib} aside (its hugePagesMib{shared})"
+        if not room:
+            expected = f"nothing, since the nodes of {rack.name} set none aside"
+        yield Fault(
+            f"{key}.hugePagesMib",
+            expected,
+            worker.huge_pages_mib,
+            fix=f"raise capacity.ultraServers.{rack.name}.hugePagesMib to {worker.huge_pages_mib * pods}, which replaces the nodes",
+        )
 
 
 def _efa_share(key: str, graph: Graph, worker: Worker, machine: instances.Instance) -> Iterator[Fault]:
@@ -611,7 +607,6 @@ def _efa_share(key: str, graph: Graph, worker: Worker, machine: instances.Instan
             f"at most {fair}: a pod with {worker.gpus} of a node's {machine.gpus} GPUs and {efa} of its {machine.efa} EFA "
             f"interfaces leaves {stranded} GPUs that no pod can use",
             worker.efa,
-            present=worker.efa is not None,
             fix=f"better, take whole nodes with gpus: {machine.gpus}; part of a node's EFA can break the KV transfer",
             add=None if worker.efa is not None else f"efa: {fair}",
         )
@@ -632,14 +627,14 @@ def _together(given: Mapping[str, Graph], racks: Mapping[str, Rack], *, complete
             continue
         here: dict[str, str] = {}
         for role, worker in compute_domain.gpu_roles(graph).items():
-            rack = rack_of(graph, role) or ""
-            if rack in taken:
-                taken[rack][f"{name}.{role}"] = nodes_of(worker, racks[rack].machine.gpus)
+            rack = _rack(graph, role, racks)
+            if rack is not None:
+                taken[rack.name][f"{name}.{role}"] = nodes_of(worker, rack.machine.gpus)
                 named = f"{role}.ultraServer" if worker.ultra_server else "placement.ultraServer"
-                here.setdefault(rack, f"graphs.{name}.{named}")
+                here.setdefault(rack.name, f"graphs.{name}.{named}")
+        if graph.compute_domain == "none":
+            continue
         for rack, key in here.items():
-            if graph.compute_domain == "none":
-                continue
             if domains[rack]:
                 yield Fault(
                     key,
@@ -664,7 +659,11 @@ def _together(given: Mapping[str, Graph], racks: Mapping[str, Rack], *, complete
         return
     free = {name: racks[name].nodes - sum(by_role.values()) for name, by_role in taken.items()}
     whole = {
-        name: sum(nodes_of(worker, racks_gpus(racks)) for worker in compute_domain.gpu_roles(graph).values())
+        # Where one of any will do, all of them are alike.
+        name: sum(
+            nodes_of(worker, next(iter(racks.values())).machine.gpus)
+            for worker in compute_domain.gpu_roles(graph).values()
+        )
         for name, graph in given.items()
         if graph.placement.any_ultra_server
     }
@@ -693,8 +692,3 @@ def _together(given: Mapping[str, Graph], racks: Mapping[str, Rack], *, complete
         free[chosen] -= whole[name]
         if alone:
             domains[chosen].append(name)
-
-
-def racks_gpus(racks: Mapping[str, Rack]) -> int:
-    """GPUs of a node, where all UltraServers are alike."""
-    return next((rack.machine.gpus for rack in racks.values()), 4)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,18 +19,21 @@ class Fault:
     expected: str
     """What would be right, as the end of the sentence `expected …`."""
     given: Any = None
-    """The value found; absent for a missing key."""
-    present: bool = True
-    """False for a missing key, whose value cannot be shown."""
+    """The value found."""
     fix: str | None = None
     """What to do, when the expectation does not say it."""
     add: str | None = None
-    """YAML lines to add, for a missing key."""
+    """YAML lines to add, for a missing key. Only such a fault has them, and no value to show."""
 
     @property
     def full_key(self) -> str:
         """The key as it stands in the file, prefix and all."""
         return self.key if self.key.startswith((PREFIX, "aws:")) else f"{PREFIX}{self.key}"
+
+    @property
+    def present(self) -> bool:
+        """Whether the key is there, with a value that is wrong."""
+        return self.add is None
 
     def lines(self) -> list[str]:
         key = self.full_key
@@ -39,7 +43,7 @@ class Fault:
         out.append(f"    expected  {self.expected}")
         if self.fix:
             out.append(f"    fix       {self.fix}")
-        if self.add:
+        if self.add is not None:
             out.append("    add")
             out += [f"      {line}" for line in self.add.splitlines()]
         return out
@@ -58,17 +62,21 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
     """The choice most like a word, if any is near."""
     import difflib  # late: only a faulty file needs it
 
-    choices = list(choices)
     # Compared without case, so that `Zones` finds `zones`.
     lowered = {choice.lower(): choice for choice in choices}
-    found = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
+    found = difflib.get_close_matches(word.lower(), lowered)
     return lowered[found[0]] if found else None
 
 
-def one_of(word: Any, choices: Iterable[str], what: str = "one of") -> str:
-    """`one of a, b, c; did you mean b?`"""
+def listed(choices: Iterable[str], what: str = "one of") -> str:
+    """`one of a, b, c`"""
     choices = sorted(choices, key=lambda choice: (int(choice) if choice.isdigit() else 0, choice))
-    text = f"{what} {', '.join(choices)}" if choices else f"{what} (none is defined)"
+    return f"{what} {', '.join(choices) or '(none is defined)'}"
+
+
+def one_of(word: Any, choices: Collection[str], what: str = "one of") -> str:
+    """`one of a, b, c; did you mean b?`"""
+    text = listed(choices, what)
     # Another version is never what a typing error meant.
     close = nearest(word, choices) if isinstance(word, str) and not word[:1].isdigit() else None
     return f"{text}; did you mean {close}?" if close else text
@@ -113,7 +121,6 @@ BOUNDS: Mapping[tuple[str, str], str] = {
 """Why a number may not be smaller, larger or between, by its key."""
 
 EXAMPLES: Mapping[str, str] = {
-    "publicAccessCidrs": "publicAccessCidrs: [198.51.100.0/24]",
     "model": "model: qwen3-32b",
     "backend": "backend: vllm",
     "transport": "transport: tcp",
@@ -177,61 +184,59 @@ _TYPES = {
     "datetime_from_date_parsing": "a moment in UTC, such as 2026-12-08T11:30:00Z",
 }
 
-_BRANCHES = frozenset({"int", "constrained-int", "tuple[constrained-str, ...]", "tuple[str, ...]", "str"})
 _UNION = "how many zones (2 to 6), or a list of zone ids such as [use1-az1, use1-az2]"
 
 
 def from_pydantic(errors: Iterable[Mapping[str, Any]], section: str, keys_at: Any) -> list[Fault]:
-    """Faults for pydantic's error records. `keys_at(path)` gives the keys allowed where an unknown one was found."""
+    """Faults for pydantic's error records. `keys_at(path)` gives the keys allowed at a path below the section."""
     faults: dict[str, Fault] = {}
     for error in errors:
         path = [*section.split("."), *error["loc"]]
-        in_key = path[-1] == "[key]"
-        if in_key:
+        if path[-1] == "[key]":
             path = path[:-1]
         union = path[:2] == ["network", "zones"]
         if union:
-            path = [part for part in path if not (isinstance(part, str) and _is_branch(part))]
+            # A name below is pydantic's, of the alternative that it tried.
+            path = [*path[:2], *(part for part in path if isinstance(part, int))]
         key = dotted(path)
         if union and len(path) == 2:
             faults[key] = Fault(key, _UNION, error["input"])
             continue
-        kind, context = error["type"], error.get("ctx") or {}
-        given = error.get("input")
+        kind, given = error["type"], error["input"]
+        bound = BOUNDS.get((str(path[-1]), kind), "")
         if kind == "missing":
-            name = str(path[-1])
-            example = EXAMPLES.get(name, f"{name}: …")
-            faults[key] = Fault(key, "a value; the key is required", present=False, add=_nested(path[:-1], example))
+            example = EXAMPLES[str(path[-1])]
+            faults[key] = Fault(key, "a value; the key is required", add=_nested(path[:-1], example))
             continue
         if kind == "extra_forbidden":
-            allowed = keys_at(path[:-1])
-            reason = next((REASONS[above, path[-1]] for above in path[:-1] if (above, path[-1]) in REASONS), None)
+            allowed = keys_at(error["loc"][:-1])
+            reason = next((REASONS[above, path[-1]] for above in path if (above, path[-1]) in REASONS), None)
             faults[key] = Fault(key, reason or one_of(str(path[-1]), allowed, "no such key here, but"), given)
             continue
         if kind == "string_pattern_mismatch":
-            expected = PATTERNS.get(context["pattern"], f"text that matches {context['pattern']}")
+            expected = PATTERNS[error["ctx"]["pattern"]]
         elif kind == "literal_error":
-            choices = [part.strip().strip("'") for part in context["expected"].replace(" or ", ", ").split(",")]
-            expected = one_of(given, choices)
+            # As in `'single' or 'perZone'`.
+            expected = one_of(given, re.split(", | or ", error["ctx"]["expected"].replace("'", "")))
         elif kind == "value_error":
-            expected = str(context["error"])
+            expected = str(error["ctx"]["error"])
         elif kind == "greater_than_equal":
-            expected = f"a number of at least {context['ge']}{BOUNDS.get((str(path[-1]), kind), '')}"
+            expected = f"a number of at least {error['ctx']['ge']}{bound}"
         elif kind == "greater_than":
-            expected = f"a number greater than {context['gt']}"
+            expected = f"a number greater than {error['ctx']['gt']}"
         elif kind == "less_than_equal":
-            expected = f"a number of at most {context['le']}{BOUNDS.get((str(path[-1]), kind), '')}"
+            expected = f"a number of at most {error['ctx']['le']}{bound}"
         elif kind == "multiple_of":
-            expected = f"a multiple of {context['multiple_of']}{BOUNDS.get((str(path[-1]), kind), '')}"
+            expected = f"a multiple of {error['ctx']['multiple_of']}{bound}"
         elif kind == "string_too_long":
-            expected = f"at most {context['max_length']} characters (these are {len(str(given))})"
-            if context["max_length"] == 37:
+            expected = f"at most {error['ctx']['max_length']} characters (these are {len(str(given))})"
+            if error["ctx"]["max_length"] == 37:
                 expected += "; graph and component name together may have 45, and `frontend` takes 8"
         elif kind == "too_short":
             expected = _EMPTY
         else:
-            expected = _TYPES.get(kind, error["msg"])
-        faults.setdefault(key, Fault(key, str(expected), path[-1] if in_key else given))
+            expected = _TYPES[kind] if kind in _TYPES else error["msg"]
+        faults.setdefault(key, Fault(key, expected, given))
     if f"{section}.preset" in faults:
         # What the right preset brings along is not missing.
         for name in ("backend", "transport"):
@@ -242,10 +247,6 @@ def from_pydantic(errors: Iterable[Mapping[str, Any]], section: str, keys_at: An
         if any(other.startswith(f"{key}[") for other in faults):
             del faults[key]
     return list(faults.values())
-
-
-def _is_branch(part: str) -> bool:
-    return part in _BRANCHES or part.startswith(("tuple[", "constrained", "function-"))
 
 
 def dotted(path: Sequence[Any]) -> str:

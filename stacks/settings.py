@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
 
 from components.dynamo.recipes import expanded
 from stacks.cross import Draft, cross_faults
@@ -52,7 +53,13 @@ SECTIONS: Mapping[str, Any] = {
 SECRETS = ("huggingFaceToken", "imagePullPassword")
 """Keys whose value must be encrypted (`pulumi config set --secret`)."""
 
-_ENTRIES: Mapping[str, Any] = {"models": DnsLabel, "graphs": GraphName, "capacity.ultraServers": RackName}
+_ENTRIES: Mapping[str, Any] = {
+    "models": dict[DnsLabel, Any],
+    "graphs": dict[GraphName, Any],
+    "capacity.pools": dict[DnsLabel, Any],
+    "capacity.ultraServers": dict[RackName, Any],
+}
+"""Mappings whose entries are checked one by one, with what their names may be."""
 
 CLOCK = "DYNAMO_EKS_AT"
 """Environment variable that stands for the present moment (`2026-12-08T10:00:00Z`), for plans as of another one. Unset,
@@ -62,7 +69,7 @@ it is now. Read here alone."""
 def present() -> datetime:
     """The moment to plan for."""
     given = os.environ.get(CLOCK)
-    return datetime.fromisoformat(given.replace("Z", "+00:00")) if given else datetime.now(UTC)
+    return datetime.fromisoformat(given) if given else datetime.now(UTC)
 
 
 class SettingsError(Exception):
@@ -132,19 +139,21 @@ class Settings:
         for key, value in values.items():
             if key.startswith(PREFIX) and (name := key.removeprefix(PREFIX)) not in known:
                 faults.append(Fault(key, one_of(name, known, "no such key, but"), _object(value)))
-        raw = {name: _object(values[PREFIX + name]) for name in SECTIONS if PREFIX + name in values}
+        raw = {name: _object(values.get(PREFIX + name)) for name in SECTIONS}
+        # A section that is null says as much as one that is absent.
+        raw = {name: {} if given is None else given for name, given in raw.items()}
         parsed: dict[str, Any] = {}
         broken: set[str] = set()
         for name, model in SECTIONS.items():
-            given = raw.get(name)
-            if given is None:
-                given = {}
+            given = raw[name]
             if name in _ENTRIES:
                 parsed[name] = _entries(name, model, given, faults, broken)
             elif name == "capacity" and isinstance(given, dict):
                 parsed[name] = _capacity(given, faults, broken)
             else:
-                parsed[name] = _one(name, model, given, faults, broken)
+                parsed[name] = _one(name, model, given, faults)
+            if parsed[name] is None:
+                broken.add(name)
         secrets = {name: values[PREFIX + name] for name in SECRETS if values.get(PREFIX + name) is not None}
         for name in secrets:
             if PREFIX + name not in secret_keys:
@@ -184,7 +193,7 @@ def _capacity(given: Mapping[str, Any], faults: list[Fault], broken: set[str]) -
         if key in given:
             made[key] = _entries(f"capacity.{key}", model, given[key], faults, broken)
     rest = {key: {} if key in made else value for key, value in given.items()}
-    if _one("capacity", Capacity, rest, faults, broken) is None:
+    if _one("capacity", Capacity, rest, faults) is None:
         return None
     return Capacity.model_construct(pools=made.get("pools", {}), ultra_servers=made.get("ultraServers", {}))
 
@@ -203,25 +212,16 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-@cache
-def _adapter(model: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(model)
+_adapter = cache(TypeAdapter[Any])
 
 
-def _one(name: str, model: Any, given: Any, faults: list[Fault], broken: set[str]) -> Any:
+def _one(section: str, model: Any, given: Any, faults: list[Fault]) -> Any:
+    """What a model makes of a value; None, which is nothing that one makes, when it is faulty."""
     try:
         # JSON mode: strict about types, yet arrays may become tuples and text may become moments.
-        text = json.dumps(given)
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            return model.model_validate_json(text)
-        return _adapter(model).validate_json(text)
+        return _adapter(model).validate_json(json.dumps(given))
     except ValidationError as error:
-        path, _, entry = name.partition("\0")
-        section = f"{path}.{entry}" if entry else path
-        faults += from_pydantic(
-            error.errors(include_url=False), section, lambda loc: _keys_at(model, loc[section.count(".") + 1 :])
-        )
-        broken.add(path)
+        faults += from_pydantic(error.errors(), section, lambda loc: _keys_at(model, loc))
         return None
 
 
@@ -232,36 +232,31 @@ def _entries(name: str, model: Any, given: Any, faults: list[Fault], broken: set
         broken.add(name)
         return {}
     found = {}
+    _one(name, _ENTRIES[name], given, faults)
     for key, value in given.items():
-        try:
-            _adapter(_ENTRIES.get(name, DnsLabel)).validate_python(key)
-        except ValidationError as error:
-            faults += from_pydantic([{**error.errors()[0], "loc": (key,)}], name, lambda loc: ())
         if model is Graph and isinstance(value, dict):
             value = expanded(value)
-        entry = _one(f"{name}\0{key}", model, value, faults, broken)
-        if entry is not None:
+        entry = _one(f"{name}.{key}", model, value, faults)
+        if entry is None:
+            broken.add(name)
+        else:
             found[key] = entry
     return found
 
 
-def _keys_at(model: Any, path: list[Any]) -> list[str]:
-    """Keys allowed at a path below a section's model."""
-    current: Any = model
+def _keys_at(model: type[BaseModel], path: Iterable[Any]) -> list[str]:
+    """Keys allowed at a path below a model."""
     for part in path:
-        if isinstance(part, int) or not (isinstance(current, type) and issubclass(current, BaseModel)):
-            continue
-        found = next((item for item in current.model_fields.values() if item.alias == part), None)
-        if found is not None:
-            current = next(iter(_models_in(found.annotation)), current)
-    if isinstance(current, type) and issubclass(current, BaseModel):
-        return [item.alias or name for name, item in current.model_fields.items()]
-    return []
+        # A position in a list, and a name in a mapping, is no field: below it is still what the list or mapping holds.
+        model = next(iter(_models_in(_fields(model).get(part))), model)
+    return list(_fields(model))
 
 
-def _models_in(annotation: Any) -> list[Any]:
-    from typing import get_args
+def _fields(model: type[BaseModel]) -> dict[str, Any]:
+    return {to_camel(name): item.annotation for name, item in model.model_fields.items()}
 
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [found for part in get_args(annotation) for found in _models_in(part)]
@@ -274,7 +269,7 @@ def schema() -> dict[str, Any]:
         "aws:region": {"type": "string", "description": "AWS region. Changing it replaces everything."},
     }
     for name, model in SECTIONS.items():
-        built = _adapter(model).json_schema(by_alias=True, ref_template="#/$defs/{model}")
+        built = _adapter(model).json_schema()
         definitions.update(built.pop("$defs", {}))
         if name in _ENTRIES:
             if model is Graph:
