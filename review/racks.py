@@ -146,7 +146,7 @@ def domain_pods(manifest: Mapping[str, Any]) -> list[ExpectedPod]:
     """Expected pods of a graph, with the claims that Grove adds to them where it makes the domain itself."""
     groups = {
         component["name"]: group
-        for component in manifest["spec"].get("components", ())
+        for component in manifest["spec"]["components"]
         if (group := _annotations(component).get(GROVE_GROUP))
     }
     return [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -748,18 +749,31 @@ def _placement(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
 
 
 def _reserved_room(key: str, graph: Graph, pool: Pool, machine: instances.Instance) -> Iterator[Fault]:
-    reserved = sum(item.count for item in pool.reservations if item.instance_type == machine.type)
+    placement, by_zone = graph.placement, Counter[str]()
+    for item in pool.reservations:
+        if item.instance_type == machine.type and placement.zone in (None, item.zone):
+            by_zone[item.zone] += item.count
     whole = graph.transport == "efa"
     needed = sum(
         worker.replicas if whole and worker.efa is None else -(-worker.replicas * worker.gpus // machine.gpus)
         for worker in roles(graph).values()
     )
-    if needed > reserved:
+    room = max(by_zone.values(), default=0) if placement.same_zone else by_zone.total()
+    fitting = sorted(zone for zone, count in by_zone.items() if count >= needed)
+    if needed > room:
+        where = " in one zone" if placement.same_zone and len(by_zone) > 1 else ""
         yield Fault(
             f"{key}.placement.reservedOnly",
-            f"workers that fit {reserved} reserved {machine.type}; these need {needed} nodes",
+            f"workers that fit {room} reserved {machine.type}{where}; these need {needed} nodes",
             True,
             fix="lower replicas, reserve more, or allow the pool's fallback with reservedOnly: false",
+        )
+    elif placement.same_zone and len(fitting) < len(by_zone):
+        yield Fault(
+            f"{key}.placement.zone",
+            f"a zone whose reservations hold all workers: {', '.join(fitting)}. Where the first pod starts the others have to "
+            "follow, and elsewhere too few are reserved; the key is required",
+            add=f"placement: {{zone: {fitting[0]}}}",
         )
 
 

@@ -468,7 +468,7 @@ class Placement(Model):
     anti_affinity: Literal["required", "preferred", "none"] = "none"
     """Keep prefill and decode workers on different nodes."""
     reserved_only: bool = False
-    """Run only on reserved nodes, never on the pool's fallback."""
+    """Run only on reserved nodes, never on the pool's fallback; with `sameZone` in one zone whose reservations hold the whole graph."""
 
 
 class Exposure(Model):

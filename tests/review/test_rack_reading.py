@@ -183,7 +183,6 @@ def test_groves_domain_takes_the_channel_of_its_pods_alone() -> None:
         deployment(bare, component("a", 4, RACK_LABEL, **marked), component("b", 4, RACK_LABEL, **plain))
     )
     assert {item.component: item.resource_claims for item in found} == {"bare": (), "a": ("wide (by Grove)",), "b": ()}
-    assert domain_pods({"metadata": {"name": "chat"}, "spec": {}}) == []
 
 
 def test_what_a_pod_takes() -> None:
