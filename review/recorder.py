@@ -443,9 +443,11 @@ def record(
         run = program if callable(program) else lambda: runpy.run_path(str(program), run_name="__main__")
         try:
             loop.run_until_complete(run_in_stack(lambda: (run(), None)[1]))
+        except BaseException:
+            _settle(loop)
+            raise
         finally:
             runtime_settings.ROOT.set(None)
-            _settle(loop)
             loop.close()
             asyncio.set_event_loop(None)
     return Graph(
