@@ -45,7 +45,7 @@ test-engine: $(VENV)/.installed-dev ## tests with the real engine, API server an
 deletions: $(VENV)/.installed-dev ## delete each line that protects something and see that a test fails (ONLY=part of a path)
 	@$(PY) -m tools.deletions $(ONLY)
 
-mutants: $(VENV)/.installed-dev ## mutate what decides and see that a test fails; an hour (ONLY=capacity/window, ONLY=graphs.py:pod_fits)
+mutants: $(VENV)/.installed-dev ## mutate what decides and see that a test fails; half an hour (ONLY=capacity/window, ONLY=graphs.py:pod_fits)
 	@$(PY) -m tools.mutants $(ONLY)
 
 lint: $(VENV)/.installed-dev ## ruff and pyright
