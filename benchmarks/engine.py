@@ -45,6 +45,7 @@ def main() -> None:
     require()
     contracts = Path(os.environ.get("CONTRACTS_DIR", Path(__file__).resolve().parents[2] / "shared" / "contracts"))
     with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "plane").mkdir()
         plane = ControlPlane(Path(folder) / "plane")
         try:
             started = timed(plane.start)

@@ -201,8 +201,10 @@ def running(
         # The provider sets no reservation ids, without which the gate's code ends the program; `reserved` is then a purchase
         # option like the others.
         "FEATURE_GATES": "ReservedCapacity=false",
-        "BATCH_IDLE_DURATION": "500ms",
-        "BATCH_MAX_DURATION": "2s",
+        # Above its 1 s, as the machine may stall: of a graph whose pods come in two batches, the second may be given
+        # nodes in another zone, and with the pool's limit used up there the first zone's wait for consolidation.
+        "BATCH_IDLE_DURATION": "2s",
+        "BATCH_MAX_DURATION": "10s",
     }
     processes = [
         plane.run("karpenter-kwok", [program("karpenter-kwok")], environment),

@@ -26,6 +26,7 @@ from tests.engine.pods import cleared, create, surroundings
 ON_POOLS = [stack for stack in STACKS if recorded(stack).objects_of("NodePool")]
 
 CAPACITY = "karpenter.sh/capacity-type"
+ZONE = "topology.kubernetes.io/zone"
 FIRST = {"g6e-dev": "spot", "g7e-staging": "on-demand", "p5-reserved": "reserved"}
 """Purchase option that each stack names first."""
 
@@ -49,9 +50,7 @@ def zones(graph: Graph) -> list[str]:
     return sorted({ZONE_NAMES[node.inputs["availabilityZoneId"]] for node in graph.of("aws:ec2/subnet:Subnet")})
 
 
-def launched(plane: ControlPlane, space: str) -> list[FakeNode]:
-    """Nodes that pods of a test are on, as they are."""
-    hosts = {item["spec"].get("nodeName") for item in plane.list("v1", "Pod", space)}
+def _nodes(plane: ControlPlane) -> list[FakeNode]:
     return [
         FakeNode(
             item["metadata"]["name"],
@@ -60,8 +59,13 @@ def launched(plane: ControlPlane, space: str) -> list[FakeNode]:
             item["spec"].get("taints") or (),
         )
         for item in plane.list("v1", "Node")
-        if item["metadata"]["name"] in hosts
     ]
+
+
+def launched(plane: ControlPlane, space: str) -> list[FakeNode]:
+    """Nodes that pods of a test are on, as they are."""
+    hosts = {item["spec"].get("nodeName") for item in plane.list("v1", "Pod", space)}
+    return [node for node in _nodes(plane) if node.name in hosts]
 
 
 def bound(plane: ControlPlane, space: str) -> dict[str, str]:
@@ -71,7 +75,16 @@ def bound(plane: ControlPlane, space: str) -> dict[str, str]:
 
 
 def all_bound(plane: ControlPlane, space: str, pods: list[ExpectedPod]) -> dict[str, str]:
-    until(lambda: len(bound(plane, space)) == len(pods), f"{len(pods)} pods bound", seconds=240, every=0.2)
+    try:
+        until(lambda: len(bound(plane, space)) == len(pods), f"{len(pods)} pods bound", seconds=120, every=0.2)
+    except TimeoutError as late:
+        there = [(node.name, node.labels[ZONE], node.labels["karpenter.sh/nodepool"]) for node in _nodes(plane)]
+        told = [
+            f"{item['involvedObject']['name']}: {item['message']}"
+            for item in plane.list("v1", "Event", space)
+            if item["involvedObject"]["name"] not in bound(plane, space)
+        ]
+        raise AssertionError("\n".join([str(late), str(bound(plane, space)), str(there), *told])) from late
     return bound(plane, space)
 
 
