@@ -21,10 +21,11 @@ from typing import Any
 
 import pulumi
 from google.protobuf import empty_pb2, struct_pb2
+from pulumi.runtime import resource as runtime_resource
 from pulumi.runtime import rpc
 from pulumi.runtime import settings as runtime_settings
 from pulumi.runtime.mocks import MockEngine, MockMonitor, Mocks, MockSettings
-from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.proto import resource_pb2, source_pb2
 from pulumi.runtime.stack import run_in_stack
 
 from review.answers import Answers, ChildProperty, ChildReference, Computed
@@ -370,9 +371,13 @@ def _hermetic(at: datetime | None) -> Iterator[None]:
         os.environ[CLOCK] = at.isoformat()
     # An f-string over an Output would print its repr into a manifest; raising is what both plan and tests want.
     os.environ["PULUMI_ERROR_OUTPUT_STRING"] = "true"
+    # For each resource the SDK walks the whole stack to tell the engine where it was declared, a seventh of a recording's time;
+    # no engine listens here. To go when the SDK asks a setting first.
+    walk, runtime_resource._get_stack_trace = runtime_resource._get_stack_trace, source_pb2.StackTrace
     try:
         yield
     finally:
+        runtime_resource._get_stack_trace = walk
         os.environ.pop("PULUMI_ERROR_OUTPUT_STRING", None)
         os.environ.pop(CLOCK, None)
         os.environ.update(hidden)
@@ -382,6 +387,8 @@ def _settle(loop: asyncio.AbstractEventLoop) -> None:
     """End what a program that raised left running; the SDK keeps it in globals, where the next recording finds it."""
     runtime_settings.SETTINGS.outputs.clear()  # pyright: ignore[reportAttributeAccessIssue] set per program
     runtime_settings.SETTINGS.rpc_manager.clear()  # pyright: ignore[reportAttributeAccessIssue]
+    # Its error is raised; whatever else fails of it would be told once more for each output that waited for it.
+    loop.set_exception_handler(lambda *_: None)
     left = asyncio.all_tasks(loop)
     for task in left:
         task.cancel()

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from pulumi.runtime import resource
-from pulumi.runtime.proto import source_pb2
 
 from review import stackfile
 from review.graph import Graph
@@ -19,9 +17,6 @@ from review.recorder import record
 
 # Recordings allocate by the ten thousand and keep what they make: collecting after every 700 objects is a third of the time.
 gc.set_threshold(200_000, 20, 20)
-
-# For each resource the SDK walks the whole stack to tell the engine where it was declared; no engine listens here.
-resource._get_stack_trace = source_pb2.StackTrace
 
 # The account that moto plays would make a thousand images for every test, and nobody asks it for one.
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 
@@ -31,6 +32,14 @@ def test_a_name_used_twice_is_refused() -> None:
 
     with pytest.raises(Exception, match="same"):
         made(program)
+
+
+def test_an_error_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Below the one message that helps, a hundred lines of futures that nobody awaited hide it."""
+    with pytest.raises(NoAnswer):
+        made(lambda: aws.s3.Bucket("bucket"))
+    gc.collect()
+    assert [item.getMessage() for item in caplog.records if item.name == "asyncio"] == []
 
 
 def test_secrets_are_never_kept() -> None:

@@ -61,7 +61,10 @@ def test_failures_are_read_first() -> None:
 def test_a_rule_is_registered_as_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """A rule that is written and asked by nobody protects nothing."""
     monkeypatch.setattr("rules.model.RULES", made := [])
-    check = lambda graph: [Looked(graph.stack)]  # noqa: E731
+
+    def check(graph: Graph) -> list[Looked]:
+        return [Looked(graph.stack)]
+
     assert rule("stack-named", "The stack has a name.", "Nobody would find it.")(check) is check
     assert made == [Rule("stack-named", "The stack has a name.", "Nobody would find it.", check)]
     assert judge(EMPTY) == [Verdict("stack-named", "pass", "none", "The stack has a name.")]

@@ -161,4 +161,7 @@ anywhere = many(
         for role in ("prefill", "decode")
     )
 )
-annotations = lambda **given: lambda i: i["metadata"]["annotations"].update(given)  # noqa: E731
+
+
+def annotations(**given: str) -> Any:
+    return lambda i: i["metadata"]["annotations"].update(given)
