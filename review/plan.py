@@ -36,7 +36,7 @@ def make(file: StackFile, *, preview: bool = False, at: datetime | None = None) 
     from review.recorder import record
     from rules import judge
 
-    graph = record(file.stack, file.config, secret_keys=file.secret_keys, preview=preview, at=at)
+    graph = record(file.stack, file.config, secret_keys=file.secret_keys, preview=preview, at=at, source=file.path)
     return Plan(file.stack, graph, tuple(judge(graph)), tuple(_notes(graph)))
 
 

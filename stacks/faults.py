@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 PREFIX = "dynamo-eks:"
+
+
+class StackFileError(Exception):
+    """A stack file that cannot be read at all; the message has a line for each thing that is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +39,11 @@ class Fault:
         """Whether the key is there, with a value that is wrong."""
         return self.add is None
 
-    def lines(self) -> list[str]:
-        key = self.full_key
-        out = [f"  {key}"]
+    def lines(self, at: str | None = None) -> list[str]:
+        """The fault in lines; `at` is its place, as `file:line`."""
+        out = [f"  {self.full_key}"]
+        if at:
+            out.append(f"    at        {at}")
         if self.present:
             out.append(f"    given     {_shown(self.given)}")
         out.append(f"    expected  {self.expected}")
@@ -49,12 +55,18 @@ class Fault:
         return out
 
 
-def report(stack: str, faults: Sequence[Fault]) -> str:
-    """All faults of a stack file as one text."""
+Lines = Callable[[str], int | None]
+"""Line of a stack file by dotted key (`network.zones[0]`); of what is above a key that is not there."""
+
+
+def report(stack: str, faults: Sequence[Fault], line_of: Lines | None = None) -> str:
+    """All faults of a stack file as one text; each with its line, where the file is known."""
     count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-    lines = [f"stacks/Pulumi.{stack}.yaml has {count}; nothing was registered:"]
+    name = f"stacks/Pulumi.{stack}.yaml"
+    lines = [f"{name} has {count}; nothing was registered:"]
     for fault in sorted(faults, key=lambda fault: fault.full_key):
-        lines += ["", *fault.lines()]
+        line = line_of(fault.full_key) if line_of else None
+        lines += ["", *fault.lines(f"{name}:{line}" if line else None)]
     return "\n".join(lines)
 
 
@@ -161,6 +173,8 @@ PATTERNS: Mapping[str, str] = {
     r"^cr-[0-9a-f]{17}$": "a reservation id: cr- and 17 hexadecimal digits",
     r"^([0-9]|[1-9][0-9]|100)%$|^[0-9]+$": 'a count or a percentage in quotes, such as "1" or 10%',
     r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$": "a Hugging Face repository, such as Qwen/Qwen3-32B",
+    r"^([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})([Tt]| +)([0-9]{1,2}):([0-9]{2})(:([0-9]{2})([.,][0-9]+)?)? *"
+    r"(Z|z|UTC|[+-]00(:?00)?( [A-Z+-][A-Z0-9+-]*)?)$": 'a moment in UTC in quotes, such as "2026-12-08T11:30:00Z"',
     r"^[0-9a-f]{40}$": "a commit of the repository: 40 hexadecimal digits in quotes",
 }
 """What a pattern means in words; every pattern of models.py has an entry (a test says so)."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 
@@ -73,13 +73,45 @@ Environment = dict[EnvironmentName, str]
 Duration = Annotated[str, StringConstraints(pattern=r"^([0-9]+(s|m|h))+$")]
 
 
-def _moment(value: datetime) -> datetime:
-    if value.utcoffset() != timedelta(0):
-        raise ValueError("a moment in UTC with a Z at the end, such as 2026-12-08T11:30:00Z")
-    return value
+_MOMENT = r"^([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})([Tt]| +)([0-9]{1,2}):([0-9]{2})(:([0-9]{2})([.,][0-9]+)?)? *"
+MOMENT = _MOMENT + r"(Z|z|UTC|[+-]00(:?00)?( [A-Z+-][A-Z0-9+-]*)?)$"
+"""A moment in UTC in every form in which it can arrive: as written in quotes, and as the engine hands over what YAML takes
+for a date (`2026-12-08 11:30:00 +0000 UTC`, Go's own)."""
+_OFFSET = re.compile(_MOMENT + r"([+-])([0-9]{2}):?([0-9]{2})?( [A-Z+-][A-Z0-9+-]*)?$")
+_EXPECTED = 'a moment in UTC in quotes with a Z at the end, such as "2026-12-08T11:30:00Z"'
 
 
-Moment = Annotated[datetime, AfterValidator(_moment)]
+def moment_of(value: Any) -> datetime:
+    """A moment in any of those forms; raises ValueError that says what is expected, and what another offset means in UTC."""
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(_EXPECTED)
+    try:
+        if found := re.match(MOMENT, value):
+            return _of_groups(found)
+        if found := _OFFSET.match(value):
+            sign, hours, minutes = found.groups()[9:12]
+            off = timedelta(hours=int(hours), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
+            there = _of_groups(found) - off
+            raise ValueError(f"{_EXPECTED}; with that offset it is {there:%Y-%m-%dT%H:%M:%SZ}")
+    except OverflowError:
+        pass
+    raise ValueError(_EXPECTED)
+
+
+def _of_groups(found: re.Match[str]) -> datetime:
+    year, month, day, _, hour, minute, _, second, fraction = found.groups()[:9]
+    try:
+        moment = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second or 0), tzinfo=UTC)
+    except ValueError as error:
+        raise ValueError(f"{_EXPECTED} ({error})") from None
+    return moment + timedelta(microseconds=int((fraction or ".0")[1:7].ljust(6, "0")))
+
+
+Moment = Annotated[
+    datetime, BeforeValidator(moment_of), WithJsonSchema({"type": "string", "format": "date-time", "pattern": MOMENT})
+]
 
 
 # --- network -------------------------------------------------------------------------------------------------------

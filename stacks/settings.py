@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
 from components.dynamo.recipes import expanded
 from stacks.cross import Draft, cross_faults
-from stacks.faults import PREFIX, Fault, from_pydantic, one_of, report
+from stacks.faults import PREFIX, Fault, Lines, StackFileError, from_pydantic, one_of, report
 from stacks.models import (
     Capacity,
     Cluster,
@@ -36,6 +37,9 @@ from stacks.models import (
     Tags,
     UltraServer,
 )
+
+if TYPE_CHECKING:
+    from review.stackfile import StackFile
 
 SECTIONS: Mapping[str, Any] = {
     "tags": Tags,
@@ -61,6 +65,10 @@ _ENTRIES: Mapping[str, Any] = {
 }
 """Mappings whose entries are checked one by one, with what their names may be."""
 
+SOURCE = "DYNAMO_EKS_STACK_FILE"
+"""Environment variable with the path of the stack file that the configuration came from, for the line of each fault. Unset,
+it is the stack's own in stacks/; empty, there is none. Read here alone."""
+
 CLOCK = "DYNAMO_EKS_AT"
 """Environment variable that stands for the present moment (`2026-12-08T10:00:00Z`), for plans as of another one. Unset,
 it is now. Read here alone."""
@@ -72,11 +80,26 @@ def present() -> datetime:
     return datetime.fromisoformat(given) if given else datetime.now(UTC)
 
 
+def _source(stack: str, values: Mapping[str, Any], secret: Collection[str]) -> StackFile | None:
+    """The running stack's file, where there is one that says what the engine handed over. It says something else when the
+    configuration came from another file (`--config-file`)."""
+    from review import stackfile
+
+    given = os.environ.get(SOURCE)
+    path = Path(given) if given else stackfile.ROOT / stackfile.shown(stack)
+    if given == "" or not path.is_file():
+        return None
+    file = stackfile.read(stack, path)
+    wire = stackfile.as_wire(file.config)
+    same = all(_object(values.get(key)) == _object(text) for key, text in wire.items() if key not in file.secret_keys)
+    return file if same and set(file.secret_keys) == set(secret) else None
+
+
 class SettingsError(Exception):
     """A stack file with faults; the message is the whole report."""
 
-    def __init__(self, stack: str, faults: list[Fault]) -> None:
-        super().__init__(report(stack, faults))
+    def __init__(self, stack: str, faults: list[Fault], line_of: Lines | None = None) -> None:
+        super().__init__(report(stack, faults, line_of))
         self.stack = stack
         self.faults = faults
 
@@ -115,8 +138,9 @@ class Settings:
         values = {**get_config_env(), **CONFIG.get()}
         secret = {key for key in values if pulumi.runtime.is_config_secret(key)}
         try:
-            settings = cls.parse(pulumi.get_stack(), values, secret)
-        except SettingsError as error:
+            source = _source(pulumi.get_stack(), values, secret)
+            settings = cls.parse(pulumi.get_stack(), values, secret, source=source)
+        except (SettingsError, StackFileError) as error:
             # RunError prints its message without a traceback, in the engine and here.
             raise pulumi.RunError(str(error)) from error
         config = pulumi.Config("dynamo-eks")
@@ -130,11 +154,13 @@ class Settings:
         values: Mapping[str, Any],
         secret_keys: set[str] | frozenset[str] = frozenset(),
         at: datetime | None = None,
+        source: StackFile | None = None,
     ) -> Settings:
         """Check values by full key (`dynamo-eks:network`); raises SettingsError with every fault found. `at` is the moment
-        to check for, by default the present one."""
+        to check for, by default the present one; `source` the file that the values came from, if it is known, for its lines
+        and for what is wrong with the file itself."""
         at = at or present()
-        faults: list[Fault] = []
+        faults: list[Fault] = list(source.faults) if source else []
         known = {*SECTIONS, *SECRETS}
         for key, value in values.items():
             if key.startswith(PREFIX) and (name := key.removeprefix(PREFIX)) not in known:
@@ -176,7 +202,7 @@ class Settings:
         )
         faults += cross_faults(draft)
         if faults:
-            raise SettingsError(stack, faults)
+            raise SettingsError(stack, faults, source.line if source else None)
         return cls(
             stack=stack,
             region=draft.region,
@@ -203,7 +229,7 @@ def _object(value: Any) -> Any:
     if isinstance(value, str):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
     return value
 
