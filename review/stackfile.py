@@ -11,7 +11,7 @@ from typing import Any
 
 from stacks import engine_yaml
 from stacks.engine_yaml import Node, Unreadable
-from stacks.faults import PREFIX, Fault, StackFileError, nearest
+from stacks.faults import MOST_TOLD, PREFIX, Fault, StackFileError, nearest
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -102,7 +102,10 @@ def _text(stack: str, path: Path) -> str:
 
 def _told(stack: str, faults: tuple[tuple[int | None, str], ...]) -> str:
     ordered = sorted(set(faults), key=lambda fault: (fault[0] or 0, fault[1]))
-    return "\n".join(f"{shown(stack)}{f':{line}' if line else ''}: {text}" for line, text in ordered)
+    told = [f"{shown(stack)}{f':{line}' if line else ''}: {text}" for line, text in ordered[:MOST_TOLD]]
+    if len(ordered) > MOST_TOLD:
+        told.append(f"{shown(stack)}: and {len(ordered) - MOST_TOLD} more, told once these are mended")
+    return "\n".join(told)
 
 
 class _File:

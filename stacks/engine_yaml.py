@@ -27,8 +27,8 @@ LARGEST_FILE = 512 * 1024
 """Bytes of a stack file. Ours; the largest that somebody writes has some ten thousand."""
 DEEPEST = 100
 """Levels of nesting. The engine goes to 10,000; a stack file needs about ten."""
-MOST_VALUES = 100_000
-"""Values that a file unfolds into, aliases followed."""
+MOST_VALUES = 20_000
+"""Values that a file unfolds into, aliases followed. Ours; the largest shipped stack has 130."""
 LONGEST_KEY = 1024
 """Characters of a key, which is libyaml's own limit for one in a line."""
 
@@ -88,8 +88,7 @@ def parse(text: str) -> tuple[Node | None, int | None]:
         line = text.count("\n", 0, position) + 1 if isinstance(position, int) else None
         raise Unreadable((line, "a character that YAML does not allow")) from None
     except ValueError:
-        # A version or an escape too long to be a number.
-        raise Unreadable((None, "not YAML: a number in it is too long")) from None
+        raise Unreadable((None, "a number in it is too long")) from None
 
 
 def _parsed(text: str, events: Iterator[Any]) -> tuple[Node | None, int | None]:
@@ -262,8 +261,10 @@ def _digits(found: re.Match[str]) -> tuple[int, str]:
 
 
 def _real(text: str) -> float | None:
-    if not _FLOAT.fullmatch(text):
+    if not _FLOAT.fullmatch(text) or re.match(r"[-+]?[1-9][0-9]{309}[0-9.]*$", text):
         return None
+    if len(text) > 2000:
+        raise ValueError(f"a number of {len(text):,} characters")
     number = float(text)
     return None if math.isinf(number) else number
 
@@ -344,7 +345,8 @@ class Values:
         self._inside: list[Node] = []
 
     def of(self, node: Node, depth: int = 0) -> Any:
-        """A node's value: text, numbers, booleans, None, lists, and mappings with text keys in JSON's order."""
+        """A node's value: text, numbers, booleans, None, lists, and mappings with text keys in JSON's order. `depth` counts
+        from the top of the file: 1 is a key of `config:`."""
         self._count(node, depth)
         if node.kind == "alias":
             return self._alias(node, depth)
@@ -360,6 +362,9 @@ class Values:
                 self.faults.append((node.line, f"{node.text} is no number that JSON can say, and the engine refuses it"))
                 return None
             return _json_number(value)
+        if isinstance(value, int) and value >= 2**63 and depth > 1:
+            # Inside an object it goes through JSON once more, where the engine has no larger integers.
+            return _json_number(float(value))
         return value
 
     def scalar(self, node: Node) -> Any:

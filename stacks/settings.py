@@ -20,7 +20,7 @@ from pydantic.alias_generators import to_camel
 
 from components.dynamo.recipes import expanded
 from stacks.cross import Draft, cross_faults
-from stacks.faults import PREFIX, Fault, Lines, StackFileError, from_pydantic, one_of, report
+from stacks.faults import MOST_TOLD, PREFIX, Fault, Lines, StackFileError, from_pydantic, one_of, report
 from stacks.models import (
     Capacity,
     Cluster,
@@ -64,6 +64,10 @@ _ENTRIES: Mapping[str, Any] = {
     "capacity.ultraServers": dict[RackName, Any],
 }
 """Mappings whose entries are checked one by one, with what their names may be."""
+
+MOST_ENTRIES: Mapping[str, int] = {"models": 100, "graphs": 100, "capacity.pools": 50, "capacity.ultraServers": 30}
+"""Entries of those mappings. EKS lets a cluster have 30 managed node groups (service quotas), one for each UltraServer; the
+others are ours, where a plan still takes seconds."""
 
 SOURCE = "DYNAMO_EKS_STACK_FILE"
 """Environment variable with the path of the stack file that the configuration came from, for the line of each fault. Unset,
@@ -163,11 +167,17 @@ class Settings:
         faults: list[Fault] = list(source.faults) if source else []
         known = {*SECTIONS, *SECRETS}
         for key, value in values.items():
-            if key.startswith(PREFIX) and (name := key.removeprefix(PREFIX)) not in known:
+            if key.startswith(PREFIX) and (name := key.removeprefix(PREFIX)) not in known and len(faults) < 2 * MOST_TOLD:
                 faults.append(Fault(key, one_of(name, known, "no such key, but"), _object(value)))
         raw = {name: _object(values.get(PREFIX + name)) for name in SECTIONS}
         # A section that is null says as much as one that is absent.
         raw = {name: {} if given is None else given for name, given in raw.items()}
+        for name in SECTIONS:
+            if PREFIX + name in secret_keys:
+                # What is read here ends in objects and outputs, in clear.
+                if not any(fault.full_key.startswith(PREFIX + name) for fault in faults):
+                    faults.append(Fault(name, "no encrypted value in it; it would be decrypted into objects and state", "[hidden]"))
+                raw[name] = {}
         parsed: dict[str, Any] = {}
         broken: set[str] = set()
         for name, model in SECTIONS.items():
@@ -194,7 +204,8 @@ class Settings:
         draft = Draft(
             stack=stack,
             region=_text(values.get("aws:region")),
-            given=raw,
+            # What is no mapping is a fault already; nothing can be looked up in it.
+            given={name: value if isinstance(value, dict) else {} for name, value in raw.items()},
             broken=frozenset(broken),
             secrets=frozenset(secrets),
             at=at,
@@ -255,6 +266,10 @@ def _entries(name: str, model: Any, given: Any, faults: list[Fault], broken: set
     """Entries of a mapping, each checked by itself, so that one faulty graph does not hide the others' faults."""
     if not isinstance(given, dict):
         faults.append(Fault(name, "entries by name", given))
+        broken.add(name)
+        return {}
+    if len(given) > MOST_ENTRIES[name]:
+        faults.append(Fault(name, f"at most {MOST_ENTRIES[name]} of them in one stack", len(given)))
         broken.add(name)
         return {}
     found = {}
