@@ -82,6 +82,9 @@ OWNED_ARGUMENTS: Mapping[str, str] = {
 }
 """Arguments written from other keys; given twice, the backend would take one of the two without a word."""
 
+MOST_PODS = 2000
+"""Pods of all graphs of a stack. Ours; 30 UltraServers have 540 nodes."""
+
 XET_MEMORY_GIB = {"full": 64, "capped": 16}
 """The Xet downloader buffers up to 64 GB, or about 8 GB when capped (huggingface_hub; Dynamo's download recipes)."""
 
@@ -547,6 +550,12 @@ def _models(draft: Draft) -> Iterator[Fault]:
 
 
 def _graphs(draft: Draft) -> Iterator[Fault]:
+    pods = sum(
+        graph.frontend.replicas + sum(worker.replicas * worker.nodes for worker in roles(graph).values())
+        for graph in draft.graphs.values()
+    )
+    if pods > MOST_PODS:
+        yield Fault("graphs", f"graphs of at most {MOST_PODS:,} pods in all, each of which the plan places", pods)
     for name, graph in draft.graphs.items():
         yield from _graph(draft, f"graphs.{name}", name, graph)
 

@@ -169,6 +169,7 @@ class Settings:
         for key, value in values.items():
             if key.startswith(PREFIX) and (name := key.removeprefix(PREFIX)) not in known and len(faults) < 2 * MOST_TOLD:
                 faults.append(Fault(key, one_of(name, known, "no such key, but"), _object(value)))
+        broken: set[str] = set()
         raw = {name: _object(values.get(PREFIX + name)) for name in SECTIONS}
         # A section that is null says as much as one that is absent.
         raw = {name: {} if given is None else given for name, given in raw.items()}
@@ -178,8 +179,8 @@ class Settings:
                 if not any(fault.full_key.startswith(PREFIX + name) for fault in faults):
                     faults.append(Fault(name, "no encrypted value in it; it would be decrypted into objects and state", "[hidden]"))
                 raw[name] = {}
+                broken.add(name)
         parsed: dict[str, Any] = {}
-        broken: set[str] = set()
         for name, model in SECTIONS.items():
             given = raw[name]
             if name in _ENTRIES:
@@ -211,7 +212,11 @@ class Settings:
             at=at,
             **parsed,
         )
-        faults += cross_faults(draft)
+        if "aws:region" in secret_keys:
+            faults = [fault for fault in (*faults, *cross_faults(draft)) if fault.key != "aws:region"]
+            faults.append(Fault("aws:region", "a region that is not encrypted, so that it can be planned for", "[hidden]"))
+        else:
+            faults += cross_faults(draft)
         if faults:
             raise SettingsError(stack, faults, source.line if source else None)
         return cls(
@@ -305,6 +310,8 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 
 def schema() -> dict[str, Any]:
     """JSON schema of a stack file, for editors (`stacks/stack.schema.json`)."""
+    from stacks import schema_limits
+
     definitions: dict[str, Any] = {}
     properties: dict[str, Any] = {
         "aws:region": {"type": "string", "description": "AWS region. Changing it replaces everything."},
@@ -321,6 +328,8 @@ def schema() -> dict[str, Any]:
             built = {
                 "type": "object",
                 "description": {"models": "Models by name.", "graphs": "Graphs by name."}[name],
+                "propertyNames": _adapter(DnsLabel if name == "models" else GraphName).json_schema(),
+                "maxProperties": MOST_ENTRIES[name],
                 "additionalProperties": {"$ref": f"#/$defs/{built['title']}"},
             }
         properties[PREFIX + name] = built
@@ -332,20 +341,25 @@ def schema() -> dict[str, Any]:
             "additionalProperties": False,
             "properties": {"secure": {"type": "string"}},
         }
+    schema_limits.tighten(properties, definitions)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "dynamo-eks stack file",
         "type": "object",
+        "required": ["config"],
+        "additionalProperties": False,
         "properties": {
             "config": {
                 "type": "object",
                 "properties": properties,
-                "patternProperties": {"^(?!dynamo-eks:)[^:]+:": {}},
+                "patternProperties": {schema_limits.SECTION: {}, schema_limits.ELSEWHERE: {}},
                 "additionalProperties": False,
+                **schema_limits.config_rules(),
             },
-            "secretsprovider": {"type": "string"},
-            "encryptionsalt": {"type": "string"},
-            "encryptedkey": {"type": "string"},
+            # The engine writes these, and takes any scalar for text.
+            "secretsprovider": {"type": ["string", "number", "boolean", "null"]},
+            "encryptionsalt": {"type": ["string", "number", "boolean", "null"]},
+            "encryptedkey": {"type": ["string", "number", "boolean", "null"]},
         },
         "$defs": definitions,
     }
