@@ -12,6 +12,7 @@ from review import blocks
 from review.graph import UNKNOWN, Graph, Node
 from review.plan import Plan
 from review.racks import layout, rack_pods, racks
+from stacks.placeholders import ToFillIn
 
 _KNOWN_AS = (
     "cidrBlock",
@@ -53,6 +54,10 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "assumptions": list(plan.assumptions),
         "outputs": plan.graph.outputs,
         "blocks": blocks.as_json(plan.graph),
+        "toFillIn": [
+            {"key": item.key, "value": item.text, "meaning": item.meaning, "plannedAs": item.planned_as}
+            for item in plan.to_fill_in
+        ],
     }
 
 
@@ -122,6 +127,11 @@ def print_text(plan: Plan, console: Any, *, verbose: bool = False) -> None:
     console.print(
         "[dim]Recorded from the program itself, offline. The number is the step in which a resource is made.[/dim]\n"
     )
+    if plan.to_fill_in:
+        console.print("[bold yellow]To fill in[/] (the plan goes on without; `make preview` and `make up` refuse)")
+        for item in plan.to_fill_in:
+            console.print(f"  {escape(fill_in_line(item))}", soft_wrap=True)
+        console.print()
     for line in block_lines(graph):
         console.print(escape(line), style="bold" if not line.startswith(" ") else None, soft_wrap=True)
     tree = Tree(f"[bold]{escape(plan.stack)}[/bold]", guide_style="dim")
@@ -164,6 +174,11 @@ def _print_rest(plan: Plan, console: Any, escape: Any) -> None:
     console.print("\n[bold]Outputs[/bold]")
     for key, value in flat(plan.graph.outputs):
         console.print(f"  {escape(key)} = {escape(value)}")
+
+
+def fill_in_line(item: ToFillIn) -> str:
+    """One thing to fill in: where it stands, what belongs there and how to find it out."""
+    return f"{item.key}: {item.text}  {item.meaning} ({item.find})"
 
 
 def block_lines(graph: Graph) -> list[str]:
@@ -226,6 +241,10 @@ def markdown(plan: Plan) -> str:
     """The plan for a pull request: what failed first, the rest folded away."""
     graph = plan.graph
     lines = [f"## Plan of `{plan.stack}`", "", headline(plan), ""]
+    if plan.to_fill_in:
+        lines += ["To fill in before anything can be made:", ""]
+        lines += [f"- `{item.key}`: `{item.text}`, {item.meaning}" for item in plan.to_fill_in]
+        lines.append("")
     if told := block_lines(graph):
         lines += ["```", *told, "```", ""]
     wrong = [item for item in plan.verdicts if item.verdict != "pass"]

@@ -147,7 +147,6 @@ EXAMPLES: Mapping[str, str] = {
 PATTERNS: Mapping[str, str] = {
     r"^[a-z]+[0-9]-(az[0-9]+|[a-z]+[0-9]+-az[0-9]+)$": "a zone id, such as use1-az1 (ids are the same in every account, names like us-east-1a are not)",
     r"^[a-z]([-a-z0-9]*[a-z0-9])?$": "lower-case letters, digits and dashes, beginning with a letter",
-    r"^arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/.+$": "the ARN of an IAM role or user, such as arn:aws:iam::123456789012:role/platform",
     r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$": "an EC2 instance type, such as g6e.2xlarge",
     r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$": 'a Kubernetes quantity in quotes, such as "4", 500m or 16Gi',
     r"^1\.[0-9]{2}$": 'a Kubernetes version in quotes, such as "1.35"',
@@ -162,6 +161,9 @@ PATTERNS: Mapping[str, str] = {
     r"^([0-9]|[1-9][0-9]|100)%$|^[0-9]+$": 'a count or a percentage in quotes, such as "1" or 10%',
     r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$": "a Hugging Face repository, such as Qwen/Qwen3-32B",
     r"^[0-9a-f]{40}$": "a commit of the repository: 40 hexadecimal digits in quotes",
+    r"^[^\s]{1,256}$": "a name without spaces, at most 256 characters",
+    r"^[a-z0-9]([a-z0-9._:-]*[a-z0-9])?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$": "an image without scheme and tag, in lower case, such as nvcr.io/nvidia/ai-dynamo/vllm-runtime",
+    r"^[\w][\w.-]{0,127}(@sha256:[0-9a-f]{64})?$": "an image's tag, letters, digits and _.-, at most 128, with or without a digest behind it",
 }
 """What a pattern means in words; every pattern of models.py has an entry (a test says so)."""
 
@@ -228,6 +230,8 @@ def from_pydantic(errors: Iterable[Mapping[str, Any]], section: str, keys_at: An
             expected = f"a number of at most {error['ctx']['le']}{bound}"
         elif kind == "multiple_of":
             expected = f"a multiple of {error['ctx']['multiple_of']}{bound}"
+        elif kind == "too_long":
+            expected = f"at most {error['ctx']['max_length']} items (these are {error['ctx']['actual_length']})"
         elif kind == "string_too_long":
             expected = f"at most {error['ctx']['max_length']} characters (these are {len(str(given))})"
             if error["ctx"]["max_length"] == 37:

@@ -11,8 +11,10 @@ import re
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 from pydantic.alias_generators import to_camel
+
+from stacks import aws_values
 
 
 class Model(BaseModel):
@@ -58,12 +60,18 @@ def _vpc_cidr(value: str) -> str:
 _PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
 
 Cidr = Annotated[str, AfterValidator(_cidr)]
+PublicCidr = Annotated[Cidr, AfterValidator(aws_values.public_cidr)]
 VpcCidr = Annotated[str, AfterValidator(_vpc_cidr)]
 ZoneId = Annotated[str, StringConstraints(pattern=r"^[a-z]+[0-9]-(az[0-9]+|[a-z]+[0-9]+-az[0-9]+)$")]
 DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+ReservationId = Annotated[
+    str,
+    StringConstraints(pattern=r"^cr-[0-9a-f]{17}$"),
+    WithJsonSchema({"type": "string", "pattern": r"^(cr-[0-9a-f]{17}|<[a-z-]+>)$"}),
+]
 GraphName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=37)]
 """37: graph and component name together may have 45 characters under Grove (Dynamo docs), and `frontend` takes 8."""
-RoleArn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/.+$")]
+RoleArn = Annotated[str, AfterValidator(aws_values.principal_arn)]
 InstanceType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$")]
 Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
 KubernetesVersion = Annotated[str, BeforeValidator(_quoted), StringConstraints(pattern=r"^1\.[0-9]{2}$")]
@@ -161,10 +169,10 @@ class Cluster(Model):
     """What happens at the end of standard support: STANDARD upgrades the control plane by itself, EXTENDED costs $0.60/h instead of $0.10/h."""
     admins: tuple[RoleArn, ...] = ()
     """IAM roles that get cluster-admin by an access entry, besides whoever creates the cluster."""
-    public_access_cidrs: tuple[Cidr, ...] | None = None
-    """Who may reach the API endpoint from outside the VPC. An empty list makes the endpoint private only."""
+    public_access_cidrs: Annotated[tuple[PublicCidr, ...], Field(max_length=aws_values.MOST_PUBLIC_CIDRS)] | None = None
+    """Who may reach the API endpoint from outside the VPC: public ranges, at most 40. An empty list makes the endpoint private only."""
     allow_open_endpoint: bool = False
-    """Named override that lets `publicAccessCidrs` contain 0.0.0.0/0."""
+    """Named override that lets `publicAccessCidrs` cover the internet, as 0.0.0.0/0 or in parts."""
     logs: tuple[LogType, ...] = ("api", "audit", "authenticator", "controllerManager", "scheduler")
     """Control-plane logs sent to CloudWatch."""
     log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 180, 365] = 90
@@ -185,7 +193,7 @@ CapacityType = Literal["spot", "on-demand", "reserved"]
 class Reservation(Model):
     """Capacity paid for by the reservation: one that exists (`id` or `tags`), or one to make (`create: true`)."""
 
-    id: Annotated[str, StringConstraints(pattern=r"^cr-[0-9a-f]{17}$")] | None = None
+    id: ReservationId | None = None
     """Reservation id, `cr-` and 17 hexadecimal digits."""
     tags: dict[str, str] | None = None
     """Tags that select reservations which exist."""
@@ -249,7 +257,7 @@ RackName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])
 class UltraServer(Model):
     """One UltraServer: a prepaid Capacity Block of 9 or 18 P6e machines in one NVLink rack. It is never bought by this program."""
 
-    reservation: Annotated[str, StringConstraints(pattern=r"^cr-[0-9a-f]{17}$")]
+    reservation: ReservationId
     """Capacity Reservation of the block. Another one is another node group: the new one is made before the old one goes."""
     type: Literal["u-p6e-gb200x36", "u-p6e-gb200x72"]
     """9 machines with 36 GPUs, or 18 with 72; compared with the reservation's count."""
@@ -334,7 +342,7 @@ class Storage(Model):
     efs: Efs = Field(default_factory=Efs)
     caches: tuple[CacheName, ...] = ("model-cache", "compilation-cache", "perf-cache")
     """Claims made in every namespace that holds a graph."""
-    cache_size_gib: Annotated[int, Field(ge=1)] = 5
+    cache_size_gib: Annotated[int, Field(ge=1, le=65536)] = 5
     """Size asked for by each claim. EFS ignores it, and claims on it that are there keep the old number; another class is asked to resize them, and may refuse."""
     storage_class: DnsLabel | None = None
     """Storage class of the claims in an existing cluster; elsewhere the program makes one on EFS. Changing it replaces the claims, empty, and with them the downloads and graphs that use them."""
@@ -481,7 +489,7 @@ class Exposure(Model):
     allowed_cidrs: tuple[Cidr, ...] = ()
     """Who may connect through the load balancer; required with `nlb`."""
     allow_open_access: bool = False
-    """Named override that lets `allowedCidrs` contain 0.0.0.0/0. The frontend asks nobody for a password."""
+    """Named override that lets `allowedCidrs` cover the internet, as 0.0.0.0/0 or in parts. The frontend asks nobody for a password."""
     port: Annotated[int, Field(ge=1, le=65535)] = 80
     """Port of the load balancer."""
 
@@ -495,8 +503,11 @@ class SmokeTest(Model):
 class Image(Model):
     """A runtime image other than the platform's own."""
 
-    repository: str
-    tag: str
+    repository: Annotated[
+        str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9._:-]*[a-z0-9])?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$")
+    ]
+    """Registry, path and name, without a scheme: `nvcr.io/nvidia/ai-dynamo/vllm-runtime`."""
+    tag: Annotated[str, StringConstraints(pattern=r"^[\w][\w.-]{0,127}(@sha256:[0-9a-f]{64})?$")]
     runtime_version: Release | None = None
     """MAJOR.MINOR.PATCH of the Dynamo runtime inside; needed where the tag does not begin with it."""
 
@@ -520,7 +531,7 @@ class Graph(Model):
     """Share the node's IPC namespace with the workers, as NVIDIA's GB200 recipes do."""
     namespace: DnsLabel = "dynamo"
     """Namespace of the graph. Changing it replaces the graph."""
-    served_model_name: str | None = None
+    served_model_name: Annotated[str, StringConstraints(pattern=r"^[^\s]{1,256}$")] | None = None
     """Name clients ask for; by default the model's repository."""
     frontend: Frontend = Field(default_factory=Frontend)
     worker: Worker | None = None
@@ -546,8 +557,8 @@ class Graph(Model):
 
 Tags = Annotated[
     dict[
-        Annotated[str, StringConstraints(min_length=1, max_length=128)],
-        Annotated[str, StringConstraints(max_length=256)],
+        Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(aws_values.tag_text)],
+        Annotated[str, StringConstraints(max_length=256), AfterValidator(aws_values.tag_text)],
     ],
     Field(
         description="Tags of everything in AWS that can carry them, beside project and stack. Another one updates in place, and "
