@@ -44,7 +44,7 @@ def make(file: StackFile, *, preview: bool = False, at: datetime | None = None) 
     notes = []
     if at is None and (at := own_window(file.config)):
         notes = [f"as of {moment(at)}, when the stack's own blocks run: their reservations are still to fill in"]
-    graph = record(file.stack, file.config, secret_keys=file.secret_keys, preview=preview, at=at)
+    graph = record(file.stack, file.config, secret_keys=file.secret_keys, preview=preview, at=at, source=file.path)
     return Plan(file.stack, graph, tuple(judge(graph)), (*notes, *_notes(graph)), left_open(file.config))
 
 

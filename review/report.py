@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -61,20 +63,52 @@ def as_json(plan: Plan) -> dict[str, Any]:
     }
 
 
+MARKER = ".dynamo-eks-objects"
+"""File that makes a folder ours: the names of what was written there, a line each."""
+
+
+class NotOurs(Exception):
+    """A folder that rendered objects must not be written into; the message says why in one line."""
+
+
 def write_objects(plan: Plan, folder: Path) -> list[Path]:
-    """Write every rendered object as YAML, one file each, in order of creation; returns the files."""
+    """Write every rendered object as YAML, one file each, in order of creation; returns the files.
+
+    The folder is new, empty, or one that this function wrote before: then what it wrote goes, and nothing else. Raises
+    NotOurs for any other, and where it cannot write.
+    """
     import yaml
 
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("*.yaml"):
-        old.unlink()
-    written = []
+    texts = {}
     for position, item in enumerate(plan.graph.objects, 1):
         parts = [f"{position:03d}", item.kind.lower(), *([item.namespace] if item.namespace else []), item.name]
-        path = folder / ("-".join(parts) + ".yaml")
-        path.write_text(yaml.safe_dump(json.loads(json.dumps(item.manifest)), sort_keys=False, width=120))
-        written.append(path)
-    return written
+        name = "-".join(parts) + ".yaml"
+        texts[name] = yaml.safe_dump(json.loads(json.dumps(item.manifest)), sort_keys=False, width=120)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in _own(folder, texts):
+            old.unlink(missing_ok=True)
+        (folder / MARKER).write_text("".join(f"{name}\n" for name in texts))
+        for name, text in texts.items():
+            (folder / name).write_text(text)
+    except OSError as error:
+        raise NotOurs(f"{folder}: {error.strerror}; give --objects another folder") from None
+    return [folder / name for name in texts]
+
+
+def _own(folder: Path, coming: Iterable[str]) -> list[Path]:
+    """Files of an earlier run. Raises NotOurs when the folder, or a file that is about to be written, is somebody else's."""
+    marker = folder / MARKER
+    if not marker.is_file():
+        if any(folder.iterdir()):
+            raise NotOurs(f"{folder} has files that `--objects` did not write; give a new or empty folder")
+        return []
+    # Names alone: a line that leads out of the folder is none of ours.
+    own = [name for name in marker.read_text().splitlines() if name.endswith(".yaml") and Path(name).name == name]
+    foreign = [name for name in coming if name not in own and os.path.lexists(folder / name)]
+    if foreign:
+        raise NotOurs(f"{folder / foreign[0]} was not written by `--objects`; move it, or give another folder")
+    return [folder / name for name in own]
 
 
 def headline(plan: Plan) -> str:

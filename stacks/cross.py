@@ -190,6 +190,7 @@ def _place(draft: Draft) -> Iterator[Fault]:
                 draft.given["cluster"][key],
             )
         return
+    yield from _name(draft, draft.cluster)
     if draft.region is None:
         yield Fault("aws:region", "a region; the key is required", add="config:\n  aws:region: us-east-1")
     elif draft.region not in REGION_ZONES:
@@ -238,6 +239,19 @@ def _open(ranges: Sequence[str]) -> str | None:
     return (
         "0.0.0.0/0" if "0.0.0.0/0" in ranges else f"{aws_values.internet_share(ranges):.0%} of all addresses, in parts,"
     )
+
+
+def _name(draft: Draft, cluster: Cluster) -> Iterator[Fault]:
+    """The stack's name makes the cluster's, where none is given."""
+    name = f"dynamo-{draft.stack}"
+    if cluster.name is None and not re.fullmatch(r"[A-Za-z0-9-]{1,58}", name):
+        fitting = re.sub(r"[^A-Za-z0-9-]+", "-", name)[:58].rstrip("-")
+        yield Fault(
+            "cluster.name",
+            f"a name, since the stack's makes none: {name} has {len(name)} characters, and a cluster may have 58, letters, "
+            "digits and dashes; the key is required",
+            add=f"dynamo-eks:cluster:\n  name: {fitting}",
+        )
 
 
 def _versions(draft: Draft) -> Iterator[Fault]:

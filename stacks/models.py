@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
@@ -29,6 +29,21 @@ class Model(BaseModel):
         # Models are built when first used, each once, as part of the section that holds them: half the import time.
         defer_build=True,
     )
+
+
+def _some(value: str) -> str:
+    if not re.search("[1-9]", value):
+        raise ValueError("more than nothing")
+    return value
+
+
+def _megabytes(value: str) -> str:
+    number, unit = re.fullmatch(r"([0-9.]+)([A-Za-z]*)", value).groups()  # type: ignore[union-attr] its pattern holds
+    powers = {"": 0, "k": 1, "M": 2, "G": 3, "T": 4}
+    size = float(number) * (1024 if unit.endswith("i") else 1000) ** powers[unit.removesuffix("i").replace("K", "k")]
+    if not 10**6 <= size <= 2**46:
+        raise ValueError('memory between 1M and 64Ti with its unit, such as "16Gi"; without one it is a count of bytes')
+    return value
 
 
 def _quoted(value: Any) -> Any:
@@ -73,21 +88,62 @@ GraphName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9]
 """37: graph and component name together may have 45 characters under Grove (Dynamo docs), and `frontend` takes 8."""
 RoleArn = Annotated[str, AfterValidator(aws_values.principal_arn)]
 InstanceType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$")]
-Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
+Cpu = Annotated[
+    str, StringConstraints(pattern=r"^[0-9]{1,6}(\.[0-9]{1,3})?$|^[0-9]{1,9}m$"), AfterValidator(lambda value: _some(value))
+]
+"""CPUs as Kubernetes has them: thousandths at the finest."""
+Memory = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9]{1,15}(\.[0-9]{1,9})?(k|M|G|T|Ki|Mi|Gi|Ti)?$"),
+    AfterValidator(lambda value: _some(value)),
+    AfterValidator(lambda value: _megabytes(value)),
+]
 KubernetesVersion = Annotated[str, BeforeValidator(_quoted), StringConstraints(pattern=r"^1\.[0-9]{2}$")]
 Release = Annotated[str, BeforeValidator(_quoted), StringConstraints(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$")]
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Environment = dict[EnvironmentName, str]
-Duration = Annotated[str, StringConstraints(pattern=r"^([0-9]+(s|m|h))+$")]
+Duration = Annotated[str, StringConstraints(pattern=r"^([0-9]{1,7}(s|m|h))+$", max_length=32)]
 
 
-def _moment(value: datetime) -> datetime:
-    if value.utcoffset() != timedelta(0):
-        raise ValueError("a moment in UTC with a Z at the end, such as 2026-12-08T11:30:00Z")
-    return value
+_MOMENT = r"^([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})([Tt]| +)([0-9]{1,2}):([0-9]{2})(:([0-9]{2})([.,][0-9]+)?)? *"
+MOMENT = _MOMENT + r"(Z|z|UTC|[+-]00(:?00)?( [A-Z+-][A-Z0-9+-]*)?)$"
+"""A moment in UTC in every form in which it can arrive: as written in quotes, and as the engine hands over what YAML takes
+for a date (`2026-12-08 11:30:00 +0000 UTC`, Go's own)."""
+_OFFSET = re.compile(_MOMENT + r"([+-])([0-9]{2}):?([0-9]{2})?( [A-Z+-][A-Z0-9+-]*)?$")
+_EXPECTED = 'a moment in UTC in quotes with a Z at the end, such as "2026-12-08T11:30:00Z"'
 
 
-Moment = Annotated[datetime, AfterValidator(_moment)]
+def moment_of(value: Any) -> datetime:
+    """A moment in any of those forms; raises ValueError that says what is expected, and what another offset means in UTC."""
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(_EXPECTED)
+    try:
+        if found := re.fullmatch(MOMENT, value):
+            return _of_groups(found)
+        if found := _OFFSET.fullmatch(value):
+            sign, hours, minutes = found.groups()[9:12]
+            off = timedelta(hours=int(hours), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
+            there = _of_groups(found) - off
+            raise ValueError(f"{_EXPECTED}; with that offset it is {there:%Y-%m-%dT%H:%M:%SZ}")
+    except OverflowError:
+        pass
+    raise ValueError(_EXPECTED)
+
+
+def _of_groups(found: re.Match[str]) -> datetime:
+    year, month, day, _, hour, minute, _, second, fraction = found.groups()[:9]
+    try:
+        moment = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second or 0), tzinfo=UTC)
+    except ValueError as error:
+        raise ValueError(f"{_EXPECTED} ({error})") from None
+    return moment + timedelta(microseconds=int((fraction or ".0")[1:7].ljust(6, "0")))
+
+
+Moment = Annotated[
+    datetime, BeforeValidator(moment_of), WithJsonSchema({"type": "string", "format": "date-time", "pattern": MOMENT})
+]
 
 
 # --- network -------------------------------------------------------------------------------------------------------
@@ -149,9 +205,9 @@ class Network(Model):
 
 
 class ExistingCluster(Model):
-    kubeconfig: str
+    kubeconfig: Annotated[str, StringConstraints(min_length=1)]
     """Path of a kubeconfig file."""
-    context: str
+    context: Annotated[str, StringConstraints(min_length=1)]
     """Context in it. Also the identity of the Kubernetes provider: changing it replaces everything in the cluster."""
 
 
@@ -161,8 +217,8 @@ LogType = Literal["api", "audit", "authenticator", "controllerManager", "schedul
 class Cluster(Model):
     """The EKS cluster in Auto Mode, or the one that is there already."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z][a-zA-Z0-9-]{0,99}$")] | None = None
-    """Physical name; by default `dynamo-<stack>`. Changing it replaces the cluster."""
+    name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z][a-zA-Z0-9-]{0,57}$")] | None = None
+    """Physical name, at most 58 characters; by default `dynamo-<stack>`. Changing it replaces the cluster."""
     version: KubernetesVersion = "1.35"
     """Kubernetes version, in quotes. Raising it upgrades the control plane in place, one minor at a time; it cannot go back."""
     support: Literal["STANDARD", "EXTENDED"] = "STANDARD"
@@ -237,13 +293,13 @@ class Pool(Model):
     """States that this pool counts on open reservations being matched implicitly, so that the plan can refuse what breaks it."""
     zones: tuple[ZoneId, ...] = ()
     """Zone ids it may launch in; by default all of the network's, and only the reservation's zone for a reserved pool."""
-    gpu_limit: Annotated[int, Field(ge=1)] | None = None
+    gpu_limit: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Most GPUs the pool may hold at once; by default what the graphs placed on it need, plus one node to roll over."""
     consolidate_after: Duration = "300s"
     """How long a node is empty or underused before Karpenter removes it. Not used by pools on Capacity Blocks."""
     expire_after: Duration = "336h"
     """Node lifetime; Auto Mode allows at most 504h. Expired nodes are drained and replaced."""
-    disruption_budget: Annotated[str, StringConstraints(pattern=r"^([0-9]|[1-9][0-9]|100)%$|^[0-9]+$")] = "10%"
+    disruption_budget: Annotated[str, StringConstraints(pattern=r"^([0-9]|[1-9][0-9]|100)%$|^[0-9]{1,5}$")] = "10%"
     """Nodes that may be disrupted at once, as a count or a percentage."""
     ephemeral_storage: EphemeralStorage = Field(default_factory=EphemeralStorage)
     weight: Annotated[int, Field(ge=1, le=100)] | None = None
@@ -396,7 +452,7 @@ class Download(Model):
 class ModelSource(Model):
     """A model on Hugging Face, pinned to a commit."""
 
-    repository: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")]
+    repository: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$")]
     """`organisation/name` on Hugging Face. Changing it downloads another model; graphs restart."""
     revision: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
     """Commit of the repository, 40 hexadecimal digits; a branch name would move under the graphs."""
@@ -413,11 +469,11 @@ Router = Literal["round-robin", "random", "power-of-two", "kv", "direct", "least
 class Frontend(Model):
     """The OpenAI-compatible entrance of a graph."""
 
-    replicas: Annotated[int, Field(ge=1)] = 1
+    replicas: Annotated[int, Field(ge=1, le=100)] = 1
     router: Router = "round-robin"
     """How requests are spread over workers. `kv` follows cached prefixes and needs KV events, which the program switches on."""
-    cpu: Quantity = "4"
-    memory: Quantity = "8Gi"
+    cpu: Cpu = "4"
+    memory: Memory = "8Gi"
     extra_args: tuple[str, ...] = ()
     env: Environment = Field(default_factory=dict)
 
@@ -425,33 +481,33 @@ class Frontend(Model):
 class Worker(Model):
     """Workers of one role. GPUs are counted per pod; a worker of several nodes has one pod on each."""
 
-    replicas: Annotated[int, Field(ge=0)] = 1
+    replicas: Annotated[int, Field(ge=0, le=1000)] = 1
     nodes: Annotated[int, Field(ge=1, le=18)] = 1
     """Nodes of one worker: a leader pod and nodes - 1 others that start together. More than one needs Grove, which the program then installs."""
     gpus: Annotated[int, Field(ge=0, le=16)] = 1
     """GPUs per pod. Nodes x GPUs is tensor x pipeline x data parallel."""
-    tensor_parallel: Annotated[int, Field(ge=1)] = 1
-    pipeline_parallel: Annotated[int, Field(ge=1)] = 1
-    data_parallel: Annotated[int, Field(ge=1)] = 1
-    expert_parallel: Annotated[int, Field(ge=1)] = 1
+    tensor_parallel: Annotated[int, Field(ge=1, le=288)] = 1
+    pipeline_parallel: Annotated[int, Field(ge=1, le=288)] = 1
+    data_parallel: Annotated[int, Field(ge=1, le=288)] = 1
+    expert_parallel: Annotated[int, Field(ge=1, le=288)] = 1
     """Ranks that experts are spread over: a divisor of the worker's GPUs; for vLLM all of them or 1."""
     attention_data_parallel: bool = False
     """Data-parallel attention inside the tensor-parallel group (SGLang, TensorRT-LLM); it adds no GPUs."""
     ultra_server: RackName | None = None
     """UltraServer of this role, where prefill and decode are on different racks."""
-    huge_pages_mib: Annotated[int, Field(ge=2, multiple_of=2)] | None = None
+    huge_pages_mib: Annotated[int, Field(ge=2, le=102400, multiple_of=2)] | None = None
     """2 MiB pages for EFA; the rack sets them aside with its own `hugePagesMib`."""
     engine: dict[str, Any] = Field(default_factory=dict)
     """TensorRT-LLM engine options, under the engine's own names, laid over what the program sets."""
-    efa: Annotated[int, Field(ge=0)] | None = None
+    efa: Annotated[int, Field(ge=0, le=32)] | None = None
     """EFA interfaces per pod; by default all of the instance's with `transport: efa`. Part of a node can break the KV transfer."""
     kv_buffer_device: Literal["cuda", "cpu"] | None = None
     """Where KV blocks are staged; by default `cuda` over EFA and `cpu` over TCP, which cannot read GPU memory."""
-    cpu: Quantity | None = None
+    cpu: Cpu | None = None
     """CPU request; by default the worker's share of the node, with room for the node's daemons."""
-    memory: Quantity | None = None
+    memory: Memory | None = None
     """Memory request and limit; by default the worker's share of the node, with room for the node's daemons."""
-    shared_memory: Quantity = "16Gi"
+    shared_memory: Memory = "16Gi"
     """Size of /dev/shm, counted against the pod's memory."""
     extra_args: tuple[str, ...] = ()
     """Arguments appended to the backend's command line."""
@@ -547,7 +603,7 @@ class Graph(Model):
     """Keep compiled kernels on the shared `compilation-cache` claim, so that a restarted worker is ready minutes earlier."""
     pod_monitor: bool = True
     """Let Prometheus scrape the graph's pods; where `dynamo.podMonitors` is off it has no effect."""
-    speedup_ratio: Annotated[float, Field(gt=0)] = 1.0
+    speedup_ratio: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """For `mocker`: how much faster than a real engine it pretends to be."""
     termination_grace_seconds: Annotated[int, Field(ge=30, le=3600)] = 120
     """How long a worker may finish running requests when its pod is deleted."""

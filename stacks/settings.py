@@ -12,11 +12,12 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
@@ -24,7 +25,7 @@ from pydantic.alias_generators import to_camel
 from components.dynamo.recipes import expanded
 from stacks import placeholders
 from stacks.cross import Draft, cross_faults
-from stacks.faults import PREFIX, Fault, from_pydantic, one_of, report
+from stacks.faults import MOST_TOLD, PREFIX, Fault, Lines, StackFileError, from_pydantic, one_of, report
 from stacks.models import (
     Capacity,
     Cluster,
@@ -42,6 +43,9 @@ from stacks.models import (
     Tags,
     UltraServer,
 )
+
+if TYPE_CHECKING:
+    from review.stackfile import StackFile
 
 SECTIONS: Mapping[str, Any] = {
     "tags": Tags,
@@ -66,6 +70,14 @@ _ENTRIES: Mapping[str, Any] = {
     "capacity.ultraServers": dict[RackName, Any],
 }
 """Mappings whose entries are checked one by one, with what their names may be."""
+
+MOST_ENTRIES: Mapping[str, int] = {"models": 100, "graphs": 100, "capacity.pools": 50, "capacity.ultraServers": 30}
+"""Entries of those mappings. EKS lets a cluster have 30 managed node groups (service quotas), one for each UltraServer; the
+others are ours, where a plan still takes seconds."""
+
+SOURCE = "DYNAMO_EKS_STACK_FILE"
+"""Environment variable with the path of the stack file that the configuration came from, for the line of each fault. Unset,
+it is the stack's own in stacks/; empty, there is none. Read here alone."""
 
 CLOCK = "DYNAMO_EKS_AT"
 """Environment variable that stands for the present moment (`2026-12-08T10:00:00Z`), for plans as of another one. Unset,
@@ -111,11 +123,26 @@ def _values(given: Any) -> list[Mapping[str, Any]]:
     return [item for item in given.values() if isinstance(item, Mapping)] if isinstance(given, Mapping) else []
 
 
+def _source(stack: str, values: Mapping[str, Any], secret: Collection[str]) -> StackFile | None:
+    """The running stack's file, where there is one that says what the engine handed over. It says something else when the
+    configuration came from another file (`--config-file`)."""
+    from review import stackfile
+
+    given = os.environ.get(SOURCE)
+    path = Path(given) if given else stackfile.ROOT / stackfile.shown(stack)
+    if given == "" or not path.is_file():
+        return None
+    file = stackfile.read(stack, path)
+    wire = stackfile.as_wire(file.config)
+    same = all(_object(values.get(key)) == _object(text) for key, text in wire.items() if key not in file.secret_keys)
+    return file if same and set(file.secret_keys) == set(secret) else None
+
+
 class SettingsError(Exception):
     """A stack file with faults; the message is the whole report."""
 
-    def __init__(self, stack: str, faults: list[Fault]) -> None:
-        super().__init__(report(stack, faults))
+    def __init__(self, stack: str, faults: list[Fault], line_of: Lines | None = None) -> None:
+        super().__init__(report(stack, faults, line_of))
         self.stack = stack
         self.faults = faults
 
@@ -156,8 +183,9 @@ class Settings:
         values = {**get_config_env(), **CONFIG.get()}
         secret = {key for key in values if pulumi.runtime.is_config_secret(key)}
         try:
-            settings = cls.parse(pulumi.get_stack(), values, secret)
-        except SettingsError as error:
+            source = _source(pulumi.get_stack(), values, secret)
+            settings = cls.parse(pulumi.get_stack(), values, secret, source=source)
+        except (SettingsError, StackFileError) as error:
             # RunError prints its message without a traceback, in the engine and here.
             raise pulumi.RunError(str(error)) from error
         config = pulumi.Config("dynamo-eks")
@@ -171,21 +199,29 @@ class Settings:
         values: Mapping[str, Any],
         secret_keys: set[str] | frozenset[str] = frozenset(),
         at: datetime | None = None,
+        source: StackFile | None = None,
     ) -> Settings:
         """Check values by full key (`dynamo-eks:network`); raises SettingsError with every fault found. `at` is the moment
-        to check for, by default the present one, or for a stack whose blocks are to fill in the one at which they run."""
+        to check for, by default the present one, or for a stack whose blocks are to fill in the one at which they run;
+        `source` the file that the values came from, if it is known, for its lines and for what is wrong with the file itself."""
         at = at or _clock() or own_window(values) or present()
         written = {key: _object(value) for key, value in values.items()}
         open_ = left_open(written)
         values = placeholders.stood_in(written)
-        faults: list[Fault] = []
+        faults: list[Fault] = list(source.faults) if source else []
         known = {*SECTIONS, *SECRETS}
         for key, value in values.items():
-            if key.startswith(PREFIX) and (name := key.removeprefix(PREFIX)) not in known:
+            if key.startswith(PREFIX) and (name := key.removeprefix(PREFIX)) not in known and len(faults) < 2 * MOST_TOLD:
                 faults.append(Fault(key, one_of(name, known, "no such key, but"), value))
         raw = {name: values.get(PREFIX + name) for name in SECTIONS}
         # A section that is null says as much as one that is absent.
         raw = {name: {} if given is None else given for name, given in raw.items()}
+        for name in SECTIONS:
+            if PREFIX + name in secret_keys:
+                # What is read here ends in objects and outputs, in clear.
+                if not any(fault.full_key.startswith(PREFIX + name) for fault in faults):
+                    faults.append(Fault(name, "no encrypted value in it; it would be decrypted into objects and state", "[hidden]"))
+                raw[name] = {}
         parsed: dict[str, Any] = {}
         broken: set[str] = set()
         for name, model in SECTIONS.items():
@@ -212,7 +248,8 @@ class Settings:
         draft = Draft(
             stack=stack,
             region=_text(values.get("aws:region")),
-            given=raw,
+            # What is no mapping is a fault already; nothing can be looked up in it.
+            given={name: value if isinstance(value, dict) else {} for name, value in raw.items()},
             broken=frozenset(broken),
             secrets=frozenset(secrets),
             at=at,
@@ -222,7 +259,9 @@ class Settings:
         faults += _documentation(written)
         faults += [fault for key, value in raw.items() for fault in _twice(value, key)]
         if faults:
-            raise SettingsError(stack, [_as_written(fault, open_) for fault in faults])
+            raise SettingsError(
+                stack, [_as_written(fault, open_) for fault in faults], source.line if source else None
+            )
         return cls(
             stack=stack,
             region=draft.region,
@@ -289,7 +328,7 @@ def _object(value: Any) -> Any:
     if isinstance(value, str):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
     return value
 
@@ -315,6 +354,10 @@ def _entries(name: str, model: Any, given: Any, faults: list[Fault], broken: set
     """Entries of a mapping, each checked by itself, so that one faulty graph does not hide the others' faults."""
     if not isinstance(given, dict):
         faults.append(Fault(name, "entries by name", given))
+        broken.add(name)
+        return {}
+    if len(given) > MOST_ENTRIES[name]:
+        faults.append(Fault(name, f"at most {MOST_ENTRIES[name]} of them in one stack", len(given)))
         broken.add(name)
         return {}
     found = {}
