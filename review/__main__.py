@@ -104,7 +104,7 @@ def _show(plan, format: Format, svg: Path | None) -> None:
         print(f"{plan.stack}: {report.headline(plan)}")
         for item in plan.verdicts:
             if item.verdict != "pass":
-                print(f"  {item.verdict} {item.id}: {item.subject}: {item.message}")
+                print(f"  {item.verdict} {item.id}: {item.subject}: {item.told}")
         return
     if format is Format.arguments:
         from review.blocks import up_arguments

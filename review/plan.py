@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from review.graph import Graph
 from review.stackfile import StackFile
@@ -37,7 +40,14 @@ def make(file: StackFile, *, preview: bool = False, at: datetime | None = None) 
     from rules import judge
 
     graph = record(file.stack, file.config, secret_keys=file.secret_keys, preview=preview, at=at)
-    return Plan(file.stack, graph, tuple(judge(graph)), tuple(_notes(graph)))
+    return Plan(file.stack, graph, tuple(judge(graph, allow=_allowed(file.config))), tuple(_notes(graph)))
+
+
+def _allowed(config: Mapping[str, Any]) -> Mapping[str, str]:
+    """Reasons by rule, of a configuration that the program has found to be right."""
+    given = config.get("dynamo-eks:review") or {}
+    allow = (json.loads(given) if isinstance(given, str) else given).get("allow", {})
+    return {rule: reason.strip() for rule, reason in allow.items()}
 
 
 def _notes(graph: Graph) -> list[str]:

@@ -30,6 +30,7 @@ from pulumi.runtime.stack import run_in_stack
 
 from review.answers import Answers, ChildProperty, ChildReference, Computed
 from review.graph import SECRET, UNKNOWN, Graph, Node, Read
+from review.hidden import is_hidden
 from stacks.settings import CLOCK
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -362,11 +363,7 @@ class Monitor(MockMonitor):
 def _hermetic(at: datetime | None) -> Iterator[None]:
     """Hide what the operator's shell would leak into a recording (credentials, kubeconfig, provider switches), and set the
     program's clock."""
-    hidden = {
-        key: os.environ.pop(key)
-        for key in list(os.environ)
-        if key.startswith(("AWS_", "PULUMI_", "KUBE")) or key == CLOCK
-    }
+    hidden = {key: os.environ.pop(key) for key in list(os.environ) if is_hidden(key) or key == CLOCK}
     if at is not None:
         os.environ[CLOCK] = at.isoformat()
     # An f-string over an Output would print its repr into a manifest; raising is what both plan and tests want.

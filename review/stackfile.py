@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from review.hidden import HIDDEN
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # libyaml's loader is ten times faster and not in every wheel.
@@ -86,7 +88,7 @@ def read(stack: str, path: Path | None = None) -> StackFile:
         full = key if ":" in key else f"dynamo-eks:{key}"
         if isinstance(value, Mapping) and set(value) == {"secure"}:
             secrets.append(full)
-            value = "encrypted value, not readable offline"
+            value = HIDDEN
         config[full] = value
     return StackFile(stack, path, config, tuple(secrets))
 

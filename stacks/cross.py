@@ -31,6 +31,7 @@ from stacks.models import (
     ModelSource,
     Network,
     Pool,
+    Review,
     Storage,
     UltraServer,
     Worker,
@@ -107,6 +108,7 @@ class Draft:
     dynamo: Dynamo | None
     models: Mapping[str, ModelSource]
     graphs: Mapping[str, Graph]
+    review: Review | None
 
     @property
     def existing_cluster(self) -> bool:
