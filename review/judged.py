@@ -53,11 +53,12 @@ class Word:
             return self.faults
         if not self.fails:
             return None
-        count = "a rule of the plan fails" if len(self.fails) == 1 else f"the plan fails at {len(self.fails)} places"
+        count = "1 failure" if len(self.fails) == 1 else f"{len(self.fails)} failures"
         return "\n".join(
             [
-                f"{stack}: {count}; nothing was registered:",
+                f"The plan of {stack} has {count}; nothing was registered:",
                 *(f"  fail {line}" for line in self.fails),
+                *(f"  warn {line}" for line in self.warns),
                 f"`make plan STACK={stack}` shows the whole plan, and docs/rules.md why each rule is there. A rule that may fail "
                 "is named with the reason in dynamo-eks:review.allow. To destroy or refresh, leave --run-program out.",
             ]
@@ -129,12 +130,13 @@ def answer(question: Mapping[str, Any]) -> Word:
     """Plan what was handed over."""
     from review.plan import make
     from review.stackfile import StackFile
-    from stacks.settings import present
+    from stacks.settings import CLOCK, present
 
     path = ROOT / "stacks" / f"Pulumi.{question['stack']}.yaml"
     try:
-        # The moment that the program itself takes for the present one, in the environment as there.
-        plan = make(StackFile(question["stack"], path, question["config"], tuple(question["secret_keys"])), at=present())
+        # The program's clock, which is in this environment too; where it is not set, the plan knows what to do.
+        at = present() if CLOCK in os.environ else None
+        plan = make(StackFile(question["stack"], path, question["config"], tuple(question["secret_keys"])), at=at)
     except pulumi.RunError as error:
         return Word("", faults=str(error))
     from review.blocks import waiting_lines
