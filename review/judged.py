@@ -139,6 +139,7 @@ def answer(question: Mapping[str, Any]) -> Word:
         plan = make(StackFile(question["stack"], path, question["config"], tuple(question["secret_keys"])), at=at)
     except pulumi.RunError as error:
         return Word("", faults=str(error))
+    from review import existing
     from review.blocks import waiting_lines
     from review.report import headline
 
@@ -146,7 +147,8 @@ def answer(question: Mapping[str, Any]) -> Word:
         level: [f"{item.id}: {item.subject}: {item.told}" for item in plan.verdicts if item.verdict == level]
         for level in ("fail", "warn")
     }
-    return Word(headline(plan), told["fail"], [*told["warn"], *waiting_lines(plan.graph)])
+    wrong, doubtful = existing.look(question["config"])
+    return Word(headline(plan), [*wrong, *told["fail"]], [*doubtful, *told["warn"], *waiting_lines(plan.graph)])
 
 
 def main() -> None:

@@ -45,6 +45,8 @@ class Clone:
         (self.folder / ".venv").symlink_to(sys.prefix)
         (self.folder / ".git" / "info" / "exclude").write_text(".venv\n")
         (folder / "backend").mkdir()
+        (folder / "home" / ".kube").mkdir(parents=True)
+        (folder / "home" / ".kube" / "config").write_text(json.dumps({"contexts": [{"name": "kind-dynamo"}]}))
         plugins = install(folder / "bin")
         kept = {
             key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PULUMI_", "KUBE", "GIT_"))
@@ -52,7 +54,8 @@ class Clone:
         self.environment = {
             **kept,
             "PATH": f"{plugins}:{os.environ['PATH']}",
-            "PULUMI_HOME": str(folder / "home"),
+            "HOME": str(folder / "home"),
+            "PULUMI_HOME": str(folder / "home" / ".pulumi"),
             "PULUMI_CONFIG_PASSPHRASE": "engine-tests",
             "PULUMI_SKIP_UPDATE_CHECK": "1",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",

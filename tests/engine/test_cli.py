@@ -169,6 +169,10 @@ def test_make_lets_through_what_the_cli_lets_through(clone: Clone, make_world: C
     clone.set(name, "dynamo.version", "1.4")
     refused = clone.run(*make, "preview", may_fail=True)
     assert refused.returncode and f"stacks/Pulumi.{name}.yaml has 1 fault; nothing was registered" in refused.stdout
+    clone.set(name, "dynamo.version", "1.5.0")
+    clone.set(name, "cluster.existing.context", "kind-dynmo")
+    refused = clone.run(*make, "preview", may_fail=True)
+    assert refused.returncode and "it has no context 'kind-dynmo', but kind-dynamo" in refused.stdout
     assert world.log == []
 
 

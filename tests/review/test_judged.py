@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -13,10 +14,11 @@ import pytest
 
 from review import judged, report, stackfile
 from review.judged import Word
-from review.plan import make
+from review.plan import Plan
 from review.recorder import record
+from rules import judge
 from stacks.settings import CLOCK
-from tests.conftest import AT, STACKS
+from tests.conftest import AT, STACKS, recorded
 
 TOKEN = "hf_KnownTokenThatMustNeverBeSeen42"
 
@@ -37,6 +39,16 @@ def limited(count: int, **more: Any) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CLOCK, AT.isoformat())
+
+
+@pytest.fixture(autouse=True)
+def kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's own, with the context that mocker-local names."""
+    file = tmp_path / ".kube" / "config"
+    file.parent.mkdir()
+    file.write_text("contexts: [{name: kind-other}, {name: kind-dynamo}]\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return file
 
 
 @pytest.fixture
@@ -60,7 +72,7 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("stack", STACKS)
 def test_the_word_is_the_plan(stack: str) -> None:
     """Prevents a stack that `make plan` refuses and `pulumi up` makes: objects arrive as JSON there, as YAML here."""
-    plan = make(stackfile.read(stack), at=AT)
+    plan = Plan(stack, recorded(stack), tuple(judge(recorded(stack))), ())
     word = judged.answer(question(stack))
     assert word.headline == report.headline(plan)
     assert word.fails == [] and word.faults is None
@@ -118,9 +130,9 @@ def test_another_process_plans_it(engine: dict[str, Any], logged: list[tuple[str
     assert level == "info" and text.startswith("Plan of mocker-local: ") and text.endswith("0 warn, 0 fail")
 
 
-def test_another_process_refuses(engine: dict[str, Any], logged: list[tuple[str, str]]) -> None:
-    engine |= limited(1)
-    with pytest.raises(pulumi.RunError, match="fail pool-room"):
+def test_another_process_refuses(engine: dict[str, Any], logged: list[tuple[str, str]], kubeconfig: Path) -> None:
+    kubeconfig.write_text("contexts: []")
+    with pytest.raises(pulumi.RunError, match="fail cluster.existing: .* no context"):
         judged.begin().end()
     assert logged == []
 
@@ -193,3 +205,33 @@ def test_what_stands_for_a_secret_is_judged_as_in_a_plan() -> None:
     asked = {**question("mocker-local", **{key: stackfile.HIDDEN}), "secret_keys": [key]}
     word = judged.answer(asked)
     assert word.refusal("mocker-local") is None and stackfile.HIDDEN not in word.message("mocker-local")
+
+
+@pytest.mark.parametrize(
+    ("text", "fails", "warns"),
+    [
+        ("contexts: [{name: kind-dynamo}]", "", ""),
+        (
+            "contexts: [{name: kind-dynmo}, {name: prod}]",
+            "it has no context 'kind-dynamo', but kind-dynmo, prod; did you",
+            "",
+        ),
+        ("contexts: []", "it has no context 'kind-dynamo', but (none is defined)", ""),
+        ("contexts: {a: b}", "it has no context 'kind-dynamo', but (none is defined)", ""),
+        ("contexts: [1, {}, {name: 5}]", "it has no context 'kind-dynamo', but 5", ""),
+        ("[1]", "it has no context 'kind-dynamo', but (none is defined)", ""),
+        ("", "it has no context 'kind-dynamo', but (none is defined)", ""),
+        ("{", "not a readable kubeconfig (ParserError)", ""),
+        ("\0", "not a readable kubeconfig (ReaderError)", ""),
+        (None, "", "there is no such file here, and without it nothing can be made in the cluster"),
+    ],
+)
+def test_the_context_is_looked_for(text: str | None, fails: str, warns: str, kubeconfig: Path) -> None:
+    """Prevents a misspelt context that a preview passes over, and `up` takes for a cluster that does not answer."""
+    kubeconfig.unlink()
+    if text is not None:
+        kubeconfig.write_text(text)
+    word = judged.answer(question("mocker-local"))
+    for lines, expected in ((word.fails, fails), (word.warns, warns)):
+        assert len(lines) == bool(expected)
+        assert all(line.startswith(f"cluster.existing: ~/.kube/config: {expected}") for line in lines)
