@@ -17,13 +17,16 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 from pulumi.runtime.settings import get_monitor
 
 from review.hidden import HIDDEN, without_hidden
 from stacks import handed_over
+
+if TYPE_CHECKING:
+    from review.plan import Plan
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -40,6 +43,8 @@ class Word:
     """`rule: subject: message` for each rule that fails."""
     warns: Sequence[str] = ()
     """The same for warnings, and what is to be left out before a block's start."""
+    to_fill_in: Sequence[str] = ()
+    """File, line and key of every value that is still a placeholder, with what belongs there."""
     faults: str | None = None
     """The report of a configuration that cannot be planned; then there is nothing else."""
 
@@ -51,18 +56,25 @@ class Word:
         """Why nothing may be registered, or None."""
         if self.faults:
             return self.faults
-        if not self.fails:
+        lines: list[str] = []
+        if self.to_fill_in:
+            count = "1 value" if len(self.to_fill_in) == 1 else f"{len(self.to_fill_in)} values"
+            lines = [f"stacks/Pulumi.{stack}.yaml has {count} to fill in; nothing was registered:"]
+            lines += [f"  {line}" for line in self.to_fill_in]
+        if self.fails:
+            count = "1 failure" if len(self.fails) == 1 else f"{len(self.fails)} failures"
+            lines.append(f"The plan of {stack} has {count}; nothing was registered:")
+            lines += [f"  fail {line}" for line in self.fails]
+        if not lines:
             return None
-        count = "1 failure" if len(self.fails) == 1 else f"{len(self.fails)} failures"
-        return "\n".join(
-            [
-                f"The plan of {stack} has {count}; nothing was registered:",
-                *(f"  fail {line}" for line in self.fails),
-                *(f"  warn {line}" for line in self.warns),
-                f"`make plan STACK={stack}` shows the whole plan, and docs/rules.md why each rule is there. A rule that may fail "
-                "is named with the reason in dynamo-eks:review.allow. To destroy or refresh, leave --run-program out.",
-            ]
-        )
+        lines += [f"  warn {line}" for line in self.warns]
+        lines.append(f"`make plan STACK={stack}` shows the whole plan.")
+        if self.fails:
+            lines.append(
+                "docs/rules.md says why each rule is there; one that may fail is named with its reason in dynamo-eks:review.allow."
+            )
+        lines.append("To destroy or refresh, leave --run-program out.")
+        return "\n".join(lines)
 
 
 class Judging:
@@ -148,7 +160,23 @@ def answer(question: Mapping[str, Any]) -> Word:
         for level in ("fail", "warn")
     }
     wrong, doubtful = existing.look(question["config"])
-    return Word(headline(plan), [*wrong, *told["fail"]], [*doubtful, *told["warn"], *waiting_lines(plan.graph)])
+    return Word(
+        headline(plan),
+        fails=[*wrong, *told["fail"]],
+        warns=[*doubtful, *told["warn"], *waiting_lines(plan.graph)],
+        to_fill_in=_to_fill_in(plan),
+    )
+
+
+def _to_fill_in(plan: Plan) -> list[str]:
+    """What is to fill in, each with the line to edit."""
+    if not getattr(plan, "to_fill_in", ()):
+        return []
+    from review import stackfile
+    from review.report import fill_in_line
+
+    line = stackfile.read(plan.stack).line
+    return [f"line {line(item.key)}: {fill_in_line(item)}" for item in plan.to_fill_in]
 
 
 def main() -> None:

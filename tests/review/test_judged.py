@@ -132,7 +132,7 @@ def test_another_process_plans_it(engine: dict[str, Any], logged: list[tuple[str
 
 def test_another_process_refuses(engine: dict[str, Any], logged: list[tuple[str, str]], kubeconfig: Path) -> None:
     kubeconfig.write_text("contexts: []")
-    with pytest.raises(pulumi.RunError, match="fail cluster.existing: .* no context"):
+    with pytest.raises(pulumi.RunError, match=r"fail cluster\.existing: .* no context"):
         judged.begin().end()
     assert logged == []
 
