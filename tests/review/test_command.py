@@ -97,6 +97,16 @@ def test_an_allowed_failure_shows_its_reason_everywhere(
     assert "warn (1 allowed), 0 fail" in " ".join(text.split())
 
 
+def test_arguments_of_up_are_what_waits_for_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An `up` before the start that leaves nothing out waits on an empty rack."""
+    code, text = run("--stack", "gb200-prod", "--format", "arguments", "--at", "2026-11-24T12:00Z")
+    assert code == 0 and text.split()[0] == "--exclude" and text.split()[-1] == "--exclude-dependents"
+    # Where nothing can wait, no plan is made to tell so: the engine has one made in a moment.
+    monkeypatch.setattr(command, "_plan", None)
+    for stack in ("g6e-dev", "mocker-local"):
+        assert run("--stack", stack, "--format", "arguments") == (0, "")
+
+
 def test_preview_is_a_choice() -> None:
     code, text = run("--stack", "g6e-dev", "--format", "json", "--preview", *AT)
     assert code == 0 and "<known after apply>" in text
