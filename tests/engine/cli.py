@@ -91,11 +91,15 @@ class Clone:
         self.pulumi("config", "set", "--stack", stack, "--path", f"dynamo-eks:{path}", value, *options)
 
     def resources(self, stack: str) -> list[dict[str, Any]]:
-        """What the state holds, without the stack itself and the engine's own providers."""
+        """What was made, as the state has it: without the stack itself, the engine's own providers, and what was only read."""
         deployment = json.loads(self.pulumi("stack", "export", "--stack", stack).stdout)["deployment"]
         assert not deployment.get("pending_operations")
         found = deployment.get("resources") or []
-        return [item for item in found if item["type"] != "pulumi:pulumi:Stack" and "::default" not in item["urn"]]
+        return [
+            item
+            for item in found
+            if item["type"] != "pulumi:pulumi:Stack" and "::default" not in item["urn"] and not item.get("external")
+        ]
 
     def diff(self) -> list[str]:
         """Lines of files under git that were taken out (`-`) or put in (`+`) since the last commit."""
