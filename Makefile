@@ -66,13 +66,11 @@ engine:
 .PHONY: engine
 
 preview: engine $(VENV)/.installed ## `pulumi preview` of STACK with the real engine, after checking CLI and credentials
-	@$(PY) -m review --stack $(STACK) --format quiet
 	@pulumi preview --stack $(STACK) --diff
 
 # Before a block has started, what needs its nodes is left out: a Job there would wait for its timeout.
 up: engine $(VENV)/.installed ## `pulumi up` of STACK; refuses when a rule of the plan fails or an earlier operation was cut off
 	@$(PY) -m operations ready --stack $(STACK)
-	@$(PY) -m review --stack $(STACK) --format quiet
 	@pulumi up --stack $(STACK) $$($(PY) -m review --stack $(STACK) --format arguments) \
 	  || { $(PY) -m operations protected --stack $(STACK); exit 1; }
 

@@ -32,6 +32,7 @@ from stacks.models import (
     ModelSource,
     Network,
     Pool,
+    Review,
     Storage,
     UltraServer,
     Worker,
@@ -126,6 +127,7 @@ class Draft:
     dynamo: Dynamo | None
     models: Mapping[str, ModelSource]
     graphs: Mapping[str, Graph]
+    review: Review | None
 
     @property
     def existing_cluster(self) -> bool:
