@@ -253,8 +253,6 @@ def from_pydantic(errors: Iterable[Mapping[str, Any]], section: str, keys_at: An
             expected = f"a number of at most {error['ctx']['le']}{bound}"
         elif kind == "multiple_of":
             expected = f"a multiple of {error['ctx']['multiple_of']}{bound}"
-        elif kind == "too_long":
-            expected = f"at most {error['ctx']['max_length']} items (these are {error['ctx']['actual_length']})"
         elif kind == "string_too_long":
             expected = f"at most {error['ctx']['max_length']} characters (these are {len(str(given))})"
             if error["ctx"]["max_length"] == 37:
