@@ -149,9 +149,11 @@ class Answers:
         """The world a stack file describes: what it says exists is assumed to exist just so."""
         import json
 
+        from stacks.placeholders import stood_in
+
         def section(name: str) -> Mapping[str, Any]:
             value = config.get(f"dynamo-eks:{name}") or {}
-            value = json.loads(value) if isinstance(value, str) else value
+            value = stood_in(json.loads(value) if isinstance(value, str) else value)
             return value if isinstance(value, Mapping) else {}
 
         reservations: dict[str, Mapping[str, Any]] = {}

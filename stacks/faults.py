@@ -166,7 +166,6 @@ EXAMPLES: Mapping[str, str] = {
 PATTERNS: Mapping[str, str] = {
     r"^[a-z]+[0-9]-(az[0-9]+|[a-z]+[0-9]+-az[0-9]+)$": "a zone id, such as use1-az1 (ids are the same in every account, names like us-east-1a are not)",
     r"^[a-z]([-a-z0-9]*[a-z0-9])?$": "lower-case letters, digits and dashes, beginning with a letter",
-    r"^arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/.+$": "the ARN of an IAM role or user, such as arn:aws:iam::123456789012:role/platform",
     r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$": "an EC2 instance type, such as g6e.2xlarge",
     r"^[0-9]{1,6}(\.[0-9]{1,3})?$|^[0-9]{1,9}m$": 'CPUs in quotes, such as "4", "0.5" or 500m',
     r"^[0-9]{7,15}$|^[0-9]{4,12}(k|Ki)$|^[0-9]{1,9}(\.[0-9]{1,9})?(M|G|T|Mi|Gi|Ti)$": "memory with its unit, such as 16Gi or 512Mi; without one it is a count of bytes",
@@ -185,6 +184,9 @@ PATTERNS: Mapping[str, str] = {
     r"^([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})([Tt]| +)([0-9]{1,2}):([0-9]{2})(:([0-9]{2})([.,][0-9]+)?)? *"
     r"(Z|z|UTC|[+-]00(:?00)?( [A-Z+-][A-Z0-9+-]*)?)$": 'a moment in UTC in quotes, such as "2026-12-08T11:30:00Z"',
     r"^[0-9a-f]{40}$": "a commit of the repository: 40 hexadecimal digits in quotes",
+    r"^[^\s]{1,256}$": "a name without spaces, at most 256 characters",
+    r"^[a-z0-9]([a-z0-9._:-]*[a-z0-9])?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$": "an image without scheme and tag, in lower case, such as nvcr.io/nvidia/ai-dynamo/vllm-runtime",
+    r"^[\w][\w.-]{0,127}(@sha256:[0-9a-f]{64})?$": "an image's tag, letters, digits and _.-, at most 128, with or without a digest behind it",
 }
 """What a pattern means in words; every pattern of models.py has an entry (a test says so)."""
 

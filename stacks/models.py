@@ -7,12 +7,18 @@ unit, and what changing it does. Rules that need more than one key live in `cros
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 from pydantic.alias_generators import to_camel
+
+from stacks import aws_values
+from stacks.faults import nearest
 
 
 class Model(BaseModel):
@@ -75,12 +81,18 @@ def _vpc_cidr(value: str) -> str:
 _PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
 
 Cidr = Annotated[str, AfterValidator(_cidr)]
+PublicCidr = Annotated[Cidr, AfterValidator(aws_values.public_cidr)]
 VpcCidr = Annotated[str, AfterValidator(_vpc_cidr)]
 ZoneId = Annotated[str, StringConstraints(pattern=r"^[a-z]+[0-9]-(az[0-9]+|[a-z]+[0-9]+-az[0-9]+)$")]
 DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+ReservationId = Annotated[
+    str,
+    StringConstraints(pattern=r"^cr-[0-9a-f]{17}$"),
+    WithJsonSchema({"type": "string", "pattern": r"^(cr-[0-9a-f]{17}|<[a-z-]+>)$"}),
+]
 GraphName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=37)]
 """37: graph and component name together may have 45 characters under Grove (Dynamo docs), and `frontend` takes 8."""
-RoleArn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/.+$")]
+RoleArn = Annotated[str, AfterValidator(aws_values.principal_arn)]
 InstanceType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$")]
 Cpu = Annotated[
     str, StringConstraints(pattern=r"^[0-9]{1,6}(\.[0-9]{1,3})?$|^[0-9]{1,9}m$"), AfterValidator(lambda value: _some(value))
@@ -219,10 +231,10 @@ class Cluster(Model):
     """What happens at the end of standard support: STANDARD upgrades the control plane by itself, EXTENDED costs $0.60/h instead of $0.10/h."""
     admins: tuple[RoleArn, ...] = ()
     """IAM roles that get cluster-admin by an access entry, besides whoever creates the cluster."""
-    public_access_cidrs: tuple[Cidr, ...] | None = None
-    """Who may reach the API endpoint from outside the VPC. An empty list makes the endpoint private only."""
+    public_access_cidrs: Annotated[tuple[PublicCidr, ...], Field(max_length=aws_values.MOST_PUBLIC_CIDRS)] | None = None
+    """Who may reach the API endpoint from outside the VPC: public ranges, at most 40. An empty list makes the endpoint private only."""
     allow_open_endpoint: bool = False
-    """Named override that lets `publicAccessCidrs` contain 0.0.0.0/0."""
+    """Named override that lets `publicAccessCidrs` cover the internet, as 0.0.0.0/0 or in parts."""
     logs: tuple[LogType, ...] = ("api", "audit", "authenticator", "controllerManager", "scheduler")
     """Control-plane logs sent to CloudWatch."""
     log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 180, 365] = 90
@@ -243,7 +255,7 @@ CapacityType = Literal["spot", "on-demand", "reserved"]
 class Reservation(Model):
     """Capacity paid for by the reservation: one that exists (`id` or `tags`), or one to make (`create: true`)."""
 
-    id: Annotated[str, StringConstraints(pattern=r"^cr-[0-9a-f]{17}$")] | None = None
+    id: ReservationId | None = None
     """Reservation id, `cr-` and 17 hexadecimal digits."""
     tags: dict[str, str] | None = None
     """Tags that select reservations which exist."""
@@ -307,7 +319,7 @@ RackName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])
 class UltraServer(Model):
     """One UltraServer: a prepaid Capacity Block of 9 or 18 P6e machines in one NVLink rack. It is never bought by this program."""
 
-    reservation: Annotated[str, StringConstraints(pattern=r"^cr-[0-9a-f]{17}$")]
+    reservation: ReservationId
     """Capacity Reservation of the block. Another one is another node group: the new one is made before the old one goes."""
     type: Literal["u-p6e-gb200x36", "u-p6e-gb200x72"]
     """9 machines with 36 GPUs, or 18 with 72; compared with the reservation's count."""
@@ -392,7 +404,7 @@ class Storage(Model):
     efs: Efs = Field(default_factory=Efs)
     caches: tuple[CacheName, ...] = ("model-cache", "compilation-cache", "perf-cache")
     """Claims made in every namespace that holds a graph."""
-    cache_size_gib: Annotated[int, Field(ge=1)] = 5
+    cache_size_gib: Annotated[int, Field(ge=1, le=65536)] = 5
     """Size asked for by each claim. EFS ignores it, and claims on it that are there keep the old number; another class is asked to resize them, and may refuse."""
     storage_class: DnsLabel | None = None
     """Storage class of the claims in an existing cluster; elsewhere the program makes one on EFS. Changing it replaces the claims, empty, and with them the downloads and graphs that use them."""
@@ -539,7 +551,7 @@ class Exposure(Model):
     allowed_cidrs: tuple[Cidr, ...] = ()
     """Who may connect through the load balancer; required with `nlb`."""
     allow_open_access: bool = False
-    """Named override that lets `allowedCidrs` contain 0.0.0.0/0. The frontend asks nobody for a password."""
+    """Named override that lets `allowedCidrs` cover the internet, as 0.0.0.0/0 or in parts. The frontend asks nobody for a password."""
     port: Annotated[int, Field(ge=1, le=65535)] = 80
     """Port of the load balancer."""
 
@@ -553,8 +565,11 @@ class SmokeTest(Model):
 class Image(Model):
     """A runtime image other than the platform's own."""
 
-    repository: str
-    tag: str
+    repository: Annotated[
+        str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9._:-]*[a-z0-9])?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$")
+    ]
+    """Registry, path and name, without a scheme: `nvcr.io/nvidia/ai-dynamo/vllm-runtime`."""
+    tag: Annotated[str, StringConstraints(pattern=r"^[\w][\w.-]{0,127}(@sha256:[0-9a-f]{64})?$")]
     runtime_version: Release | None = None
     """MAJOR.MINOR.PATCH of the Dynamo runtime inside; needed where the tag does not begin with it."""
 
@@ -578,7 +593,7 @@ class Graph(Model):
     """Share the node's IPC namespace with the workers, as NVIDIA's GB200 recipes do."""
     namespace: DnsLabel = "dynamo"
     """Namespace of the graph. Changing it replaces the graph."""
-    served_model_name: str | None = None
+    served_model_name: Annotated[str, StringConstraints(pattern=r"^[^\s]{1,256}$")] | None = None
     """Name clients ask for; by default the model's repository."""
     frontend: Frontend = Field(default_factory=Frontend)
     worker: Worker | None = None
@@ -602,10 +617,46 @@ class Graph(Model):
     """On an UltraServer it is the top of the verification ladder: first the model's load, then one completion."""
 
 
+@cache
+def rule_ids() -> tuple[str, ...]:
+    """Ids of all rules of the plan. `make schema` writes them down from rules/, which this layer must not import."""
+    return tuple(json.loads((Path(__file__).parent / "rule_ids.json").read_text("utf-8")))
+
+
+def _rule_id(value: str) -> str:
+    if value not in rule_ids():
+        close = nearest(value, rule_ids())
+        meant = f"; did you mean {close}?" if close else ""
+        raise ValueError(f"the id of a rule, as the plan shows it and docs/rules.md lists it{meant}")
+    return value
+
+
+def _reason(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("the reason why this may be, in words: it is shown wherever the rule is")
+    return value.strip()
+
+
+def _named_after_rules(schema: dict[str, Any]) -> None:
+    schema["propertyNames"] = {"enum": list(rule_ids())}
+
+
+RuleId = Annotated[str, AfterValidator(_rule_id)]
+Reason = Annotated[str, BeforeValidator(_reason)]
+
+
+class Review(Model):
+    """How the plan is judged."""
+
+    allow: dict[RuleId, Reason] = Field(default_factory=dict, json_schema_extra=_named_after_rules)
+    """Rules that may fail, each with the reason why: what one finds wrong is then a warning that shows the reason, in the plan
+    and in `pulumi preview` and `up`. Nothing in the account changes with it."""
+
+
 Tags = Annotated[
     dict[
-        Annotated[str, StringConstraints(min_length=1, max_length=128)],
-        Annotated[str, StringConstraints(max_length=256)],
+        Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(aws_values.tag_text)],
+        Annotated[str, StringConstraints(max_length=256), AfterValidator(aws_values.tag_text)],
     ],
     Field(
         description="Tags of everything in AWS that can carry them, beside project and stack. Another one updates in place, and "

@@ -6,8 +6,12 @@ fault of the file at once and raise before anything registers. Components never 
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import os
+import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +23,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
 from components.dynamo.recipes import expanded
+from stacks import handed_over, placeholders
 from stacks.cross import Draft, cross_faults
 from stacks.faults import MOST_TOLD, PREFIX, Fault, Lines, StackFileError, from_pydantic, one_of, report
 from stacks.models import (
@@ -30,9 +35,11 @@ from stacks.models import (
     Graph,
     GraphName,
     ModelSource,
+    Moment,
     Network,
     Pool,
     RackName,
+    Review,
     Storage,
     Tags,
     UltraServer,
@@ -51,6 +58,7 @@ SECTIONS: Mapping[str, Any] = {
     "dynamo": Dynamo,
     "models": ModelSource,
     "graphs": Graph,
+    "review": Review,
 }
 """Object keys of a stack file, each with its model; `models` and `graphs` hold one such model per entry."""
 
@@ -80,8 +88,41 @@ it is now. Read here alone."""
 
 def present() -> datetime:
     """The moment to plan for."""
+    return _clock() or datetime.now(UTC)
+
+
+def _clock() -> datetime | None:
     given = os.environ.get(CLOCK)
-    return datetime.fromisoformat(given) if given else datetime.now(UTC)
+    return datetime.fromisoformat(given) if given else None
+
+
+def left_open(values: Mapping[str, Any]) -> tuple[placeholders.ToFillIn, ...]:
+    """Everything in a stack file that its reader still has to fill in."""
+    written = {key.removeprefix(PREFIX): _object(value) for key, value in values.items()}
+    return tuple(placeholders.to_fill_in(written))
+
+
+def own_window(values: Mapping[str, Any]) -> datetime | None:
+    """The moment to plan a stack for whose blocks are still to fill in: when the last of these starts.
+
+    Dates beside a placeholder are examples and pass by. None when no block is to fill in, or its start cannot be read.
+    """
+    given = _object(values.get(f"{PREFIX}capacity"))
+    capacity = given if isinstance(given, Mapping) else {}
+    blocks = list(_values(capacity.get("ultraServers")))
+    for pool in _values(capacity.get("pools")):
+        found = pool.get("reservations")
+        blocks += [item for item in found if isinstance(item, Mapping)] if isinstance(found, list) else []
+    starts = []
+    for block in blocks:
+        if any(placeholders.to_fill_in([block.get("reservation"), block.get("id")])):
+            with contextlib.suppress(ValidationError):
+                starts.append(_adapter(Moment).validate_json(json.dumps(block.get("start"))))
+    return max(starts, default=None)
+
+
+def _values(given: Any) -> list[Mapping[str, Any]]:
+    return [item for item in given.values() if isinstance(item, Mapping)] if isinstance(given, Mapping) else []
 
 
 def _source(stack: str, values: Mapping[str, Any], secret: Collection[str]) -> StackFile | None:
@@ -121,9 +162,12 @@ class Settings:
     gpu: Gpu
     storage: Storage
     dynamo: Dynamo
+    review: Review
     tags: Mapping[str, str] = field(default_factory=dict)
     models: Mapping[str, ModelSource] = field(default_factory=dict)
     graphs: Mapping[str, Graph] = field(default_factory=dict)
+    to_fill_in: tuple[placeholders.ToFillIn, ...] = ()
+    """What the reader of the file still has to fill in. The plan goes on with what stands in; under the engine nothing registers."""
     secrets: Mapping[str, Any] = field(default_factory=dict)
     """Secret values by key, as pulumi secret Outputs (or, parsed from a file, the text found there)."""
     at: datetime = field(default_factory=present)
@@ -137,10 +181,8 @@ class Settings:
     def load(cls) -> Settings:
         """Read the running stack's configuration; raises `pulumi.RunError` with every fault."""
         import pulumi
-        from pulumi.runtime.config import CONFIG, get_config_env
 
-        values = {**get_config_env(), **CONFIG.get()}
-        secret = {key for key in values if pulumi.runtime.is_config_secret(key)}
+        values, secret = handed_over.configuration()
         try:
             source = _source(pulumi.get_stack(), values, secret)
             settings = cls.parse(pulumi.get_stack(), values, secret, source=source)
@@ -161,39 +203,40 @@ class Settings:
         source: StackFile | None = None,
     ) -> Settings:
         """Check values by full key (`dynamo-eks:network`); raises SettingsError with every fault found. `at` is the moment
-        to check for, by default the present one; `source` the file that the values came from, if it is known, for its lines
-        and for what is wrong with the file itself."""
-        at = at or present()
+        to check for, by default the present one, or for a stack whose blocks are to fill in the one at which they run;
+        `source` the file that the values came from, if it is known, for its lines and for what is wrong with the file itself."""
+        at = at or _clock() or own_window(values) or present()
+        written = {key: _object(value) for key, value in values.items()}
+        open_ = left_open(written)
+        values = placeholders.stood_in(written)
         faults: list[Fault] = list(source.faults) if source else []
         known = {*SECTIONS, *SECRETS}
         for key, value in values.items():
             if key.startswith(PREFIX) and (name := key.removeprefix(PREFIX)) not in known and len(faults) < 2 * MOST_TOLD:
-                faults.append(Fault(key, one_of(name, known, "no such key, but"), _object(value)))
-        broken: set[str] = set()
-        raw = {name: _object(values.get(PREFIX + name)) for name in SECTIONS}
+                faults.append(Fault(key, one_of(name, known, "no such key, but"), value))
+        raw = {name: values.get(PREFIX + name) for name in SECTIONS}
         # A section that is null says as much as one that is absent.
         raw = {name: {} if given is None else given for name, given in raw.items()}
-        for name in SECTIONS:
-            if PREFIX + name in secret_keys:
-                # What is read here ends in objects and outputs, in clear.
-                if not any(fault.full_key.startswith(PREFIX + name) for fault in faults):
-                    faults.append(Fault(name, "no encrypted value in it; it would be decrypted into objects and state", "[hidden]"))
-                raw[name] = {}
-                broken.add(name)
         parsed: dict[str, Any] = {}
+        broken: set[str] = set()
         for name, model in SECTIONS.items():
             given = raw[name]
-            if name in _ENTRIES:
+            if PREFIX + name in secret_keys:
+                # The engine does not say which value in it is encrypted, and hands all of them over in clear. The file does.
+                if not any(fault.full_key.startswith(PREFIX + name) and fault.given == "[hidden]" for fault in faults):
+                    faults.append(Fault(name, f"no encrypted value in it; only {' and '.join(SECRETS)} may be", "[hidden]"))
+                raw[name], parsed[name] = {}, {} if name in _ENTRIES else None
+            elif name in _ENTRIES:
                 parsed[name] = _entries(name, model, given, faults, broken)
             elif name == "capacity" and isinstance(given, dict):
                 parsed[name] = _capacity(given, faults, broken)
             else:
                 parsed[name] = _one(name, model, given, faults)
-            if parsed[name] is None:
+            if parsed[name] is None or PREFIX + name in secret_keys:
                 broken.add(name)
         secrets = {name: values[PREFIX + name] for name in SECRETS if values.get(PREFIX + name) is not None}
         for name in secrets:
-            if PREFIX + name not in secret_keys:
+            if PREFIX + name not in secret_keys and not any(item.key == name for item in open_):
                 faults.append(
                     Fault(
                         name,
@@ -212,20 +255,63 @@ class Settings:
             at=at,
             **parsed,
         )
+        faults += cross_faults(draft)
         if "aws:region" in secret_keys:
-            faults = [fault for fault in (*faults, *cross_faults(draft)) if fault.key != "aws:region"]
+            faults = [fault for fault in faults if fault.key != "aws:region"]
             faults.append(Fault("aws:region", "a region that is not encrypted, so that it can be planned for", "[hidden]"))
-        else:
-            faults += cross_faults(draft)
+        faults += _documentation(written)
+        faults += [fault for key, value in raw.items() for fault in _twice(value, key)]
         if faults:
-            raise SettingsError(stack, faults, source.line if source else None)
+            raise SettingsError(
+                stack, [_as_written(fault, open_) for fault in faults], source.line if source else None
+            )
         return cls(
             stack=stack,
             region=draft.region,
             secrets=secrets,
             at=at,
+            to_fill_in=open_,
             **{name: parsed[name] for name in SECTIONS},
         )
+
+
+def _as_written(fault: Fault, open_: Iterable[placeholders.ToFillIn]) -> Fault:
+    """A fault with the value that the file has, not the one that stands in for it."""
+    text = next((item.text for item in open_ if item.key == fault.key), None)
+    return fault if text is None else dataclasses.replace(fault, given=text)
+
+
+def _documentation(written: Mapping[str, Any]) -> list[Fault]:
+    """Values that AWS's documentation shows and nobody has."""
+    about = {name: written.get(PREFIX + name) for name in ("account", "cluster")}
+    return [
+        Fault(
+            key,
+            f"{placeholders.KNOWN[name].meaning}; {placeholders.KNOWN[name].stand_in} stands in documentation and is nobody's",
+            text,
+            fix=placeholders.KNOWN[name].find,
+        )
+        for key, text, name in placeholders.documentation_values(about)
+    ]
+
+
+_REPEATABLE = ("extraArgs", "engine", "values")
+"""Lists below these are an engine's or a chart's, and may hold a word twice."""
+
+_TOLD_ALREADY = re.compile(r"^network\.zones$")
+"""Lists whose repetitions have a text of their own."""
+
+
+def _twice(value: Any, key: str) -> list[Fault]:
+    """Items that stand twice in a list: EKS, EC2 and Karpenter refuse most of them, and none means anything."""
+    if isinstance(value, Mapping):
+        below = [(name, item) for name, item in value.items() if name not in _REPEATABLE]
+        return [fault for name, item in below for fault in _twice(item, f"{key}.{name}")]
+    if not isinstance(value, list) or _TOLD_ALREADY.match(key):
+        return []
+    words = Counter(item for item in value if isinstance(item, str))
+    found = [Fault(key, f"each item once; {word} is there twice", value) for word, count in words.items() if count > 1]
+    return found[:1] + [fault for position, item in enumerate(value) for fault in _twice(item, f"{key}[{position}]")]
 
 
 def _capacity(given: Mapping[str, Any], faults: list[Fault], broken: set[str]) -> Capacity | None:
@@ -335,11 +421,16 @@ def schema() -> dict[str, Any]:
         properties[PREFIX + name] = built
     for name in SECRETS:
         properties[PREFIX + name] = {
-            "type": "object",
             "description": f"Encrypted; set with `pulumi config set --secret {PREFIX}{name}`.",
-            "required": ["secure"],
-            "additionalProperties": False,
-            "properties": {"secure": {"type": "string"}},
+            "anyOf": [
+                {
+                    "type": "object",
+                    "required": ["secure"],
+                    "additionalProperties": False,
+                    "properties": {"secure": {"type": "string"}},
+                },
+                {"type": "string", "pattern": "^<[a-z-]+>$"},
+            ],
         }
     schema_limits.tighten(properties, definitions)
     return {
