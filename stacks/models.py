@@ -95,7 +95,9 @@ GraphName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9]
 RoleArn = Annotated[str, AfterValidator(aws_values.principal_arn)]
 InstanceType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$")]
 Cpu = Annotated[
-    str, StringConstraints(pattern=r"^[0-9]{1,6}(\.[0-9]{1,3})?$|^[0-9]{1,9}m$"), AfterValidator(lambda value: _some(value))
+    str,
+    StringConstraints(pattern=r"^[0-9]{1,6}(\.[0-9]{1,3})?$|^[0-9]{1,9}m$"),
+    AfterValidator(lambda value: _some(value)),
 ]
 """CPUs as Kubernetes has them: thousandths at the finest."""
 Memory = Annotated[
@@ -458,7 +460,9 @@ class Download(Model):
 class ModelSource(Model):
     """A model on Hugging Face, pinned to a commit."""
 
-    repository: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$")]
+    repository: Annotated[
+        str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$")
+    ]
     """`organisation/name` on Hugging Face. Changing it downloads another model; graphs restart."""
     revision: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
     """Commit of the repository, 40 hexadecimal digits; a branch name would move under the graphs."""

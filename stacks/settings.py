@@ -25,7 +25,7 @@ from pydantic.alias_generators import to_camel
 from components.dynamo.recipes import expanded
 from stacks import handed_over, placeholders
 from stacks.cross import Draft, cross_faults
-from stacks.faults import MOST_TOLD, PREFIX, Fault, Lines, StackFileError, from_pydantic, one_of, report
+from stacks.faults import MOST_TOLD, PREFIX, Fault, Lines, StackFileError, from_pydantic, in_region, one_of, report
 from stacks.models import (
     Capacity,
     Cluster,
@@ -212,7 +212,11 @@ class Settings:
         faults: list[Fault] = list(source.faults) if source else []
         known = {*SECTIONS, *SECRETS}
         for key, value in values.items():
-            if key.startswith(PREFIX) and (name := key.removeprefix(PREFIX)) not in known and len(faults) < 2 * MOST_TOLD:
+            if (
+                key.startswith(PREFIX)
+                and (name := key.removeprefix(PREFIX)) not in known
+                and len(faults) < 2 * MOST_TOLD
+            ):
                 faults.append(Fault(key, one_of(name, known, "no such key, but"), value))
         raw = {name: values.get(PREFIX + name) for name in SECTIONS}
         # A section that is null says as much as one that is absent.
@@ -224,7 +228,9 @@ class Settings:
             if PREFIX + name in secret_keys:
                 # The engine does not say which value in it is encrypted, and hands all of them over in clear. The file does.
                 if not any(fault.full_key.startswith(PREFIX + name) and fault.given == "[hidden]" for fault in faults):
-                    faults.append(Fault(name, f"no encrypted value in it; only {' and '.join(SECRETS)} may be", "[hidden]"))
+                    faults.append(
+                        Fault(name, f"no encrypted value in it; only {' and '.join(SECRETS)} may be", "[hidden]")
+                    )
                 raw[name], parsed[name] = {}, {} if name in _ENTRIES else None
             elif name in _ENTRIES:
                 parsed[name] = _entries(name, model, given, faults, broken)
@@ -258,13 +264,14 @@ class Settings:
         faults += cross_faults(draft)
         if "aws:region" in secret_keys:
             faults = [fault for fault in faults if fault.key != "aws:region"]
-            faults.append(Fault("aws:region", "a region that is not encrypted, so that it can be planned for", "[hidden]"))
+            faults.append(
+                Fault("aws:region", "a region that is not encrypted, so that it can be planned for", "[hidden]")
+            )
         faults += _documentation(written)
         faults += [fault for key, value in raw.items() for fault in _twice(value, key)]
         if faults:
-            raise SettingsError(
-                stack, [_as_written(fault, open_) for fault in faults], source.line if source else None
-            )
+            zone_ids = sorted(zone.zone_id for zone in draft.region_zones if zone.zone_type == "availability-zone")
+            raise SettingsError(stack, [in_region(_as_written(fault, open_), zone_ids) for fault in faults], source.line if source else None)
         return cls(
             stack=stack,
             region=draft.region,

@@ -198,8 +198,26 @@ def _required(part: Any) -> set[str]:
 def test_every_required_key_has_an_example() -> None:
     """A missing key is told with the line to add."""
     # Told by the rules between keys, with lines of their own.
-    between = {"config", "aws:region", "aws:config:region", "cluster", "dynamo-eks:cluster", "dynamo-eks:config:cluster"}
-    between |= {"publicAccessCidrs", "existing", "families", "instanceTypes", "id", "tags", "create", "worker", "prefill", "decode"}
+    between = {
+        "config",
+        "aws:region",
+        "aws:config:region",
+        "cluster",
+        "dynamo-eks:cluster",
+        "dynamo-eks:config:cluster",
+    }
+    between |= {
+        "publicAccessCidrs",
+        "existing",
+        "families",
+        "instanceTypes",
+        "id",
+        "tags",
+        "create",
+        "worker",
+        "prefill",
+        "decode",
+    }
     assert _required(schema()) - {"secure", "preset"} - between == set(EXAMPLES)
 
 
@@ -236,7 +254,7 @@ RACKS = [
     ("a moment elsewhere", {"capacity.ultraServers.rack-a.end": "2026-12-08T12:30:00+01:00"}, 'capacity.ultraServers.rack-a.end | given "2026-12-08T12:30:00+01:00" | expected a moment in UTC in quotes with a Z at the end, such as "2026-12-08T11:30:00Z"; with that offset it is 2026-12-08T11:30:00Z'),
     ("drained too late", {"capacity.ultraServers.rack-a.drainMinutes": 74}, "capacity.ultraServers.rack-a.drainMinutes | given 74 | expected a number of at least 75: EC2 takes the machines 60 minutes before the end, and pods need time to go"),
     ("missing on purpose in a rack", {"capacity.ultraServers.rack-a.count": 18}, "capacity.ultraServers.rack-a.count | given 18 | expected no count: the type says it, 9 or 18 nodes"),
-    ("a rack's name", {"capacity.ultraServers." + "r" * 21: {"x": 1}}, 'capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr | given "rrrrrrrrrrrrrrrrrrrrr" | expected at most 20 characters (these are 21)', "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.end | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | end: 2026-12-08T11:30:00Z", "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.reservation | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | reservation: cr-0123456789abcdef0", "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.start | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | start: 2026-12-01T11:30:00Z", "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.type | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | type: u-p6e-gb200x72", "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.x | given 1 | expected no such key here, but amiRelease, drainMinutes, efaInterfaces, end, hugePagesMib, instanceType, nodeRepair, protect, reservation, rootVolumeGib, start, type, verify, zone", "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.zone | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | zone: use1-az1"),
+    ("a rack's name", {"capacity.ultraServers." + "r" * 21: {"x": 1}}, 'capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr | given "rrrrrrrrrrrrrrrrrrrrr" | expected at most 20 characters (these are 21)', 'capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.end | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | end: "2026-12-08T11:30:00Z"', "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.reservation | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | reservation: cr-0123456789abcdef0", 'capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.start | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | start: "2026-12-01T11:30:00Z"', "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.type | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | type: u-p6e-gb200x72", "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.x | given 1 | expected no such key here, but amiRelease, drainMinutes, efaInterfaces, end, hugePagesMib, instanceType, nodeRepair, protect, reservation, rootVolumeGib, start, type, verify, zone", "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.zone | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | zone: use1-az1"),
 ]  # fmt: skip
 
 
