@@ -7,14 +7,16 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pulumi
 import pytest
+import yaml
 
 from stacks.faults import EXAMPLES, Fault, from_pydantic, listed, nearest, one_of, report
 from stacks.models import MOMENT, moment_of
-from stacks.settings import CLOCK, Settings, SettingsError, present, schema
+from stacks.settings import CLOCK, SOURCE, Settings, SettingsError, present, schema
 from tests.stacks.edited import ABSENT, AT, Changes, edited, line, parsed, rows, told
 
 P, C, Q, N = "capacity.pools.gpu", "graphs.chat", "models.qwen", "network"
@@ -85,6 +87,37 @@ def test_the_engine_hands_sections_over_as_json(engine: Callable[[dict[str, Any]
     with pytest.raises(SettingsError) as read:
         parsed("ordinary", changes)
     assert str(loaded.value) == str(read.value)
+
+
+def test_a_fault_under_the_engine_has_its_line(
+    engine: Callable[[dict[str, Any]], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine hands values over without their lines. A line of a file that says something else would mislead."""
+    file = tmp_path / "Pulumi.ordinary.yaml"
+    monkeypatch.setenv(SOURCE, str(file))
+
+    def loaded(changes: dict[str, Any], written: dict[str, Any]) -> str:
+        config = {key: value for key, value in edited("ordinary", written).items() if not key.startswith("pulumi:")}
+        file.write_text(yaml.safe_dump({"config": config}))
+        engine(changes)
+        with pytest.raises(pulumi.RunError) as caught:
+            Settings.load()
+        return str(caught.value)
+
+    wrong = {"network.zones": 7}
+    told_ = loaded(wrong, wrong)
+    number = next(n for n, text in enumerate(file.read_text().splitlines(), 1) if text.strip() == "zones: 7")
+    assert f"    at        stacks/Pulumi.ordinary.yaml:{number}\n" in told_
+    assert "    at   " not in loaded(wrong, {"network.zones": 8})
+    assert "    at   " not in loaded(wrong, wrong | {"dynamo.check": False})
+    assert "    at   " not in loaded(wrong | {"dynamo.check": False}, wrong)
+    file.write_text(f"environment: [x]\n{file.read_text()}")
+    with pytest.raises(pulumi.RunError, match="Pulumi.ordinary.yaml:1: environment: no `environment:` here"):
+        Settings.load()
+    monkeypatch.setenv(SOURCE, "")
+    with pytest.raises(pulumi.RunError) as caught:
+        Settings.load()
+    assert "has 1 fault" in str(caught.value) and "    at   " not in str(caught.value)
 
 
 def test_a_secret_stays_one(engine: Callable[[dict[str, Any]], None]) -> None:
