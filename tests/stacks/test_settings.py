@@ -112,7 +112,7 @@ def test_a_fault_under_the_engine_has_its_line(
     assert "    at   " not in loaded(wrong, wrong | {"dynamo.check": False})
     assert "    at   " not in loaded(wrong | {"dynamo.check": False}, wrong)
     file.write_text(f"environment: [x]\n{file.read_text()}")
-    with pytest.raises(pulumi.RunError, match="Pulumi.ordinary.yaml:1: environment: no `environment:` here"):
+    with pytest.raises(pulumi.RunError, match=r"ordinary.yaml:1: environment: no `environment:` here"):
         Settings.load()
     monkeypatch.setenv(SOURCE, "")
     with pytest.raises(pulumi.RunError) as caught:
