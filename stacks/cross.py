@@ -10,7 +10,7 @@ import ipaddress
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -34,6 +34,7 @@ from stacks.models import (
     Storage,
     UltraServer,
     Worker,
+    seconds,
 )
 
 ANYWHERE = "0.0.0.0/0"
@@ -107,6 +108,9 @@ class Draft:
     dynamo: Dynamo | None
     models: Mapping[str, ModelSource]
     graphs: Mapping[str, Graph]
+    account: str | None = None
+    access: Mapping[str, Any] = field(default_factory=dict)
+    """Keys of the AWS provider that are honoured, by name; None where one is absent or faulty."""
 
     @property
     def existing_cluster(self) -> bool:
@@ -188,6 +192,39 @@ def _place(draft: Draft) -> Iterator[Fault]:
             list(draft.cluster.public_access_cidrs),
             fix="name your ranges, or set allowOpenEndpoint: true if it is meant",
         )
+
+
+def _account(draft: Draft) -> Iterator[Fault]:
+    allowed, roles = draft.access.get("allowedAccountIds"), draft.access.get("assumeRoles") or ()
+    if draft.existing_cluster:
+        given = {"account": draft.account} | {f"aws:{name}": value for name, value in draft.access.items()}
+        for key, value in given.items():
+            if value is not None:
+                shown = [item.role_arn for item in roles] if value is roles else value
+                yield Fault(
+                    key, "no such key together with cluster.existing, which asks nothing of AWS", shown, fix="remove it"
+                )
+        return
+    if draft.account and allowed and tuple(allowed) != (draft.account,):
+        yield Fault(
+            "aws:allowedAccountIds",
+            f"the account of dynamo-eks:account alone ({draft.account})",
+            list(allowed),
+            fix="remove aws:allowedAccountIds; dynamo-eks:account says the same",
+        )
+    accounts = (draft.account,) if draft.account else tuple(allowed or ())
+    for position, role in enumerate(roles):
+        owner = role.role_arn.split(":")[4]
+        if accounts and owner not in accounts:
+            yield Fault(
+                f"aws:assumeRoles[{position}].roleArn",
+                f"a role of the stack's own account ({', '.join(accounts)}), since that is where it leads",
+                role.role_arn,
+            )
+        if role.duration is not None and not 900 <= seconds(role.duration) <= 43200:
+            yield Fault(
+                f"aws:assumeRoles[{position}].duration", "a duration from 15m to 12h, as STS takes it", role.duration
+            )
 
 
 def _versions(draft: Draft) -> Iterator[Fault]:
@@ -778,6 +815,6 @@ def _reserved_room(key: str, graph: Graph, pool: Pool, machine: instances.Instan
 
 
 _CHECKS: tuple[_Check, ...] = (
-    _place, _versions, _tags, _network, _capacity, cross_ultraservers.ultra_servers, cross_ultraservers.gpu_stack, _storage,
+    _place, _account, _versions, _tags, _network, _capacity, cross_ultraservers.ultra_servers, cross_ultraservers.gpu_stack, _storage,
     _dynamo, _models, _graphs, cross_ultraservers.graphs,
 )  # fmt: skip

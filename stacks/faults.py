@@ -9,6 +9,9 @@ from typing import Any
 
 PREFIX = "dynamo-eks:"
 
+_PACKAGE = re.compile(r"[a-z][a-z0-9-]*:")
+"""What a key of the file begins with; keys of a section have a dot before any colon (`tags.team:cost`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -28,7 +31,7 @@ class Fault:
     @property
     def full_key(self) -> str:
         """The key as it stands in the file, prefix and all."""
-        return self.key if self.key.startswith((PREFIX, "aws:")) else f"{PREFIX}{self.key}"
+        return self.key if _PACKAGE.match(self.key) else f"{PREFIX}{self.key}"
 
     @property
     def present(self) -> bool:
@@ -106,6 +109,14 @@ REASONS: Mapping[tuple[str, str], str] = {
         "ultraServers",
         "subnet",
     ): "no subnet: one is made in the block's zone, or named in network.existing.ultraServerSubnets",
+    **{
+        (
+            "aws:assumeRoles",
+            name,
+        ): "no such key: the kubeconfig's token command (`aws eks get-token --role-arn`) cannot send one; "
+        "put role_arn and what it needs into a profile of ~/.aws/config, and name that in aws:profile"
+        for name in ("externalId", "policy", "policyArns", "sourceIdentity", "tags", "transitiveTagKeys")
+    },
     ("graphs", "numNodes"): "no count: a ComputeDomain has numNodes 0, and who claims a channel is in",
 }
 """What to say of a key that people try and that is missing on purpose, by something above it and its name."""
@@ -138,6 +149,7 @@ EXAMPLES: Mapping[str, str] = {
     "vpcId": "vpcId: vpc-0123456789abcdef0",
     "subnets": "subnets: {use1-az1: {private: subnet-0123456789abcdef0}}",
     "private": "private: subnet-0123456789abcdef0",
+    "roleArn": "roleArn: arn:aws:iam::123456789012:role/deploy",
     "kubeconfig": "kubeconfig: ~/.kube/config",
     "context": "context: kind-kind",
     "tag": 'tag: "1.5.0-efa"',
@@ -161,6 +173,11 @@ PATTERNS: Mapping[str, str] = {
     r"^cr-[0-9a-f]{17}$": "a reservation id: cr- and 17 hexadecimal digits",
     r"^([0-9]|[1-9][0-9]|100)%$|^[0-9]+$": 'a count or a percentage in quotes, such as "1" or 10%',
     r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$": "a Hugging Face repository, such as Qwen/Qwen3-32B",
+    r"^[0-9]{12}$": 'an AWS account in quotes, 12 digits, such as "123456789012" (without quotes YAML drops a leading 0)',
+    r"^[A-Za-z0-9_][^\s\[\]\"']*$": "the name of a profile in ~/.aws/config, such as platform",
+    r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+$": "the ARN of an IAM role, such as arn:aws:iam::123456789012:role/deploy",
+    r"^[\w+=,.@-]{2,64}$": "2 to 64 letters, digits and +=,.@-",
+    r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$": "a duration from 15m to 12h, such as 1h30m",
     r"^[0-9a-f]{40}$": "a commit of the repository: 40 hexadecimal digits in quotes",
 }
 """What a pattern means in words; every pattern of models.py has an entry (a test says so)."""
@@ -263,6 +280,6 @@ def _nested(path: Sequence[Any], line: str) -> str:
         if isinstance(part, int):
             lines[-1] += f"  # item {part}"
             continue
-        lines.append(f"{indent}{PREFIX if position == 0 else ''}{part}:")
+        lines.append(f"{indent}{PREFIX if position == 0 and ':' not in str(part) else ''}{part}:")
         indent += "  "
     return "\n".join([*lines, f"{indent}{line}"])

@@ -18,9 +18,12 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
 from components.dynamo.recipes import expanded
+from stacks import provider_keys
 from stacks.cross import Draft, cross_faults
 from stacks.faults import PREFIX, Fault, from_pydantic, one_of, report
 from stacks.models import (
+    AccountId,
+    AssumedRole,
     Capacity,
     Cluster,
     DnsLabel,
@@ -49,6 +52,9 @@ SECTIONS: Mapping[str, Any] = {
     "graphs": Graph,
 }
 """Object keys of a stack file, each with its model; `models` and `graphs` hold one such model per entry."""
+
+ACCOUNT = "account"
+"""The one plain key of the program's own."""
 
 SECRETS = ("huggingFaceToken", "imagePullPassword")
 """Keys whose value must be encrypted (`pulumi config set --secret`)."""
@@ -97,6 +103,12 @@ class Settings:
     tags: Mapping[str, str] = field(default_factory=dict)
     models: Mapping[str, ModelSource] = field(default_factory=dict)
     graphs: Mapping[str, Graph] = field(default_factory=dict)
+    accounts: tuple[str, ...] = ()
+    """AWS accounts the stack may be made in (`account`, or `aws:allowedAccountIds`); empty when none is pinned."""
+    profile: str | None = None
+    """Profile of everything that asks AWS; None for the shell's identity."""
+    assume_role: AssumedRole | None = None
+    """Role that everything assumes before it asks AWS."""
     secrets: Mapping[str, Any] = field(default_factory=dict)
     """Secret values by key, as pulumi secret Outputs (or, parsed from a file, the text found there)."""
     at: datetime = field(default_factory=present)
@@ -135,7 +147,7 @@ class Settings:
         to check for, by default the present one."""
         at = at or present()
         faults: list[Fault] = []
-        known = {*SECTIONS, *SECRETS}
+        known = {ACCOUNT, *SECTIONS, *SECRETS}
         for key, value in values.items():
             if key.startswith(PREFIX) and (name := key.removeprefix(PREFIX)) not in known:
                 faults.append(Fault(key, one_of(name, known, "no such key, but"), _object(value)))
@@ -154,6 +166,8 @@ class Settings:
                 parsed[name] = _one(name, model, given, faults)
             if parsed[name] is None:
                 broken.add(name)
+        access, account = _access(values, faults)
+        faults += provider_keys.unread(values)
         secrets = {name: values[PREFIX + name] for name in SECRETS if values.get(PREFIX + name) is not None}
         for name in secrets:
             if PREFIX + name not in secret_keys:
@@ -172,18 +186,59 @@ class Settings:
             broken=frozenset(broken),
             secrets=frozenset(secrets),
             at=at,
+            account=account,
+            access=access,
             **parsed,
         )
         faults += cross_faults(draft)
         if faults:
             raise SettingsError(stack, faults)
+        who = _identity(values, access, account)
         return cls(
             stack=stack,
             region=draft.region,
+            accounts=who.accounts,
+            profile=who.profile,
+            assume_role=who.assume_role,
             secrets=secrets,
             at=at,
             **{name: parsed[name] for name in SECTIONS},
         )
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who asks AWS for a stack, and in which accounts that is right."""
+
+    region: str | None
+    accounts: tuple[str, ...]
+    profile: str | None
+    assume_role: AssumedRole | None
+
+
+def identity(values: Mapping[str, Any]) -> Identity:
+    """The keys that say who asks AWS, whatever else is wrong with a stack file: a faulty one counts as absent."""
+    access, account = _access(values, [])
+    return _identity(values, access, account)
+
+
+def _identity(values: Mapping[str, Any], access: Mapping[str, Any], account: str | None) -> Identity:
+    return Identity(
+        region=_text(values.get("aws:region")),
+        accounts=(account,) if account else access["allowedAccountIds"] or (),
+        profile=access["profile"],
+        assume_role=next(iter(access["assumeRoles"] or ()), None),
+    )
+
+
+def _access(values: Mapping[str, Any], faults: list[Fault]) -> tuple[dict[str, Any], str | None]:
+    """The honoured keys of the AWS provider by name, and the account; None where one is absent or faulty."""
+    # Pulumi.yaml's default is empty text: the engine demands a value of a key without one.
+    pinned = values.get(PREFIX + ACCOUNT) not in (None, "")
+    account = _given(values, PREFIX + ACCOUNT, AccountId, faults) if pinned else None
+    return {
+        name: _given(values, f"aws:{name}", model, faults) for name, model in provider_keys.HONOURED.items()
+    }, account
 
 
 def _capacity(given: Mapping[str, Any], faults: list[Fault], broken: set[str]) -> Capacity | None:
@@ -206,6 +261,17 @@ def _object(value: Any) -> Any:
         except ValueError:
             return value
     return value
+
+
+def _given(values: Mapping[str, Any], key: str, model: Any, faults: list[Fault]) -> Any:
+    """A key that is no section; None when it is absent or faulty. Text is taken as it is: an account of digits alone is none
+    of JSON's numbers."""
+    value = values.get(key)
+    if value is None:
+        return None
+    if isinstance(value, str) and value[:1] in "[{":
+        value = _object(value)
+    return _one(key.removeprefix(PREFIX), model, value, faults)
 
 
 def _text(value: Any) -> str | None:
@@ -267,7 +333,12 @@ def schema() -> dict[str, Any]:
     definitions: dict[str, Any] = {}
     properties: dict[str, Any] = {
         "aws:region": {"type": "string", "description": "AWS region. Changing it replaces everything."},
+        PREFIX + ACCOUNT: _adapter(AccountId).json_schema(),
     }
+    for name, model in provider_keys.HONOURED.items():
+        built = _adapter(model).json_schema()
+        definitions.update(built.pop("$defs", {}))
+        properties[f"aws:{name}"] = built
     for name, model in SECTIONS.items():
         built = _adapter(model).json_schema()
         definitions.update(built.pop("$defs", {}))
@@ -299,7 +370,7 @@ def schema() -> dict[str, Any]:
             "config": {
                 "type": "object",
                 "properties": properties,
-                "patternProperties": {"^(?!dynamo-eks:)[^:]+:": {}},
+                "patternProperties": {provider_keys.SCHEMA_PATTERN: {}},
                 "additionalProperties": False,
             },
             "secretsprovider": {"type": "string"},
