@@ -10,7 +10,7 @@ PY     := $(VENV)/bin/python
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help plan objects test test-engine deletions mutants lint check preview up recover destroy schema shapes shapes-build lock bench clean
+.PHONY: help plan objects test test-engine deletions mutants lint check preflight preview up recover destroy schema shapes shapes-build lock bench clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ engine:
 	fi
 .PHONY: engine
 
+preflight: $(VENV)/.installed ## ask account, registries and Hugging Face what could refuse STACK, all at once (FORMAT=json)
+	@$(PY) -m operations.preflight --stack $(STACK) --format $(FORMAT) $(ARGS)
+
 preview: engine $(VENV)/.installed ## `pulumi preview` of STACK with the real engine, after checking CLI and credentials
 	@$(PY) -m review --stack $(STACK) --format quiet
 	@pulumi preview --stack $(STACK) --diff
@@ -68,6 +71,7 @@ preview: engine $(VENV)/.installed ## `pulumi preview` of STACK with the real en
 up: engine $(VENV)/.installed ## `pulumi up` of STACK; refuses when a rule of the plan fails or an earlier operation was cut off
 	@$(PY) -m operations ready --stack $(STACK)
 	@$(PY) -m review --stack $(STACK) --format quiet
+	@$(PY) -m operations.preflight --stack $(STACK) --for-up
 	@pulumi up --stack $(STACK) $$($(PY) -m review --stack $(STACK) --format arguments) \
 	  || { $(PY) -m operations protected --stack $(STACK); exit 1; }
 
