@@ -126,6 +126,10 @@ BOUNDS: Mapping[tuple[str, str], str] = {
         "drainMinutes",
         "greater_than_equal",
     ): ": EC2 takes the machines 60 minutes before the end, and pods need time to go",
+    (
+        "aws:assumeRoles",
+        "too_long",
+    ): "; put a chain of roles into a profile of ~/.aws/config, and name that in aws:profile",
     ("nodes", "less_than_equal"): ", what the largest UltraServer has",
     ("hugePagesMib", "multiple_of"): ": the pages are of 2 MiB",
 }
@@ -249,6 +253,9 @@ def from_pydantic(errors: Iterable[Mapping[str, Any]], section: str, keys_at: An
             expected = f"at most {error['ctx']['max_length']} characters (these are {len(str(given))})"
             if error["ctx"]["max_length"] == 37:
                 expected += "; graph and component name together may have 45, and `frontend` takes 8"
+        elif kind == "too_long":
+            most = error["ctx"]["max_length"]
+            expected = f"at most {most} item{'s' * (most != 1)}{bound}"
         elif kind == "too_short":
             expected = _EMPTY
         else:

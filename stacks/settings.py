@@ -310,8 +310,9 @@ def _entries(name: str, model: Any, given: Any, faults: list[Fault], broken: set
     return found
 
 
-def _keys_at(model: type[BaseModel], path: Iterable[Any]) -> list[str]:
-    """Keys allowed at a path below a model."""
+def _keys_at(model: Any, path: Iterable[Any]) -> list[str]:
+    """Keys allowed at a path below a model, or below a list of them."""
+    model = next(iter(_models_in(model)), model)
     for part in path:
         # A position in a list, and a name in a mapping, is no field: below it is still what the list or mapping holds.
         model = next(iter(_models_in(_fields(model).get(part))), model)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, NoReturn
 
@@ -19,7 +20,7 @@ from operations.engine import Engine, EngineError, NoStack
 from operations.preflight import checks, report
 from operations.preflight.asker import World
 from operations.preflight.checks import Cluster, Secrets
-from operations.preflight.lines import exit_code
+from operations.preflight.lines import Line, Verdict, exit_code
 from operations.preflight.registries import Login
 from operations.preflight.wanted import Wanted, wanted
 from stacks.settings import Settings, SettingsError
@@ -60,8 +61,14 @@ def main(
         width = None if sys.stdout.isatty() else 200
         out = Console(width=width, highlight=False)
         report.show(out, stack, lines, all_of_them=not for_up)
+    raise typer.Exit(_for_up(lines) if for_up else exit_code(lines))
+
+
+def _for_up(lines: Sequence[Line]) -> int:
+    """As `exit_code`; what no right is needed for must have been asked, and the rest need not."""
     code = exit_code(lines)
-    raise typer.Exit(0 if for_up and code == 2 else code)
+    asked = all(line.verdict is not Verdict.unasked for line in lines if line.check in checks.CORE)
+    return 0 if code == 2 and asked else code
 
 
 def _planned(stack: str):

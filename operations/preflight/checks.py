@@ -44,6 +44,10 @@ class Secrets:
     """Of the registry that the stack logs in to."""
 
 
+CORE = frozenset({"identity", "account"})
+"""Checks that any identity can be asked for; without them nobody knows whose account it is."""
+
+
 def core(wanted: Wanted, caller: Caller | Unasked | None) -> list[Line]:
     """What needs no right beyond asking who one is. `caller` is None for a stack without AWS."""
     placeholders = judge.placeholders(wanted.to_fill_in)
