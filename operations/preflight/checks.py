@@ -278,6 +278,7 @@ def actions(types: Sequence[str]) -> list[str]:
 
 def _rights(wanted: Wanted, asker: Asker, caller: Caller, at: Any) -> Iterator[Line]:
     needed, principal = actions(wanted.types), caller.principal
+    role: Any = None
     if ":assumed-role/" in caller.arn:
         # The ARN of a session has no path, and IAM simulates none but the role's own.
         name = principal.rpartition("/")[2]
@@ -304,6 +305,8 @@ def _rights(wanted: Wanted, asker: Asker, caller: Caller, at: Any) -> Iterator[L
         )
         for at_ in range(0, len(needed), ACTIONS_AT_ONCE)
     ]
+    if isinstance(role, Unasked) and any(isinstance(item, Refused) for item in answers):
+        answers = [role]  # a role with a path, which nobody may tell us
     yield judge.rights(principal, needed, answers)
 
 
