@@ -2,6 +2,7 @@
 STACK  ?= g6e-dev
 FORMAT ?= text
 ARGS   ?=
+FROM   ?= g6e-dev
 ONLY   ?=
 YES    ?=
 KEEP   ?=
@@ -10,7 +11,7 @@ PY     := $(VENV)/bin/python
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help plan objects test test-engine deletions mutants lint check preflight preview up recover destroy schema shapes shapes-build lock bench clean
+.PHONY: help plan new objects test test-engine deletions mutants lint check preflight preview up recover destroy schema shapes shapes-build lock bench clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +33,10 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 
 plan: $(VENV)/.installed ## show what the program would do, offline (STACK=all for every stack, FORMAT=markdown|json)
 	@$(PY) -m review --stack $(STACK) --format $(FORMAT) $(ARGS)
+
+# `make new STACK=prod FROM=g6e-dev ARGS="--region eu-west-1 --admin none --reach 52.95.4.7/32"`
+new: $(VENV)/.installed ## write a stack file of your own from a shipped one (STACK=<new name>, FROM=g6e-dev, ARGS="--region ...")
+	@$(PY) -m operations.new --stack $(STACK) --from $(FROM) $(ARGS)
 
 objects: $(VENV)/.installed ## write the rendered Kubernetes objects of STACK to objects/
 	@$(PY) -m review --stack $(STACK) --format text --objects objects/$(STACK) $(ARGS)

@@ -34,7 +34,10 @@ def main(
     stack: Annotated[str, typer.Option(help="Stack to plan, or `all`.")] = "g6e-dev",
     format: Annotated[Format, typer.Option(help="How to show it.")] = Format.text,
     objects: Annotated[
-        Path | None, typer.Option(help="Write the rendered Kubernetes objects as YAML into this folder.")
+        Path | None,
+        typer.Option(
+            help="Write the rendered Kubernetes objects as YAML into this folder: a new or empty one, or its own."
+        ),
     ] = None,
     svg: Annotated[Path | None, typer.Option(help="Save the terminal text as a picture.")] = None,
     at: Annotated[
@@ -57,9 +60,14 @@ def main(
             continue
         code = max(code, int(plan.failed))
         if objects is not None:
-            from review.report import write_objects
+            from review.report import NotOurs, write_objects
 
-            write_objects(plan, objects / name if len(names) > 1 else objects)
+            try:
+                write_objects(plan, objects / name if len(names) > 1 else objects)
+            except NotOurs as error:
+                print(error, file=sys.stderr)
+                code = 2
+                continue
         if format is Format.json:
             from review.report import as_json
 

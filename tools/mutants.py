@@ -74,7 +74,8 @@ GROUPS = (
         ("tests/rules", "tests/review", STACKS),
     ),
     Group(
-        tuple(f"stacks/{name}.py" for name in ("cross_ultraservers", "cross", "models", "settings", "faults", "provider_keys")),
+        tuple(f"stacks/{name}.py" for name in (
+            "cross_ultraservers", "cross", "models", "settings", "faults", "placeholders", "aws_values", "editing", "provider_keys")),
         ("tests/stacks", "tests/capacity", "-k", "not registers"),
     ),
     Group(

@@ -23,7 +23,10 @@ from operations.preflight.checks import Cluster, Secrets
 from operations.preflight.lines import Line, Verdict, exit_code
 from operations.preflight.registries import Login
 from operations.preflight.wanted import Wanted, wanted
+from stacks.faults import PREFIX
 from stacks.settings import Settings, SettingsError
+
+_TOKEN, _PASSWORD = "huggingFaceToken", "imagePullPassword"
 
 DECRYPT_S = 30
 """How long the CLI may take to decrypt one value; a secrets provider that waits for a person is none here."""
@@ -79,7 +82,7 @@ def _planned(stack: str):
 
     try:
         file = stackfile.read(stack)
-        settings = Settings.parse(file.stack, file.config, frozenset(file.secret_keys))
+        settings = Settings.parse(file.stack, file.config, frozenset(file.secret_keys), source=file)
         return settings, plan.make(file).graph
     except (stackfile.StackFileError, SettingsError, pulumi.RunError) as error:
         _bad(str(error))
@@ -102,14 +105,14 @@ def _first(stack: str) -> bool:
 
 def _secrets(stack: str, settings: Settings, needs: Wanted) -> Secrets:
     """The secrets that the stack itself will use, where this machine can decrypt them; else the shell's token."""
-    token, source = None, ""
-    if "huggingFaceToken" in settings.secrets:
-        token, source = _decrypted(stack, "huggingFaceToken"), "dynamo-eks:huggingFaceToken"
-    if not token and os.environ.get("HF_TOKEN"):
-        token, source = os.environ["HF_TOKEN"], "HF_TOKEN"
-    password = (
-        _decrypted(stack, "imagePullPassword") if needs.login and "imagePullPassword" in settings.secrets else None
-    )
+    found: dict[str, str | None] = {
+        key: _decrypted(stack, key)
+        for key in (_TOKEN, _PASSWORD)
+        if key in settings.secrets and not needs.unfilled(key)
+    }
+    every = ((found.get(_TOKEN), f"{PREFIX}{_TOKEN}"), (os.environ.get("HF_TOKEN"), "HF_TOKEN"))
+    token, source = next(((token, source) for token, source in every if token), (None, ""))
+    password = found.get(_PASSWORD)
     login = Login(*needs.login, password) if needs.login and password else None
     return Secrets(token, source, login)
 
@@ -117,7 +120,7 @@ def _secrets(stack: str, settings: Settings, needs: Wanted) -> Secrets:
 def _decrypted(stack: str, key: str) -> str | None:
     """A secret of the stack's configuration; None when the CLI is not there or cannot decrypt it. It comes through a pipe,
     and what the CLI says of it is not repeated."""
-    command = ["pulumi", "config", "get", f"dynamo-eks:{key}", "--stack", stack, "--non-interactive"]
+    command = ["pulumi", "config", "get", f"{PREFIX}{key}", "--stack", stack, "--non-interactive"]
     try:
         answer = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DECRYPT_S, check=False,

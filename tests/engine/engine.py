@@ -262,8 +262,8 @@ class Stack:
 
 def shipped(name: str) -> dict[str, Any]:
     """Configuration of a stack that comes with the project."""
-    document = yaml.load((ROOT / "stacks" / f"Pulumi.{name}.yaml").read_text(), stackfile._Loader)
-    return dict(document["config"])
+    project = set(stackfile.project_defaults())
+    return {key: value for key, value in stackfile.read(name).config.items() if key not in project}
 
 
 def edited(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

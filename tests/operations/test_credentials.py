@@ -22,8 +22,11 @@ from tests.operations.conftest import Shell
 from tests.operations.documents import KEY, NAT, VPC, document, entry
 from tests.stacks.edited import edited
 
-ACCOUNT, OTHER = "123456789012", "210987654321"
+ACCOUNT, OTHER = "111122223333", "210987654321"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/team/deploy"
+MOTO = "123456789012"
+"""The account of whoever asks moto without a role."""
+
 SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role/deploy/me@example.com"
 
 
@@ -114,7 +117,7 @@ def test_a_role_is_assumed() -> None:
 @pytest.mark.usefixtures("moto")
 def test_the_account_is_compared() -> None:
     assert refusal(Access(region="us-east-1"), "demo") is None
-    assert refusal(Access(region="us-east-1", accounts=(ACCOUNT,)), "demo") is None
+    assert refusal(Access(region="us-east-1", accounts=(MOTO,)), "demo") is None
     said = refusal(Access(region="us-east-1", accounts=(OTHER,)), "demo")
     assert said and f"demo is of {OTHER}" in said
 

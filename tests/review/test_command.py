@@ -49,7 +49,7 @@ def test_an_unknown_stack_exits_with_2() -> None:
 def test_a_bad_file_exits_with_2(monkeypatch: pytest.MonkeyPatch) -> None:
     bad = Path(__file__).parents[1] / "stacks" / "settings" / "ordinary.error.many-at-once.yaml"
     read = stackfile.read
-    monkeypatch.setattr(stackfile, "read", lambda name: read(name, bad))
+    monkeypatch.setattr(stackfile, "read", lambda name, path=None: read(name, bad))
     code, text = run("--stack", "ordinary")
     assert code == 2 and "has 5 faults; nothing was registered" in text
 
@@ -62,10 +62,55 @@ def test_json_is_one_object_or_a_list() -> None:
 
 
 def test_objects_are_written_as_yaml(tmp_path: Path) -> None:
-    (tmp_path / "999-old.yaml").write_text("left: over\n")
-    assert run("--stack", "mocker-local", "--format", "quiet", "--objects", str(tmp_path))[0] == 0
+    for _ in range(2):
+        assert run("--stack", "mocker-local", "--format", "quiet", "--objects", str(tmp_path))[0] == 0
     written = [yaml.safe_load(path.read_text()) for path in sorted(tmp_path.glob("*.yaml"))]
     assert written == [json.loads(json.dumps(item.manifest)) for item in recorded("mocker-local").objects]
+
+
+def _objects(folder: Path) -> tuple[int, str]:
+    return run("--stack", "mocker-local", "--format", "quiet", "--objects", str(folder))
+
+
+def test_objects_of_an_earlier_plan_go_and_nothing_else(tmp_path: Path) -> None:
+    """What is left of an object that the plan no longer has would be applied; what is somebody's own is not ours to take."""
+    folder = tmp_path / "new" / "folder"
+    assert _objects(folder)[0] == 0
+    stale, mine, outside = folder / "999-old.yaml", folder / "mine.yaml", tmp_path / "outside.yaml"
+    for path in (stale, mine, outside):
+        path.write_text("left: over\n")
+    marker = folder / report.MARKER
+    marker.write_text(f"{marker.read_text()}999-old.yaml\n../../outside.yaml\n{outside}\n")
+    assert _objects(folder)[0] == 0
+    assert not stale.exists() and mine.exists() and outside.exists()
+
+
+@pytest.mark.parametrize(
+    "what", ["other files", "a file of ours in name", "a link of ours in name", "a file", "not writable"]
+)
+def test_objects_are_written_into_no_other_folder(what: str, tmp_path: Path) -> None:
+    """`--objects stacks` deleted every stack file."""
+    folder, kept = tmp_path / "folder", tmp_path / "folder" / "Pulumi.prod.yaml"
+    folder.mkdir()
+    if what.endswith("in name"):
+        assert _objects(folder)[0] == 0
+        first = sorted(folder.glob("*.yaml"))[0]
+        marker = folder / report.MARKER
+        marker.write_text(marker.read_text().replace(f"{first.name}\n", ""))
+        kept = first
+        if what.startswith("a link"):
+            first.unlink()
+            kept = tmp_path / "elsewhere.yaml"
+            first.symlink_to(kept)
+    if what == "not writable":
+        folder = tmp_path / "elsewhere.yaml" / "below"
+        kept = folder.parent
+    if what == "a file":
+        kept = folder = tmp_path / "file"
+    kept.write_text("kept: true\n")
+    code, text = _objects(folder)
+    assert code == 2 and len(text.strip().splitlines()) == 1 and "Traceback" not in text
+    assert kept.read_text() == "kept: true\n"
 
 
 def test_markdown_puts_what_is_wrong_first() -> None:

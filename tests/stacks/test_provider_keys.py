@@ -19,8 +19,8 @@ from stacks.settings import Settings, identity, schema
 from tests.conftest import AT
 from tests.stacks.edited import ABSENT, Changes, edited, parsed, rows, told
 
-ROLE = "arn:aws:iam::123456789012:role/team/deploy"
-ACCOUNT = "123456789012"
+ROLE = "arn:aws:iam::111122223333:role/team/deploy"
+ACCOUNT = "111122223333"
 EXISTING = {"cluster": {"existing": {"kubeconfig": "~/.kube/config", "context": "kind"}}, "capacity": ABSENT,
             "storage.storageClass": "standard", "graphs": ABSENT, "models": ABSENT}  # fmt: skip
 
@@ -85,7 +85,9 @@ VALUES: list[tuple[Any, ...]] = [
     ("an account", {"account": ACCOUNT}),
     ("an account with a leading zero", {"account": "000000000012"}),
     ("no account", {"account": ""}),
-    ("an account without quotes", {"account": 123456789012}, f"account | given 123456789012 | {_TEXT}"),
+    ("the account of documentation", {"account": "123456789012"}, 'account | given "123456789012" | expected the AWS account, 12 digits; 123456789012 stands in documentation and is nobody\'s | fix aws sts get-caller-identity --query Account --output text'),
+    ("an account to fill in", {"account": "<account-id>"}),
+    ("an account without quotes", {"account": 111122223333}, f"account | given 111122223333 | {_TEXT}"),
     ("an account of 11 digits", {"account": "12345678901"}, f'account | given "12345678901" | {_ACCOUNT_WORDS}'),
     ("an account with dashes", {"account": "1234-5678-9012"}, f'account | given "1234-5678-9012" | {_ACCOUNT_WORDS}'),
     ("an account that is an object", {"account": {"id": ACCOUNT}}, f'account | given {{"id": "{ACCOUNT}"}} | {_TEXT}'),
@@ -97,7 +99,7 @@ VALUES: list[tuple[Any, ...]] = [
     ("allowed accounts", {"aws:allowedAccountIds": [ACCOUNT, "210987654321"]}),
     ("an allowed account as text", {"aws:allowedAccountIds": ACCOUNT}, f'aws:allowedAccountIds | given "{ACCOUNT}" | expected a list'),
     ("no allowed account", {"aws:allowedAccountIds": []}, "aws:allowedAccountIds | given [] | expected at least one item"),
-    ("an allowed account without quotes", {"aws:allowedAccountIds": [123456789012]}, f"aws:allowedAccountIds[0] | given 123456789012 | {_TEXT}"),
+    ("an allowed account without quotes", {"aws:allowedAccountIds": [111122223333]}, f"aws:allowedAccountIds[0] | given 111122223333 | {_TEXT}"),
     ("both, and they agree", {"account": ACCOUNT, "aws:allowedAccountIds": [ACCOUNT]}),
     ("both, and they differ", {"account": ACCOUNT, "aws:allowedAccountIds": ["210987654321"]}, f'aws:allowedAccountIds | given ["210987654321"] | expected the account of dynamo-eks:account alone ({ACCOUNT}) | fix remove aws:allowedAccountIds; dynamo-eks:account says the same'),
     ("both, and one is wider", {"account": ACCOUNT, "aws:allowedAccountIds": [ACCOUNT, "210987654321"]}, f'aws:allowedAccountIds | given ["{ACCOUNT}", "210987654321"] | expected the account of dynamo-eks:account alone ({ACCOUNT}) | fix remove aws:allowedAccountIds; dynamo-eks:account says the same'),
@@ -105,10 +107,10 @@ VALUES: list[tuple[Any, ...]] = [
     ("a role of the account", {"account": ACCOUNT, "aws:assumeRoles": [{"roleArn": ROLE}]}),
     ("a role of another account", {"account": "210987654321", "aws:assumeRoles": [{"roleArn": ROLE}]}, f'aws:assumeRoles[0].roleArn | given "{ROLE}" | expected a role of the stack\'s own account (210987654321), since that is where it leads'),
     ("a role of none of the accounts", {"aws:allowedAccountIds": ["210987654321"], "aws:assumeRoles": [{"roleArn": ROLE}]}, f'aws:assumeRoles[0].roleArn | given "{ROLE}" | expected a role of the stack\'s own account (210987654321), since that is where it leads'),
-    ("a role that is a user", {"aws:assumeRoles": [{"roleArn": "arn:aws:iam::123456789012:user/a"}]}, 'aws:assumeRoles[0].roleArn | given "arn:aws:iam::123456789012:user/a" | expected the ARN of an IAM role, such as arn:aws:iam::123456789012:role/deploy'),
+    ("a role that is a user", {"aws:assumeRoles": [{"roleArn": "arn:aws:iam::111122223333:user/a"}]}, 'aws:assumeRoles[0].roleArn | given "arn:aws:iam::111122223333:user/a" | expected the ARN of an IAM role, such as arn:aws:iam::123456789012:role/deploy'),
     ("a role without its ARN", {"aws:assumeRoles": [{}]}, "aws:assumeRoles[0].roleArn | expected a value; the key is required | add | aws:assumeRoles: # item 0 | roleArn: arn:aws:iam::123456789012:role/deploy"),
     ("a role as text", {"aws:assumeRoles": ROLE}, f'aws:assumeRoles | given "{ROLE}" | expected a list'),
-    ("two roles", {"aws:assumeRoles": [{"roleArn": ROLE}, {"roleArn": ROLE}]}, f'aws:assumeRoles | given [{{"roleArn": "{ROLE}"}}, {{"roleArn": "{ROLE}"}}] | expected at most 1 item; put a chain of roles into a profile of ~/.aws/config, and name that in aws:profile'),
+    ("two roles", {"aws:assumeRoles": [{"roleArn": ROLE}, {"roleArn": ROLE}]}, f'aws:assumeRoles | given [{{"roleArn": "{ROLE}"}}, {{"roleArn": "{ROLE}"}}] | expected at most 1 items (these are 2); put a chain of roles into a profile of ~/.aws/config, and name that in aws:profile'),
     ("a session name with a space", {"aws:assumeRoles": [{"roleArn": ROLE, "sessionName": "a b"}]}, 'aws:assumeRoles[0].sessionName | given "a b" | expected 2 to 64 letters, digits and +=,.@-'),
     ("a duration in words", {"aws:assumeRoles": [{"roleArn": ROLE, "duration": "an hour"}]}, 'aws:assumeRoles[0].duration | given "an hour" | expected a duration from 15m to 12h, such as 1h30m'),
     ("the shortest duration", {"aws:assumeRoles": [{"roleArn": ROLE, "duration": "15m"}]}),
@@ -138,6 +140,13 @@ def test_what_settings_hold() -> None:
     assert parsed("ordinary", {"account": ""}).accounts == ()
 
 
+def test_an_account_to_fill_in() -> None:
+    """The plan goes on with what stands in; a command that asks AWS takes it for no account at all."""
+    made = parsed("ordinary", {"account": "<account-id>"})
+    assert made.accounts == ("123456789012",) and "account" in [item.key for item in made.to_fill_in]
+    assert identity(edited("ordinary", {"account": "<account-id>"})).accounts == ()
+
+
 def test_the_engines_text_is_read_alike() -> None:
     """The engine hands lists over as JSON, and an account of digits alone as it is: no number of JSON's."""
     given = {
@@ -165,8 +174,8 @@ def test_identity_of_a_faulty_file() -> None:
     [
         ("aws:profile", "a", True), ("aws:profile", "a b", False), ("aws:profil", "a", False), ("aws:accessKey", "a", False),
         ("aws:assumeRoles", [{"roleArn": ROLE}], True), ("aws:assumeRoles", [{"roleArn": ROLE, "externalId": "x"}], False),
-        ("aws:allowedAccountIds", [ACCOUNT], True), ("aws:allowedAccountIds", [123456789012], False),
-        ("dynamo-eks:account", ACCOUNT, True), ("dynamo-eks:account", 123456789012, False),
+        ("aws:allowedAccountIds", [ACCOUNT], True), ("aws:allowedAccountIds", [111122223333], False),
+        ("dynamo-eks:account", ACCOUNT, True), ("dynamo-eks:account", 111122223333, False),
         ("kubernetes:context", "a", False), ("eks:x", "a", False), ("pulumi:tags", {"a": "b"}, True), ("policies:x", 1, True),
     ],
 )  # fmt: skip

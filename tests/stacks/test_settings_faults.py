@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -50,10 +51,24 @@ def what(path: Path) -> str:
 def reported(path: Path) -> str:
     try:
         file = stackfile.read(stack_of(path), path)
-        Settings.parse(file.stack, file.config, frozenset(file.secret_keys), at=AT)
+        Settings.parse(file.stack, file.config, frozenset(file.secret_keys), at=AT, source=file)
     except (SettingsError, StackFileError) as error:
         return str(error)
     return "no fault"
+
+
+def rewrite(path: Path) -> None:
+    """Put the report into a fixture's head (WRITE_FAULTS=1), again until the lines that it names are where it left them."""
+    body = path.read_text().splitlines(keepends=True)
+    while body and body[0].startswith("#"):
+        body.pop(0)
+    for _ in range(5):
+        report = reported(path)
+        head = "".join(f"# {line}".rstrip() + "\n" for line in report.split("\n"))
+        path.write_text(head + "".join(body))
+        if reported(path) == report:
+            return
+    raise AssertionError(f"{path.name} has no stable report")
 
 
 def test_there_are_enough_of_them() -> None:
@@ -66,6 +81,8 @@ def test_there_are_enough_of_them() -> None:
 @pytest.mark.parametrize("path", BAD, ids=what)
 def test_report(path: Path) -> None:
     """An unclear message about a rack that starts tonight is read at night."""
+    if os.environ.get("WRITE_FAULTS"):
+        rewrite(path)
     assert reported(path) == expected(path)
 
 
@@ -155,7 +172,9 @@ def _patterns(part: object) -> set[str]:
 
 def test_every_pattern_has_words() -> None:
     """`text that matches ^cr-…` tells nobody what to type."""
-    assert _patterns(schema()) - {"^(?!dynamo-eks:)[^:]+:"} <= set(faults.PATTERNS)
+    assert {item for item in _patterns(schema()) if "<" not in item} - {"^(?!dynamo-eks:)[^:]+:"} <= set(
+        faults.PATTERNS
+    )
 
 
 @pytest.mark.parametrize("name", ["Network", "Cluster", "Pool", "Reservation", "Graph", "Worker", "ModelSource"])

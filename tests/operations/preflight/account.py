@@ -33,7 +33,7 @@ from stacks.settings import Settings
 from tests.conftest import AT
 from tests.stacks.edited import edited
 
-ACCOUNT = "123456789012"
+ACCOUNT = "111122223333"
 DEPLOYER = f"arn:aws:sts::{ACCOUNT}:assumed-role/deploy/me"
 
 
@@ -381,7 +381,7 @@ def world(account: Account) -> World:
 
 @cache
 def _planned(stack: str, changes: str) -> Wanted:
-    values = edited(stack, _CHANGES[changes])
+    values = values_of(stack, _CHANGES[changes])
     graph = record(stack, values, secret_keys=(*SECRET_KEYS,), at=AT)
     return wanted(Settings.parse(stack, values, SECRET_KEYS, AT), graph)
 
@@ -389,6 +389,14 @@ def _planned(stack: str, changes: str) -> Wanted:
 SECRET_KEYS = frozenset({"dynamo-eks:huggingFaceToken", "dynamo-eks:imagePullPassword"})
 
 _CHANGES: dict[str, Mapping[str, Any]] = {}
+
+
+def values_of(stack: str, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A happy file's configuration, changed, with nothing left to fill in."""
+    filled = {"cluster.publicAccessCidrs": []}
+    if stack == "gb200":
+        filled["capacity.ultraServers.rack-a.reservation"] = "cr-00112233445566778"  # type: ignore[assignment]
+    return edited(stack, {**filled, **(changes or {})})
 
 
 def good(stack: str = "ordinary", changes: Mapping[str, Any] | None = None) -> Account:
@@ -409,4 +417,4 @@ def wrong(found: list[Line]) -> list[Line]:
 
 Fault = Callable[[Account], Any]
 
-__all__ = ["ACCOUNT", "AT", "Account", "Denied", "Fault", "Unasked", "good", "lines", "world", "wrong"]
+__all__ = ["ACCOUNT", "AT", "Account", "Denied", "Fault", "Unasked", "good", "lines", "values_of", "world", "wrong"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -20,6 +21,9 @@ from tests.conftest import STACKS, recorded
 from tests.operations.preflight.account import AT, Web, good, wrong
 
 REGION = "us-east-1"
+
+MOTO = "123456789012"
+"""Account of whoever asks moto."""
 
 
 class Stubbed(World):
@@ -147,15 +151,13 @@ def _mocked(account: Any, region: str = REGION) -> tuple[list[Any], OnMoto]:
 @mock_aws
 def test_moto_answers_as_aws_does() -> None:
     """Answers that the tests made up could have a shape that no service ever gives."""
-    account = good(
-        "ordinary", {"account": "123456789012", "cluster.admins": ["arn:aws:iam::123456789012:role/platform"]}
-    )
+    account = good()
+    account.needs = replace(account.needs, accounts=(MOTO,), admins=(f"arn:aws:iam::{MOTO}:role/platform",))
     iam = boto3.client("iam", region_name=REGION)
     iam.create_role(RoleName="platform", AssumeRolePolicyDocument="{}")
     ec2 = boto3.client("ec2", region_name=REGION)
     account.arn = boto3.client("sts", region_name=REGION).get_caller_identity()["Arn"]
     found, world = _mocked(account)
-    # Moto's own caller is a user of no group, whom its IAM does not know.
     assert {(line.check, line.answered) for line in wrong(found)} == set()
     assert {"get_caller_identity", "describe_regions", "describe_availability_zones", "describe_instance_type_offerings",
             "describe_vpcs", "describe_nat_gateways", "describe_addresses", "list_clusters", "describe_file_systems",
@@ -163,9 +165,9 @@ def test_moto_answers_as_aws_does() -> None:
     for _ in range(5):
         ec2.create_vpc(CidrBlock="10.0.0.0/16")
     iam.delete_role(RoleName="platform")
-    eks_role = "arn:aws:iam::123456789012:role/x"
-    boto3.client("eks", region_name=REGION).create_cluster(
-        name="dynamo-ordinary", roleArn=eks_role, resourcesVpcConfig={"subnetIds": []}
+    eks = boto3.client("eks", region_name=REGION)
+    eks.create_cluster(
+        name="dynamo-ordinary", roleArn=f"arn:aws:iam::{MOTO}:role/x", resourcesVpcConfig={"subnetIds": []}
     )
     world, caller = OnMoto(account, REGION), Caller(account.arn.split(":")[4], account.arn)
     changed = [checks.AWS_CHECKS[name] for name in ("quotas", "names", "admins")]
@@ -173,7 +175,7 @@ def test_moto_answers_as_aws_does() -> None:
     told = {(line.check, line.answered) for line in wrong(found)}
     # Moto's account has a default VPC beside the five.
     assert told == {("quotas", "6 of 5 used"), ("admins", "no such role or user"),
-                    ("names", f"arn:aws:eks:{REGION}:123456789012:cluster/dynamo-ordinary is")}  # fmt: skip
+                    ("names", f"arn:aws:eks:{REGION}:{MOTO}:cluster/dynamo-ordinary is")}  # fmt: skip
     assert exit_code(found) == 1
 
 

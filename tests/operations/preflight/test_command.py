@@ -23,7 +23,7 @@ from review import stackfile
 from review.stackfile import StackFile
 from tests.operations.conftest import Shell
 from tests.operations.documents import VPC, document, entry
-from tests.operations.preflight.account import ACCOUNT, AT, SECRET_KEYS, Account, Denied, good, wrong
+from tests.operations.preflight.account import ACCOUNT, AT, SECRET_KEYS, Account, Denied, good, values_of, wrong
 from tests.operations.preflight.account import world as world_of
 from tests.stacks.edited import ABSENT, edited
 
@@ -47,7 +47,7 @@ class Preflight:
         monkeypatch.delenv("HF_TOKEN", raising=False)
 
     def stack(self, changes: dict[str, Any] | None = None) -> Account:
-        values = edited("ordinary", changes or {})
+        values = values_of("ordinary", changes)
         secret = tuple(key for key in SECRET_KEYS if key in values)
         self.account = account = good("ordinary", changes)
         self.patch.setattr(stackfile, "read", lambda name: StackFile("ordinary", Path(), values, secret))
@@ -240,7 +240,7 @@ def test_the_token_of_the_stack(preflight: Preflight, monkeypatch: pytest.Monkey
     assert (seen[-1].token, seen[-1].token_from) == ("hf_of_the_shell", "HF_TOKEN")
     secrets = {"dynamo-eks:huggingFaceToken": TOKEN, "dynamo-eks:imagePullPassword": "s3cret"}
     preflight.shell.write("secrets.json", json.dumps(secrets))
-    code, text = preflight.run()
+    _code, text = preflight.run()
     assert (seen[-1].token, seen[-1].token_from) == (TOKEN, "dynamo-eks:huggingFaceToken")
     assert seen[-1].login and (seen[-1].login.server, seen[-1].login.password) == ("nvcr.io", "s3cret")
     # On no command line, where every user of the machine could read it.
@@ -249,6 +249,16 @@ def test_the_token_of_the_stack(preflight: Preflight, monkeypatch: pytest.Monkey
     )
     # It waits for nobody who would type a passphrase.
     assert all("--non-interactive" in call for call in preflight.shell.calls if call[:2] == ["config", "get"])
+
+
+def test_a_token_to_fill_in_is_none(preflight: Preflight, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sent to Hugging Face, the words of a placeholder are a token that is no longer valid."""
+    preflight.stack({"huggingFaceToken": "<hugging-face-token>"})
+    preflight.shell.write("secrets.json", json.dumps({"dynamo-eks:huggingFaceToken": "<hugging-face-token>"}))
+    seen: list[Secrets] = []
+    monkeypatch.setattr(command.checks, "run", lambda needs, world, secrets, at, cluster: (seen.append(secrets), [])[1])
+    preflight.run()
+    assert seen == [Secrets()]
 
 
 def test_a_token_that_nobody_set_is_not_asked_for(preflight: Preflight) -> None:
@@ -264,7 +274,7 @@ def test_a_token_is_never_shown(preflight: Preflight, monkeypatch: pytest.Monkey
     account.model("Qwen/Qwen3-0.6B", "c1899de289a04d12100db370d81485cdf75e47ca", described=401)
     for words in ((), ("--format", "json")):
         code, text = preflight.run(*words)
-        assert code == 1 and "with the token of HF_TOKEN" in text and TOKEN not in text
+        assert code == 1 and "HF_TOKEN" in text and "without a token" not in text and TOKEN not in text
 
 
 def test_without_the_cli_there_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from review import stackfile
 from stacks.settings import Settings
 from tests.conftest import AT, STACKS, recorded
 from tests.operations.preflight.account import good
+from tests.stacks.edited import ABSENT
 
 
 @cache
@@ -62,7 +63,7 @@ def test_reservations() -> None:
     """A reservation that the program makes is none that could be looked at; its machines count as on demand."""
     found = needs("p5-reserved")
     assert [item.key for item in found.reservations] == ["capacity.pools.block.reservations[0]"]
-    assert found.token_in_cluster
+    assert not found.token_in_cluster and good("ordinary", {"dynamo.huggingFaceSecret": "hf"}).needs.token_in_cluster
     assert {tuple(item.options): item.vcpu for item in found.vcpus if "P" in str(item.options)} == {
         ("on-demand",): 2 * 192
     }
@@ -110,7 +111,8 @@ def test_vcpus(changes: Mapping[str, Any], asked: dict[str, tuple[tuple[str, ...
                     "backend": "mocker",
                     "transport": "none",
                     "worker": {"gpus": 0, "replicas": 2, "cpu": "1500m"},
-                }
+                },
+                "capacity": ABSENT,
             },
             11,
         ),
