@@ -17,8 +17,14 @@ help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  STACK=<name> picks the stack (default $(STACK)): $(patsubst stacks/Pulumi.%.yaml,%,$(wildcard stacks/Pulumi.*.yaml))"
 
+# A virtualenv of an older Python, or of another folder, is named before anything fails in it.
+venv-works:
+	@[ ! -e $(VENV) ] || $(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || python3 tools/prerequisites.py venv
+.PHONY: venv-works
+
 # Installs once: the stamp is newer than the locked requirements. Bytecode is compiled here, not on the first run.
-$(VENV)/.installed: requirements.txt
+$(VENV)/.installed: requirements.txt | venv-works
+	@python3 tools/prerequisites.py python
 	@if [ -n "$(UV)" ]; then \
 	  { [ -x $(PY) ] || $(UV) venv -q --python ">=3.11" $(VENV); } && $(UV) pip install -q --compile-bytecode --python $(PY) -r requirements.txt; \
 	else \
@@ -30,6 +36,9 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@if [ -n "$(UV)" ]; then $(UV) pip install -q --compile-bytecode --python $(PY) -r requirements-dev.txt; \
 	else $(PY) -m pip install -q --compile --disable-pip-version-check -r requirements-dev.txt; fi
 	@touch $@
+
+check: ## list what this machine has of what is needed, and what to do about what is missing
+	@python3 tools/prerequisites.py
 
 plan: $(VENV)/.installed ## show what the program would do, offline (STACK=all for every stack, FORMAT=markdown|json)
 	@$(PY) -m review --stack $(STACK) --format $(FORMAT) $(ARGS)
@@ -56,13 +65,12 @@ mutants: $(VENV)/.installed-dev ## mutate what decides and see that a test fails
 lint: $(VENV)/.installed-dev ## ruff and pyright
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m pyright
 
+# Asked before anything that needs the engine: what is missing, in one line each.
 engine:
-	@command -v pulumi >/dev/null || { echo "The pulumi CLI is not on PATH. Get it from https://www.pulumi.com/docs/install/ ($$(grep requiredPulumiVersion Pulumi.yaml))." >&2; exit 1; }
-	@pulumi whoami >/dev/null 2>&1 || { echo "No Pulumi backend is logged in. 'pulumi login' for Pulumi Cloud, or 'pulumi login s3://bucket' for your own." >&2; exit 1; }
+	@python3 tools/prerequisites.py pulumi login
 	@if grep -q '^  aws:region' stacks/Pulumi.$(STACK).yaml 2>/dev/null; then \
-	  command -v aws >/dev/null || { echo "The aws CLI is not on PATH; the cluster's kubeconfig needs it (aws eks get-token). See https://docs.aws.amazon.com/cli/." >&2; exit 1; }; \
 	  profile=$$(sed -n "s/^  aws:profile: *//p" stacks/Pulumi.$(STACK).yaml | tr -d "\"'"); \
-	  aws sts get-caller-identity $${profile:+--profile "$$profile"} >/dev/null 2>&1 || { echo "No AWS credentials. 'aws sso login --profile <profile>' and export AWS_PROFILE, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY." >&2; exit 1; }; \
+	  $${profile:+env AWS_PROFILE="$$profile"} python3 tools/prerequisites.py aws credentials; \
 	fi
 .PHONY: engine
 
@@ -70,13 +78,11 @@ preflight: $(VENV)/.installed ## ask account, registries and Hugging Face what c
 	@$(PY) -m operations.preflight --stack $(STACK) --format $(FORMAT) $(ARGS)
 
 preview: engine $(VENV)/.installed ## `pulumi preview` of STACK with the real engine, after checking CLI and credentials
-	@$(PY) -m review --stack $(STACK) --format quiet
 	@pulumi preview --stack $(STACK) --diff
 
 # Before a block has started, what needs its nodes is left out: a Job there would wait for its timeout.
 up: engine $(VENV)/.installed ## `pulumi up` of STACK; refuses when a rule of the plan fails or an earlier operation was cut off
 	@$(PY) -m operations ready --stack $(STACK)
-	@$(PY) -m review --stack $(STACK) --format quiet
 	@$(PY) -m operations.preflight --stack $(STACK) --for-up
 	@pulumi up --stack $(STACK) $$($(PY) -m review --stack $(STACK) --format arguments) \
 	  || { $(PY) -m operations protected --stack $(STACK); exit 1; }

@@ -52,6 +52,8 @@ def main(
     code, documents = 0, []
     names = stackfile.available() if stack == "all" else [stack]
     for name in names:
+        if format is Format.arguments and not _may_wait(name):
+            continue
         try:
             plan = _plan(name, preview, at.replace(tzinfo=UTC) if at else None)
         except _Bad as error:
@@ -80,6 +82,18 @@ def main(
         print(json.dumps(documents if stack == "all" else documents[0] if documents else None, indent=1))
     sys.stdout.flush()
     raise typer.Exit(code)
+
+
+def _may_wait(name: str) -> bool:
+    """Whether anything of a stack may have to wait for a block: only UltraServers do, and without one no plan is needed to tell
+    that nothing is left out. A file that cannot be read is told of by its plan."""
+    from review import stackfile
+
+    try:
+        capacity = stackfile.read(name).config.get("dynamo-eks:capacity")
+    except stackfile.StackFileError:
+        return True
+    return capacity is not None and (not isinstance(capacity, dict) or "ultraServers" in capacity)
 
 
 class _Bad(Exception):
@@ -112,7 +126,7 @@ def _show(plan, format: Format, svg: Path | None) -> None:
         print(f"{plan.stack}: {report.headline(plan)}")
         for item in plan.verdicts:
             if item.verdict != "pass":
-                print(f"  {item.verdict} {item.id}: {item.subject}: {item.message}")
+                print(f"  {item.verdict} {item.id}: {item.subject}: {item.told}")
         return
     if format is Format.arguments:
         from review.blocks import up_arguments

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from components.capacity.window import moment
 from review.graph import Graph
@@ -45,7 +48,15 @@ def make(file: StackFile, *, preview: bool = False, at: datetime | None = None) 
     if at is None and (at := own_window(file.config)):
         notes = [f"as of {moment(at)}, when the stack's own blocks run: their reservations are still to fill in"]
     graph = record(file.stack, file.config, secret_keys=file.secret_keys, preview=preview, at=at, source=file.path)
-    return Plan(file.stack, graph, tuple(judge(graph)), (*notes, *_notes(graph)), left_open(file.config))
+    verdicts = tuple(judge(graph, allow=_allowed(file.config)))
+    return Plan(file.stack, graph, verdicts, (*notes, *_notes(graph)), left_open(file.config))
+
+
+def _allowed(config: Mapping[str, Any]) -> Mapping[str, str]:
+    """Reasons by rule, of a configuration that the program has found to be right."""
+    given = config.get("dynamo-eks:review") or {}
+    allow = (json.loads(given) if isinstance(given, str) else given).get("allow", {})
+    return {rule: reason.strip() for rule, reason in allow.items()}
 
 
 def _notes(graph: Graph) -> list[str]:

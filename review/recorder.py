@@ -30,6 +30,7 @@ from pulumi.runtime.stack import run_in_stack
 
 from review.answers import Answers, ChildProperty, ChildReference, Computed
 from review.graph import SECRET, UNKNOWN, Graph, Node, Read
+from review.hidden import is_hidden
 from review.stackfile import as_wire
 from stacks.settings import CLOCK, SOURCE
 
@@ -367,11 +368,7 @@ class Monitor(MockMonitor):
 def _hermetic(at: datetime | None, source: Path | None) -> Iterator[None]:
     """Hide what the operator's shell would leak into a recording (credentials, kubeconfig, provider switches), set the
     program's clock, and say where its configuration came from."""
-    hidden = {
-        key: os.environ.pop(key)
-        for key in list(os.environ)
-        if key.startswith(("AWS_", "PULUMI_", "KUBE")) or key in (CLOCK, SOURCE)
-    }
+    hidden = {key: os.environ.pop(key) for key in list(os.environ) if is_hidden(key) or key in (CLOCK, SOURCE)}
     os.environ[SOURCE] = str(source or "")
     if at is not None:
         os.environ[CLOCK] = at.isoformat()

@@ -50,7 +50,13 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "objects": [item.manifest for item in plan.graph.objects],
         "destroyOrder": [node.key for node in plan.graph.destruction],
         "rules": [
-            {"id": item.id, "verdict": item.verdict, "subject": item.subject, "message": item.message}
+            {
+                "id": item.id,
+                "verdict": item.verdict,
+                "subject": item.subject,
+                "message": item.message,
+                "allowed": item.allowed,
+            }
             for item in plan.verdicts
         ],
         "assumptions": list(plan.assumptions),
@@ -115,11 +121,13 @@ def headline(plan: Plan) -> str:
     """One sentence: how much is made, how much is protected, what the rules say."""
     graph = plan.graph
     counts = Counter(verdict.verdict for verdict in plan.verdicts)
+    allowed = sum(verdict.allowed is not None for verdict in plan.verdicts)
+    of_which = f" ({allowed} allowed)" if allowed else ""
     made = [node for node in graph.creation if node.package != "pulumi"]
     protected = sum(node.protect for node in made)
     return (
         f"{len(made)} resources in {max(graph.waves.values(), default=0)} steps, {len(graph.objects)} Kubernetes objects, "
-        f"{protected} resources protected; rules: {counts['pass']} hold, {counts['warn']} warn, {counts['fail']} fail"
+        f"{protected} resources protected; rules: {counts['pass']} hold, {counts['warn']} warn{of_which}, {counts['fail']} fail"
     )
 
 
@@ -193,7 +201,7 @@ def print_text(plan: Plan, console: Any, *, verbose: bool = False) -> None:
     table.add_column(ratio=1)
     style = {"pass": "green", "warn": "yellow", "fail": "bold red"}
     for item in plan.verdicts:
-        message = item.message if item.verdict == "pass" else f"{item.subject}: {item.message}"
+        message = item.message if item.verdict == "pass" else f"{item.subject}: {item.told}"
         table.add_row(f"[{style[item.verdict]}]{item.verdict}[/]", escape(item.id), escape(message))
     console.print()
     console.print(table)
@@ -284,7 +292,7 @@ def markdown(plan: Plan) -> str:
     wrong = [item for item in plan.verdicts if item.verdict != "pass"]
     if wrong:
         lines += ["| | rule | subject | message |", "|---|---|---|---|"]
-        lines += [f"| {item.verdict} | {item.id} | {_cell(item.subject)} | {_cell(item.message)} |" for item in wrong]
+        lines += [f"| {item.verdict} | {item.id} | {_cell(item.subject)} | {_cell(item.told)} |" for item in wrong]
         lines.append("")
     held = [item for item in plan.verdicts if item.verdict == "pass"]
     lines += [f"<details><summary>{len(held)} rules hold</summary>", ""]

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from review.hidden import HIDDEN
 from stacks import engine_yaml
 from stacks.engine_yaml import Node, Unreadable
 from stacks.faults import MOST_TOLD, PREFIX, Fault, StackFileError, nearest
@@ -16,9 +17,6 @@ from stacks.faults import MOST_TOLD, PREFIX, Fault, StackFileError, nearest
 ROOT = Path(__file__).resolve().parent.parent
 
 __all__ = ["StackFile", "StackFileError", "as_wire", "available", "parse", "read", "shown"]
-
-HIDDEN = "encrypted value, not readable offline"
-"""In place of what only the engine can decrypt."""
 
 TOP_LEVEL = ("config", "secretsprovider", "encryptionsalt", "encryptedkey")
 """Keys of a stack file that the engine reads (`ProjectStack` in its source) and that this program lets it."""

@@ -32,6 +32,7 @@ from stacks.models import (
     ModelSource,
     Network,
     Pool,
+    Review,
     Storage,
     UltraServer,
     Worker,
@@ -127,6 +128,7 @@ class Draft:
     dynamo: Dynamo | None
     models: Mapping[str, ModelSource]
     graphs: Mapping[str, Graph]
+    review: Review | None
     account: str | None = None
     access: Mapping[str, Any] = field(default_factory=dict)
     """Keys of the AWS provider that are honoured, by name; None where one is absent or faulty."""

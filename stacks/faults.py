@@ -278,6 +278,8 @@ def from_pydantic(errors: Iterable[Mapping[str, Any]], section: str, keys_at: An
             expected = f"at most {error['ctx']['max_length']} characters (these are {len(str(given))})"
             if error["ctx"]["max_length"] == 37:
                 expected += "; graph and component name together may have 45, and `frontend` takes 8"
+        elif kind == "too_long":
+            expected = f"at most {error['ctx']['max_length']} of them (these are {error['ctx']['actual_length'] or len(given)}){bound}"
         elif kind == "too_short":
             expected = _EMPTY
         elif kind == "string_too_short":

@@ -7,14 +7,18 @@ unit, and what changing it does. Rules that need more than one key live in `cros
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from stacks import aws_values
+from stacks.faults import nearest
 
 
 class Model(BaseModel):
@@ -672,6 +676,42 @@ class Graph(Model):
     """How long a worker may finish running requests when its pod is deleted."""
     smoke_test: SmokeTest | None = None
     """On an UltraServer it is the top of the verification ladder: first the model's load, then one completion."""
+
+
+@cache
+def rule_ids() -> tuple[str, ...]:
+    """Ids of all rules of the plan. `make schema` writes them down from rules/, which this layer must not import."""
+    return tuple(json.loads((Path(__file__).parent / "rule_ids.json").read_text("utf-8")))
+
+
+def _rule_id(value: str) -> str:
+    if value not in rule_ids():
+        close = nearest(value, rule_ids())
+        meant = f"; did you mean {close}?" if close else ""
+        raise ValueError(f"the id of a rule, as the plan shows it and docs/rules.md lists it{meant}")
+    return value
+
+
+def _reason(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("the reason why this may be, in words: it is shown wherever the rule is")
+    return value.strip()
+
+
+def _named_after_rules(schema: dict[str, Any]) -> None:
+    schema["propertyNames"] = {"enum": list(rule_ids())}
+
+
+RuleId = Annotated[str, AfterValidator(_rule_id)]
+Reason = Annotated[str, BeforeValidator(_reason)]
+
+
+class Review(Model):
+    """How the plan is judged."""
+
+    allow: dict[RuleId, Reason] = Field(default_factory=dict, json_schema_extra=_named_after_rules)
+    """Rules that may fail, each with the reason why: what one finds wrong is then a warning that shows the reason, in the plan
+    and in `pulumi preview` and `up`. Nothing in the account changes with it."""
 
 
 Tags = Annotated[

@@ -23,7 +23,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
 from components.dynamo.recipes import expanded
-from stacks import placeholders, provider_keys
+from stacks import handed_over, placeholders, provider_keys
 from stacks.cross import Draft, cross_faults
 from stacks.faults import MOST_TOLD, PREFIX, Fault, Lines, StackFileError, from_pydantic, one_of, report
 from stacks.models import (
@@ -41,6 +41,7 @@ from stacks.models import (
     Network,
     Pool,
     RackName,
+    Review,
     Storage,
     Tags,
     UltraServer,
@@ -59,6 +60,7 @@ SECTIONS: Mapping[str, Any] = {
     "dynamo": Dynamo,
     "models": ModelSource,
     "graphs": Graph,
+    "review": Review,
 }
 """Object keys of a stack file, each with its model; `models` and `graphs` hold one such model per entry."""
 
@@ -165,6 +167,7 @@ class Settings:
     gpu: Gpu
     storage: Storage
     dynamo: Dynamo
+    review: Review
     tags: Mapping[str, str] = field(default_factory=dict)
     models: Mapping[str, ModelSource] = field(default_factory=dict)
     graphs: Mapping[str, Graph] = field(default_factory=dict)
@@ -189,10 +192,8 @@ class Settings:
     def load(cls) -> Settings:
         """Read the running stack's configuration; raises `pulumi.RunError` with every fault."""
         import pulumi
-        from pulumi.runtime.config import CONFIG, get_config_env
 
-        values = {**get_config_env(), **CONFIG.get()}
-        secret = {key for key in values if pulumi.runtime.is_config_secret(key)}
+        values, secret = handed_over.configuration()
         try:
             source = _source(pulumi.get_stack(), values, secret)
             settings = cls.parse(pulumi.get_stack(), values, secret, source=source)
@@ -245,13 +246,17 @@ class Settings:
         broken: set[str] = set()
         for name, model in SECTIONS.items():
             given = raw[name]
-            if name in _ENTRIES:
+            if PREFIX + name in secret_keys:
+                # The engine does not say which value in it is encrypted, and hands all of them over in clear.
+                faults.append(Fault(name, f"no encrypted value in it; only {' and '.join(SECRETS)} may be", "[hidden]"))
+                raw[name], parsed[name] = {}, {} if name in _ENTRIES else None
+            elif name in _ENTRIES:
                 parsed[name] = _entries(name, model, given, faults, broken)
             elif name == "capacity" and isinstance(given, dict):
                 parsed[name] = _capacity(given, faults, broken)
             else:
                 parsed[name] = _one(name, model, given, faults)
-            if parsed[name] is None:
+            if parsed[name] is None or PREFIX + name in secret_keys:
                 broken.add(name)
         # As it was handed over: an account of digits alone is none of JSON's numbers.
         access, account = _access(placeholders.stood_in(handed), faults)
@@ -325,9 +330,7 @@ def _identity(values: Mapping[str, Any], access: Mapping[str, Any], account: str
 
 def _access(values: Mapping[str, Any], faults: list[Fault]) -> tuple[dict[str, Any], str | None]:
     """The honoured keys of the AWS provider by name, and the account; None where one is absent or faulty."""
-    # Pulumi.yaml's default is empty text: the engine demands a value of a key without one.
-    pinned = values.get(PREFIX + ACCOUNT) not in (None, "")
-    account = _given(values, PREFIX + ACCOUNT, AccountId, faults) if pinned else None
+    account = _given(values, PREFIX + ACCOUNT, AccountId, faults)
     return {
         name: _given(values, f"aws:{name}", model, faults) for name, model in provider_keys.HONOURED.items()
     }, account

@@ -121,6 +121,37 @@ def test_markdown_puts_what_is_wrong_first() -> None:
     assert text.index("has \\| no limit") < text.index("rules hold")
 
 
+@pytest.mark.parametrize("format", ["text", "markdown", "json", "quiet"])
+def test_an_allowed_failure_shows_its_reason_everywhere(
+    format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failure that passes for a reason nobody reads is a failure that passes."""
+    read, file = stackfile.read, tmp_path / "Pulumi.p5-reserved.yaml"
+    shipped = (stackfile.ROOT / "stacks" / file.name).read_text()
+    file.write_text(f"{shipped}  dynamo-eks:review: {{allow: {{block-window: the last hour of a drill}}}}\n")
+    monkeypatch.setattr(stackfile, "read", lambda name: read(name, file))
+    code, text = run("--stack", "p5-reserved", "--format", format, "--at", "2026-12-15T11:00Z")
+    assert code == 0
+    if format == "json":
+        allowed = [item for item in json.loads(text)["rules"] if item["allowed"]]
+        assert allowed and {(item["id"], item["verdict"], item["allowed"]) for item in allowed} == {
+            ("block-window", "warn", "the last hour of a drill")
+        }
+        return
+    assert "; allowed: the last hour of a drill" in " ".join(text.split())
+    assert "warn (1 allowed), 0 fail" in " ".join(text.split())
+
+
+def test_arguments_of_up_are_what_waits_for_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An `up` before the start that leaves nothing out waits on an empty rack."""
+    code, text = run("--stack", "gb200-prod", "--format", "arguments", "--at", "2026-11-24T12:00Z")
+    assert code == 0 and text.split()[0] == "--exclude" and text.split()[-1] == "--exclude-dependents"
+    # Where nothing can wait, no plan is made to tell so: the engine has one made in a moment.
+    monkeypatch.setattr(command, "_plan", None)
+    for stack in ("g6e-dev", "mocker-local"):
+        assert run("--stack", stack, "--format", "arguments") == (0, "")
+
+
 def test_preview_is_a_choice() -> None:
     code, text = run("--stack", "g6e-dev", "--format", "json", "--preview", *AT)
     assert code == 0 and "<known after apply>" in text

@@ -84,7 +84,7 @@ _NO_EXTERNAL = (
 VALUES: list[tuple[Any, ...]] = [
     ("an account", {"account": ACCOUNT}),
     ("an account with a leading zero", {"account": "000000000012"}),
-    ("no account", {"account": ""}),
+    ("no account", {"account": ""}, f'account | given "" | {_ACCOUNT_WORDS}'),
     ("the account of documentation", {"account": "123456789012"}, 'account | given "123456789012" | expected the AWS account, 12 digits; 123456789012 stands in documentation and is nobody\'s | fix aws sts get-caller-identity --query Account --output text'),
     ("an account to fill in", {"account": "<account-id>"}),
     ("an account without quotes", {"account": 111122223333}, f"account | given 111122223333 | {_TEXT}"),
@@ -110,7 +110,7 @@ VALUES: list[tuple[Any, ...]] = [
     ("a role that is a user", {"aws:assumeRoles": [{"roleArn": "arn:aws:iam::111122223333:user/a"}]}, 'aws:assumeRoles[0].roleArn | given "arn:aws:iam::111122223333:user/a" | expected the ARN of an IAM role, such as arn:aws:iam::123456789012:role/deploy'),
     ("a role without its ARN", {"aws:assumeRoles": [{}]}, "aws:assumeRoles[0].roleArn | expected a value; the key is required | add | aws:assumeRoles: # item 0 | roleArn: arn:aws:iam::123456789012:role/deploy"),
     ("a role as text", {"aws:assumeRoles": ROLE}, f'aws:assumeRoles | given "{ROLE}" | expected a list'),
-    ("two roles", {"aws:assumeRoles": [{"roleArn": ROLE}, {"roleArn": ROLE}]}, f'aws:assumeRoles | given [{{"roleArn": "{ROLE}"}}, {{"roleArn": "{ROLE}"}}] | expected at most 1 items (these are 2); put a chain of roles into a profile of ~/.aws/config, and name that in aws:profile'),
+    ("two roles", {"aws:assumeRoles": [{"roleArn": ROLE}, {"roleArn": ROLE}]}, f'aws:assumeRoles | given [{{"roleArn": "{ROLE}"}}, {{"roleArn": "{ROLE}"}}] | expected at most 1 of them (these are 2); put a chain of roles into a profile of ~/.aws/config, and name that in aws:profile'),
     ("a session name with a space", {"aws:assumeRoles": [{"roleArn": ROLE, "sessionName": "a b"}]}, 'aws:assumeRoles[0].sessionName | given "a b" | expected 2 to 64 letters, digits and +=,.@-'),
     ("a duration in words", {"aws:assumeRoles": [{"roleArn": ROLE, "duration": "an hour"}]}, 'aws:assumeRoles[0].duration | given "an hour" | expected a duration from 15m to 12h, such as 1h30m'),
     ("the shortest duration", {"aws:assumeRoles": [{"roleArn": ROLE, "duration": "15m"}]}),
@@ -137,7 +137,7 @@ def test_what_settings_hold() -> None:
     assert (made.accounts, made.profile, made.assume_role and made.assume_role.role_arn) == ((ACCOUNT,), "p", ROLE)
     made = parsed("ordinary", {"aws:allowedAccountIds": [ACCOUNT, "210987654321"]})
     assert (made.accounts, made.profile, made.assume_role) == ((ACCOUNT, "210987654321"), None, None)
-    assert parsed("ordinary", {"account": ""}).accounts == ()
+    assert parsed("ordinary", {}).accounts == ()
 
 
 def test_an_account_to_fill_in() -> None:

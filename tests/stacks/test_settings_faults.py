@@ -19,7 +19,7 @@ from review.stackfile import StackFile, StackFileError
 from stacks import faults, models
 from stacks.settings import Settings, SettingsError, schema
 from tests.conftest import AT
-from tools.schema import FILE, text
+from tools.schema import FILE, RULE_IDS, rule_ids, text
 
 FOLDER = Path(__file__).parent / "settings"
 BAD = sorted(FOLDER.glob("*.error.*.yaml"))
@@ -159,6 +159,11 @@ def test_the_schema_finds_faults_too() -> None:
 def test_schema_file_is_current() -> None:
     """`make schema` writes it; a stale one offers keys that fail."""
     assert FILE.read_text() == text()
+
+
+def test_ids_of_rules_are_current() -> None:
+    """`make schema` writes them; a rule that is not among them cannot be allowed, and one that is gone allows nothing."""
+    assert RULE_IDS.read_text() == rule_ids()
 
 
 def _patterns(part: object) -> set[str]:
