@@ -627,6 +627,7 @@ def _graph(
             release=catalog.dynamo_release(settings.dynamo.version),
             machine=sizing.machine_of(graph, settings.capacity.pools.get(placed or ""), place.racks),
             zone_names=place.zone_names,
+            zoned=settings.cluster.existing is None,
             pool_zones=_fewer_zones(settings, place, placed),
             image_pull_secret=pull_secret,
             caches=frozenset(settings.storage.caches),
