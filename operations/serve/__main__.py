@@ -193,7 +193,9 @@ class _Serve:
             for graph in graphs:
                 for process in graph.processes:
                     group.start(process, pythons[graph.version])
-                    _say(f"  {process.name}: {' '.join(process.command[1:3])}, port {process.port}")
+                    _say(
+                        f"  {process.name}: {process.command[2]}, {'http' if process.frontend else 'health'} port {process.port}"
+                    )
                 for note in graph.left_out:
                     _say(f"  {note}")
             running.wait_until_serving(group, graphs, self.stop, READY_WITHIN_S)

@@ -37,12 +37,20 @@ class Stop:
     """Whether somebody wants an end: Ctrl-C, `kill`, a closed terminal. Ends waits instead of raising in the middle of one."""
 
     def __init__(self) -> None:
-        self.wanted = False
+        self._told = False
+        # Told to make alone, an interrupt goes no further: make waits for what it started. What can be seen from here is that
+        # it no longer catches the signal.
+        self._make = os.getppid() if "MAKELEVEL" in os.environ and _catches_interrupt(os.getppid()) else None
+
+    @property
+    def wanted(self) -> bool:
+        if self._make is not None and not _catches_interrupt(self._make):
+            self._told = True
+        return self._told
 
     def __enter__(self) -> Stop:
-        self._before = {
-            number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        }
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        self._before = {number: signal.signal(number, self._take) for number in numbers}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -50,7 +58,17 @@ class Stop:
             signal.signal(number, handler)
 
     def _take(self, _number: int, _frame: FrameType | None) -> None:
-        self.wanted = True
+        self._told = True
+
+
+def _catches_interrupt(process: int) -> bool:
+    """Whether a process has a handler for SIGINT (proc_pid_status(5)); no for one that is gone."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return False
+    caught = next((line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")), "0")
+    return bool(int(caught, 16) & 1 << (signal.SIGINT - 1))
 
 
 def port_taken(port: int) -> str | None:
