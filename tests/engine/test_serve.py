@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from operations.serve import running
+from operations.serve import running, wheels
 from tests.engine.control_plane import until
 from tests.engine.dynamo import KEPT, python
 
@@ -111,6 +111,18 @@ def test_what_it_prints_works_and_interrupt_ends_it(started: Serve) -> None:
     assert started.child.wait(30) == 0, started.said
     assert started.processes() == []
     assert started.said.rstrip().endswith("Ended; nothing is left running.")
+
+
+def test_without_uv(tmp_path: Path) -> None:
+    """Most machines have no uv: then venv and pip install the same lock file, here a small one."""
+    lock = tmp_path / "requirements.txt"
+    lock.write_text("six==1.17.0\n")
+    interpreter = wheels.installed(lock, tmp_path / "env", wheels.Watch(), lambda: None)
+    said = subprocess.run([interpreter, "-c", "import six; print(six.__version__)"], capture_output=True, text=True, check=True)
+    assert said.stdout == "1.17.0\n"
+    lock.write_text("six==1.17.0\nno-such-package-of-dynamo-eks==1.0\n")
+    with pytest.raises(wheels.InstallError, match="no-such-package-of-dynamo-eks"):
+        wheels.installed(lock, tmp_path / "env", wheels.Watch(), lambda: None)
 
 
 def test_nothing_outlives_a_kill(started: Serve) -> None:
