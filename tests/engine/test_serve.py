@@ -118,7 +118,9 @@ def test_without_uv(tmp_path: Path) -> None:
     lock = tmp_path / "requirements.txt"
     lock.write_text("six==1.17.0\n")
     interpreter = wheels.installed(lock, tmp_path / "env", wheels.Watch(), lambda: None)
-    said = subprocess.run([interpreter, "-c", "import six; print(six.__version__)"], capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        [interpreter, "-c", "import six; print(six.__version__)"], capture_output=True, text=True, check=True
+    )
     assert said.stdout == "1.17.0\n"
     lock.write_text("six==1.17.0\nno-such-package-of-dynamo-eks==1.0\n")
     with pytest.raises(wheels.InstallError, match="no-such-package-of-dynamo-eks"):

@@ -321,7 +321,7 @@ def _urn_of(key: str | None) -> str:
     [
         (
             ["up"],
-            ["-m operations ready --stack demo", "-m review --stack demo --format quiet", "pulumi up --stack demo"],
+            ["-m operations ready --stack demo", "pulumi up --stack demo"],
         ),
         (["up"], ["-m operations ready --stack demo", "--format arguments"]),
         (["recover", "YES=1", "ARGS=--gone n"], ["-m operations recover --stack demo --yes --gone n"]),
