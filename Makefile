@@ -6,12 +6,14 @@ FROM   ?= g6e-dev
 ONLY   ?=
 YES    ?=
 KEEP   ?=
+PORT   ?=
+GRAPH  ?=
 VENV   := .venv
 PY     := $(VENV)/bin/python
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help plan new objects test test-engine deletions mutants lint check preflight preview up recover destroy schema shapes shapes-build lock bench clean
+.PHONY: help plan new objects test test-engine deletions mutants lint check preflight preview up recover destroy serve schema shapes shapes-build lock bench clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,6 +95,15 @@ recover: engine $(VENV)/.installed ## after an operation was cut off: unlock STA
 destroy: engine $(VENV)/.installed ## `pulumi destroy` of STACK, after looking whether it can (KEEP=protected, YES=1)
 	@$(PY) -m operations destroy --stack $(STACK) $(if $(YES),--yes) $(if $(KEEP),--keep $(KEEP))
 
+# Of the stack: only when it was asked for, since the default one is no mocker's. Asked first whether Dynamo runs here at all.
+SERVED = $(if $(filter file,$(origin STACK)),mocker-local,$(STACK))
+serve: platform $(VENV)/.installed ## run a mocker stack on this machine, by the real Dynamo (STACK=mocker-local, PORT=8000)
+	@$(PY) -m operations.serve --stack $(SERVED) $(if $(PORT),--port $(PORT)) $(if $(GRAPH),--graph $(GRAPH)) $(ARGS)
+
+platform:
+	@if command -v python3 >/dev/null; then python3 operations/serve/platforms.py; fi
+.PHONY: platform
+
 schema: $(VENV)/.installed ## regenerate stacks/stack.schema.json
 	@$(PY) -m tools.schema
 
@@ -110,4 +121,4 @@ lock: ## lock the whole closure of requirements.in and requirements-dev.in again
 	uv pip compile -q --universal --no-emit-index-url --no-emit-find-links --python-version 3.11 requirements-dev.in -o requirements-dev.txt
 
 clean: ## remove what make and the tests leave behind
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis objects
+	rm -rf $(VENV) .serve .pytest_cache .ruff_cache .hypothesis objects

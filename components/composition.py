@@ -644,6 +644,7 @@ def _graph(
             release=catalog.dynamo_release(settings.dynamo.version),
             machine=sizing.machine_of(graph, settings.capacity.pools.get(placed or ""), place.racks),
             zone_names=place.zone_names,
+            zoned=settings.cluster.existing is None,
             pool_zones=_fewer_zones(settings, place, placed),
             image_pull_secret=pull_secret,
             caches=frozenset(settings.storage.caches),
@@ -691,13 +692,12 @@ def _graph(
             in_cluster,
             depends_on=made.ready,
         )
-    body = f'{{"model": "{served}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
     outputs: dict[str, Any] = {
         "namespace": graph.namespace,
         "service": made.service_url,
         "model": served,
-        "portForward": f"kubectl -n {graph.namespace} port-forward svc/{made.service_name} 8000:8000",
-        "curl": f"curl -s localhost:8000/v1/chat/completions -H 'Content-Type: application/json' -d '{body}'",
+        "portForward": f"kubectl -n {graph.namespace} port-forward svc/{made.service_name} {exposure.FRONTEND_PORT}:{exposure.FRONTEND_PORT}",
+        "curl": exposure.curl(served, f"localhost:{exposure.FRONTEND_PORT}"),
     }
     if made.load_balancer_host is not None:
         outputs["loadBalancer"] = made.load_balancer_host

@@ -594,8 +594,8 @@ class Placement(Model):
     """Instance type they ask for; by default any that the pool may launch and that fits."""
     zone: ZoneId | None = None
     """Zone they are pinned to; by default any one of those its pool launches in (`sameZone`)."""
-    same_zone: bool = True
-    """Keep all pods of the graph in one zone. EFA does not cross zones, and other traffic between zones is billed."""
+    same_zone: bool | None = None
+    """Keep all pods of the graph in one zone; by default true, and false with `cluster.existing`, where nodes may have no zone (those of kind and k3s have none) and the pods would wait for ever. EFA does not cross zones, and other traffic between zones is billed."""
     anti_affinity: Literal["required", "preferred", "none"] = "none"
     """Keep prefill and decode workers on different nodes."""
     reserved_only: bool = False
