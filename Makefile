@@ -6,19 +6,27 @@ FROM   ?= g6e-dev
 ONLY   ?=
 YES    ?=
 KEEP   ?=
+PORT   ?=
+GRAPH  ?=
 VENV   := .venv
 PY     := $(VENV)/bin/python
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help plan new objects test test-engine deletions mutants lint check preview up recover destroy schema shapes shapes-build lock bench clean
+.PHONY: help plan new objects test test-engine deletions mutants lint check preflight preview up recover destroy serve schema shapes shapes-build lock bench clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  STACK=<name> picks the stack (default $(STACK)): $(patsubst stacks/Pulumi.%.yaml,%,$(wildcard stacks/Pulumi.*.yaml))"
 
+# A virtualenv of an older Python, or of another folder, is named before anything fails in it.
+venv-works:
+	@[ ! -e $(VENV) ] || $(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || python3 tools/prerequisites.py venv
+.PHONY: venv-works
+
 # Installs once: the stamp is newer than the locked requirements. Bytecode is compiled here, not on the first run.
-$(VENV)/.installed: requirements.txt
+$(VENV)/.installed: requirements.txt | venv-works
+	@python3 tools/prerequisites.py python
 	@if [ -n "$(UV)" ]; then \
 	  { [ -x $(PY) ] || $(UV) venv -q --python ">=3.11" $(VENV); } && $(UV) pip install -q --compile-bytecode --python $(PY) -r requirements.txt; \
 	else \
@@ -30,6 +38,9 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@if [ -n "$(UV)" ]; then $(UV) pip install -q --compile-bytecode --python $(PY) -r requirements-dev.txt; \
 	else $(PY) -m pip install -q --compile --disable-pip-version-check -r requirements-dev.txt; fi
 	@touch $@
+
+check: ## list what this machine has of what is needed, and what to do about what is missing
+	@python3 tools/prerequisites.py
 
 plan: $(VENV)/.installed ## show what the program would do, offline (STACK=all for every stack, FORMAT=markdown|json)
 	@$(PY) -m review --stack $(STACK) --format $(FORMAT) $(ARGS)
@@ -56,14 +67,17 @@ mutants: $(VENV)/.installed-dev ## mutate what decides and see that a test fails
 lint: $(VENV)/.installed-dev ## ruff and pyright
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m pyright
 
+# Asked before anything that needs the engine: what is missing, in one line each.
 engine:
-	@command -v pulumi >/dev/null || { echo "The pulumi CLI is not on PATH. Get it from https://www.pulumi.com/docs/install/ ($$(grep requiredPulumiVersion Pulumi.yaml))." >&2; exit 1; }
-	@pulumi whoami >/dev/null 2>&1 || { echo "No Pulumi backend is logged in. 'pulumi login' for Pulumi Cloud, or 'pulumi login s3://bucket' for your own." >&2; exit 1; }
+	@python3 tools/prerequisites.py pulumi login
 	@if grep -q '^  aws:region' stacks/Pulumi.$(STACK).yaml 2>/dev/null; then \
-	  command -v aws >/dev/null || { echo "The aws CLI is not on PATH; the cluster's kubeconfig needs it (aws eks get-token). See https://docs.aws.amazon.com/cli/." >&2; exit 1; }; \
-	  aws sts get-caller-identity >/dev/null 2>&1 || { echo "No AWS credentials. 'aws sso login --profile <profile>' and export AWS_PROFILE, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY." >&2; exit 1; }; \
+	  profile=$$(sed -n "s/^  aws:profile: *//p" stacks/Pulumi.$(STACK).yaml | tr -d "\"'"); \
+	  $${profile:+env AWS_PROFILE="$$profile"} python3 tools/prerequisites.py aws credentials; \
 	fi
 .PHONY: engine
+
+preflight: $(VENV)/.installed ## ask account, registries and Hugging Face what could refuse STACK, all at once (FORMAT=json)
+	@$(PY) -m operations.preflight --stack $(STACK) --format $(FORMAT) $(ARGS)
 
 preview: engine $(VENV)/.installed ## `pulumi preview` of STACK with the real engine, after checking CLI and credentials
 	@pulumi preview --stack $(STACK) --diff
@@ -71,6 +85,7 @@ preview: engine $(VENV)/.installed ## `pulumi preview` of STACK with the real en
 # Before a block has started, what needs its nodes is left out: a Job there would wait for its timeout.
 up: engine $(VENV)/.installed ## `pulumi up` of STACK; refuses when a rule of the plan fails or an earlier operation was cut off
 	@$(PY) -m operations ready --stack $(STACK)
+	@$(PY) -m operations.preflight --stack $(STACK) --for-up
 	@pulumi up --stack $(STACK) $$($(PY) -m review --stack $(STACK) --format arguments) \
 	  || { $(PY) -m operations protected --stack $(STACK); exit 1; }
 
@@ -79,6 +94,15 @@ recover: engine $(VENV)/.installed ## after an operation was cut off: unlock STA
 
 destroy: engine $(VENV)/.installed ## `pulumi destroy` of STACK, after looking whether it can (KEEP=protected, YES=1)
 	@$(PY) -m operations destroy --stack $(STACK) $(if $(YES),--yes) $(if $(KEEP),--keep $(KEEP))
+
+# Of the stack: only when it was asked for, since the default one is no mocker's. Asked first whether Dynamo runs here at all.
+SERVED = $(if $(filter file,$(origin STACK)),mocker-local,$(STACK))
+serve: platform $(VENV)/.installed ## run a mocker stack on this machine, by the real Dynamo (STACK=mocker-local, PORT=8000)
+	@$(PY) -m operations.serve --stack $(SERVED) $(if $(PORT),--port $(PORT)) $(if $(GRAPH),--graph $(GRAPH)) $(ARGS)
+
+platform:
+	@if command -v python3 >/dev/null; then python3 operations/serve/platforms.py; fi
+.PHONY: platform
 
 schema: $(VENV)/.installed ## regenerate stacks/stack.schema.json
 	@$(PY) -m tools.schema
@@ -97,4 +121,4 @@ lock: ## lock the whole closure of requirements.in and requirements-dev.in again
 	uv pip compile -q --universal --no-emit-index-url --no-emit-find-links --python-version 3.11 requirements-dev.in -o requirements-dev.txt
 
 clean: ## remove what make and the tests leave behind
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis objects
+	rm -rf $(VENV) .serve .pytest_cache .ruff_cache .hypothesis objects

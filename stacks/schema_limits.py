@@ -23,16 +23,17 @@ _BYTE = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 CIDR = rf"^{_BYTE}(\.{_BYTE}){{3}}/([12]?[0-9]|3[0-2])$|{PLACEHOLDER}"
 PRINCIPAL = rf"^arn:aws(-[a-z]+)*:iam::[0-9]{{12}}:(role|user)/.+$|{PLACEHOLDER}"
 
-SECTION = "^(tags|network|cluster|capacity|gpu|storage|dynamo|models|graphs)$"
+SECTION = "^(account|review|tags|network|cluster|capacity|gpu|storage|dynamo|models|graphs)$"
 """The engine reads a key without a namespace as the project's own. Not described further, so that editors offer one way."""
 
-ELSEWHERE = "^(?!dynamo-eks:)[^:]+:[^:]+$|^[^:]+:config:[^:]+$"
+ELSEWHERE = "^(?!(dynamo-eks|aws|kubernetes|eks):)[^:]+:[^:]+$|^[^:]+:config:[^:]+$"
 """Keys of other namespaces, and the engine's older spelling of its own."""
 
 
 def tighten(properties: dict[str, Any], definitions: dict[str, Any]) -> None:
     """Add closed lists, patterns and required keys to the sections and to what they refer to."""
     properties["aws:region"]["enum"] = sorted(REGION_ZONES)
+    properties["dynamo-eks:account"]["pattern"] += f"|^{PLACEHOLDER}$"
     network, cluster = properties["dynamo-eks:network"], properties["dynamo-eks:cluster"]
     _items(network, "interfaceEndpoints", {"enum": list(INTERFACE_ENDPOINTS)})
     network["properties"]["cidr"]["pattern"] = CIDR

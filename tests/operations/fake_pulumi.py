@@ -16,7 +16,7 @@ words = sys.argv[1:]
 with (HERE / "calls.jsonl").open("a") as calls:
     calls.write(json.dumps(words) + "\n")
 state = HERE / "state.json"
-command = " ".join(words[:2]) if words[0] == "stack" else words[0]
+command = " ".join(words[:2]) if words[0] in ("stack", "config") else words[0]
 fails = HERE / "fails.txt"
 if fails.exists():
     for line in fails.read_text().splitlines():
@@ -47,6 +47,9 @@ elif command == "refresh":
         item for item in deployment.get("pending_operations") or () if item["type"] == "creating"
     ]
     state.write_text(json.dumps(document))
+elif command == "config get":
+    # Secrets by key; one that is not there is one that this machine cannot decrypt.
+    print(json.loads((HERE / "secrets.json").read_text())[words[2]])
 elif command == "destroy":
     state.write_text((HERE / "after.json").read_text())
 elif command != "cancel":

@@ -54,7 +54,7 @@ def exists(monkeypatch: pytest.MonkeyPatch):
     def say(**things: Sequence[str]) -> None:
         types = {"nat": NAT, "eip": EIP}
         store = Store({types[key]: ids for key, ids in things.items()})
-        monkeypatch.setattr(command, "finder_of", lambda state: store)
+        monkeypatch.setattr(command, "finder_of", lambda state, access: store)
 
     return say
 

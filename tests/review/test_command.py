@@ -129,7 +129,7 @@ def test_an_allowed_failure_shows_its_reason_everywhere(
     read, file = stackfile.read, tmp_path / "Pulumi.p5-reserved.yaml"
     shipped = (stackfile.ROOT / "stacks" / file.name).read_text()
     file.write_text(f"{shipped}  dynamo-eks:review: {{allow: {{block-window: the last hour of a drill}}}}\n")
-    monkeypatch.setattr(stackfile, "read", lambda name: read(name, file))
+    monkeypatch.setattr(stackfile, "read", lambda name, _=None: read(name, file))
     code, text = run("--stack", "p5-reserved", "--format", format, "--at", "2026-12-15T11:00Z")
     assert code == 0
     if format == "json":
