@@ -23,7 +23,7 @@ TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 BACKUP = "aws:efs/backupPolicy:BackupPolicy"
 
 SETTINGS = {**STATEFUL, "eks:index:Cluster": STATEFUL[CLUSTER]}
-"""What releases a type. The cluster's component hands its protection on to roles, access entries and all else in it."""
+"""What releases a type. The cluster's component hands its protection on to its roles and all else in it."""
 
 
 @dataclass(frozen=True)
