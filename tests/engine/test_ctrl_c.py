@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 import pytest
 
 from review.answers import Answers
-from tests.engine.engine import ROOT, Stack, World, quieten, require_engine
+from tests.engine.engine import Stack, World, quieten, require_engine
 from tests.engine.standins import Refused
-from tests.engine.terminals import Terminal, makefile_in, program_served, signalled, until
+from tests.engine.terminals import Interrupted, program_served, signalled, until
 
 VPC, SLOW, AFTER = "network-vpc", "network-slow", "network-after"
 
@@ -48,70 +46,6 @@ class Slow:
                 assert self.go.wait(60)
             else:
                 self.ended.set()
-
-
-class Interrupted:
-    """A stack, and what is typed."""
-
-    def __init__(self, stack: Stack) -> None:
-        self.stack = stack
-        self.environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "CI"))},
-            **(stack._stack.workspace.env_vars or {}),
-            "PYTHONPATH": str(ROOT),
-            "TERM": "xterm",
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }
-
-    def operations(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "operations", words[0], "--stack", self.stack.name, *words[1:]]
-
-    def make(self, *words: str) -> list[str]:
-        return [*makefile_in(self.stack.folder), *words, f"STACK={self.stack.name}"]
-
-    def terminal(self, words: list[str]) -> Terminal:
-        return Terminal(words, self.stack.folder, self.environment)
-
-    def run(self, words: list[str]) -> tuple[int, str]:
-        """Exit code and output, in a pipeline: without a terminal."""
-        ended = subprocess.run(
-            words,
-            cwd=self.stack.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=120,
-            start_new_session=True,
-        )
-        return ended.returncode, " ".join(ended.stdout.split())
-
-    def start(self, words: list[str]) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            words,
-            cwd=self.stack.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-
-    @property
-    def names(self) -> list[str]:
-        return sorted(
-            item["urn"].rsplit("::", 1)[1] for item in self.stack.resources if item["type"].startswith("aws:")
-        )
-
-    @property
-    def pending(self) -> list[Mapping[str, Any]]:
-        return self.stack.export().get("pending_operations") or []
-
-    @property
-    def locks(self) -> list[Path]:
-        return list(self.stack.folder.glob("backend/.pulumi/locks/**/*.json"))
 
 
 @pytest.fixture
