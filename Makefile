@@ -2,6 +2,7 @@
 STACK  ?= g6e-dev
 FORMAT ?= text
 ARGS   ?=
+FROM   ?= g6e-dev
 ONLY   ?=
 YES    ?=
 KEEP   ?=
@@ -10,14 +11,20 @@ PY     := $(VENV)/bin/python
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help plan objects test test-engine deletions mutants lint check preview up recover destroy schema shapes shapes-build lock bench clean
+.PHONY: help plan new objects test test-engine deletions mutants lint check preview up recover destroy schema shapes shapes-build lock bench clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  STACK=<name> picks the stack (default $(STACK)): $(patsubst stacks/Pulumi.%.yaml,%,$(wildcard stacks/Pulumi.*.yaml))"
 
+# A virtualenv of an older Python, or of another folder, is named before anything fails in it.
+venv-works:
+	@[ ! -e $(VENV) ] || $(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || python3 tools/prerequisites.py venv
+.PHONY: venv-works
+
 # Installs once: the stamp is newer than the locked requirements. Bytecode is compiled here, not on the first run.
-$(VENV)/.installed: requirements.txt
+$(VENV)/.installed: requirements.txt | venv-works
+	@python3 tools/prerequisites.py python
 	@if [ -n "$(UV)" ]; then \
 	  { [ -x $(PY) ] || $(UV) venv -q --python ">=3.11" $(VENV); } && $(UV) pip install -q --compile-bytecode --python $(PY) -r requirements.txt; \
 	else \
@@ -30,8 +37,15 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	else $(PY) -m pip install -q --compile --disable-pip-version-check -r requirements-dev.txt; fi
 	@touch $@
 
+check: ## list what this machine has of what is needed, and what to do about what is missing
+	@python3 tools/prerequisites.py
+
 plan: $(VENV)/.installed ## show what the program would do, offline (STACK=all for every stack, FORMAT=markdown|json)
 	@$(PY) -m review --stack $(STACK) --format $(FORMAT) $(ARGS)
+
+# `make new STACK=prod FROM=g6e-dev ARGS="--region eu-west-1 --admin none --reach 52.95.4.7/32"`
+new: $(VENV)/.installed ## write a stack file of your own from a shipped one (STACK=<new name>, FROM=g6e-dev, ARGS="--region ...")
+	@$(PY) -m operations.new --stack $(STACK) --from $(FROM) $(ARGS)
 
 objects: $(VENV)/.installed ## write the rendered Kubernetes objects of STACK to objects/
 	@$(PY) -m review --stack $(STACK) --format text --objects objects/$(STACK) $(ARGS)
@@ -51,17 +65,13 @@ mutants: $(VENV)/.installed-dev ## mutate what decides and see that a test fails
 lint: $(VENV)/.installed-dev ## ruff and pyright
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m pyright
 
+# Asked before anything that needs the engine: what is missing, in one line each.
 engine:
-	@command -v pulumi >/dev/null || { echo "The pulumi CLI is not on PATH. Get it from https://www.pulumi.com/docs/install/ ($$(grep requiredPulumiVersion Pulumi.yaml))." >&2; exit 1; }
-	@pulumi whoami >/dev/null 2>&1 || { echo "No Pulumi backend is logged in. 'pulumi login' for Pulumi Cloud, or 'pulumi login s3://bucket' for your own." >&2; exit 1; }
-	@if grep -q '^  aws:region' stacks/Pulumi.$(STACK).yaml 2>/dev/null; then \
-	  command -v aws >/dev/null || { echo "The aws CLI is not on PATH; the cluster's kubeconfig needs it (aws eks get-token). See https://docs.aws.amazon.com/cli/." >&2; exit 1; }; \
-	  aws sts get-caller-identity >/dev/null 2>&1 || { echo "No AWS credentials. 'aws sso login --profile <profile>' and export AWS_PROFILE, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY." >&2; exit 1; }; \
-	fi
+	@python3 tools/prerequisites.py pulumi login
+	@if grep -q '^  aws:region' stacks/Pulumi.$(STACK).yaml 2>/dev/null; then python3 tools/prerequisites.py aws credentials; fi
 .PHONY: engine
 
 preview: engine $(VENV)/.installed ## `pulumi preview` of STACK with the real engine, after checking CLI and credentials
-	@$(PY) -m review --stack $(STACK) --format quiet
 	@pulumi preview --stack $(STACK) --diff
 
 # ARGS as it was typed: make puts nothing in for the $ of a URN, and neither does the shell.
@@ -70,7 +80,6 @@ AS_TYPED = $(if $(value ARGS),--args '$(subst ','\'',$(value ARGS))')
 # `exec`: whoever is asked to stop must be the command itself, which then waits for the engine; a shell would be gone at once.
 # Before a block has started, what needs its nodes is left out: a Job there would wait for its timeout.
 up: engine $(VENV)/.installed ## `pulumi up` of STACK; refuses when a rule of the plan fails or an earlier operation was cut off (YES=1, ARGS)
-	@$(PY) -m review --stack $(STACK) --format quiet
 	@exec $(PY) -m operations up --stack $(STACK) $(if $(YES),--yes) $$($(PY) -m review --stack $(STACK) --format arguments) $(AS_TYPED)
 
 recover: engine $(VENV)/.installed ## after an operation was cut off: unlock STACK and find what it left (YES=1 does not ask, ARGS)

@@ -34,7 +34,7 @@ def main(
     stack: Annotated[str, typer.Option(help="Stack to plan, or `all`.")] = "g6e-dev",
     format: Annotated[Format, typer.Option(help="How to show it.")] = Format.text,
     objects: Annotated[
-        Path | None, typer.Option(help="Write the rendered Kubernetes objects as YAML into this folder.")
+        Path | None, typer.Option(help="Write the rendered Kubernetes objects as YAML into this folder: a new or empty one, or its own.")
     ] = None,
     svg: Annotated[Path | None, typer.Option(help="Save the terminal text as a picture.")] = None,
     at: Annotated[
@@ -49,6 +49,8 @@ def main(
     code, documents = 0, []
     names = stackfile.available() if stack == "all" else [stack]
     for name in names:
+        if format is Format.arguments and not _may_wait(name):
+            continue
         try:
             plan = _plan(name, preview, at.replace(tzinfo=UTC) if at else None)
         except _Bad as error:
@@ -57,9 +59,14 @@ def main(
             continue
         code = max(code, int(plan.failed))
         if objects is not None:
-            from review.report import write_objects
+            from review.report import NotOurs, write_objects
 
-            write_objects(plan, objects / name if len(names) > 1 else objects)
+            try:
+                write_objects(plan, objects / name if len(names) > 1 else objects)
+            except NotOurs as error:
+                print(error, file=sys.stderr)
+                code = 2
+                continue
         if format is Format.json:
             from review.report import as_json
 
@@ -72,6 +79,18 @@ def main(
         print(json.dumps(documents if stack == "all" else documents[0] if documents else None, indent=1))
     sys.stdout.flush()
     raise typer.Exit(code)
+
+
+def _may_wait(name: str) -> bool:
+    """Whether anything of a stack may have to wait for a block: only UltraServers do, and without one no plan is needed to tell
+    that nothing is left out. A file that cannot be read is told of by its plan."""
+    from review import stackfile
+
+    try:
+        capacity = stackfile.read(name).config.get("dynamo-eks:capacity")
+    except stackfile.StackFileError:
+        return True
+    return capacity is not None and (not isinstance(capacity, dict) or "ultraServers" in capacity)
 
 
 class _Bad(Exception):
@@ -104,7 +123,7 @@ def _show(plan, format: Format, svg: Path | None) -> None:
         print(f"{plan.stack}: {report.headline(plan)}")
         for item in plan.verdicts:
             if item.verdict != "pass":
-                print(f"  {item.verdict} {item.id}: {item.subject}: {item.message}")
+                print(f"  {item.verdict} {item.id}: {item.subject}: {item.told}")
         return
     if format is Format.arguments:
         from review.blocks import up_arguments

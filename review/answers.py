@@ -149,9 +149,11 @@ class Answers:
         """The world a stack file describes: what it says exists is assumed to exist just so."""
         import json
 
+        from stacks.placeholders import stood_in
+
         def section(name: str) -> Mapping[str, Any]:
             value = config.get(f"dynamo-eks:{name}") or {}
-            value = json.loads(value) if isinstance(value, str) else value
+            value = stood_in(json.loads(value) if isinstance(value, str) else value)
             return value if isinstance(value, Mapping) else {}
 
         reservations: dict[str, Mapping[str, Any]] = {}
@@ -335,12 +337,23 @@ def _get_capacity_block_reservation(answers: Answers, arguments: Mapping[str, An
         "instanceType": known.get("instanceType"),
         "availabilityZoneId": known.get("zone"),
         "instanceCount": known.get("count"),
-        "startDate": known.get("start"),
-        "endDate": known.get("end"),
+        "startDate": _as_told(known.get("start")),
+        "endDate": _as_told(known.get("end")),
         "reservationType": "capacity-block",
         "instancePlatform": known.get("platform", "Linux/UNIX"),
         "capacityBlockId": f"cb-0{digest(id_, length=16)}",
     }
+
+
+def _as_told(value: Any) -> Any:
+    """A stack file's moment as EC2 tells it; whatever a test says instead, as it is."""
+    from components.capacity.window import moment
+    from stacks.models import moment_of
+
+    try:
+        return moment(moment_of(value))
+    except ValueError:
+        return value
 
 
 @read("aws:index/getAvailabilityZone:getAvailabilityZone")

@@ -111,6 +111,20 @@ def up_arguments(graph: Graph) -> list[str]:
     return [part for urn in urns for part in ("--exclude", urn)] + (["--exclude-dependents"] if urns else [])
 
 
+def waiting_lines(graph: Graph) -> list[str]:
+    """What to do about racks that have not started: a plain `pulumi up` would wait on them."""
+    out = [node for node in left_out(graph) if node.package != "pulumi"]
+    racks_to_come = [rack for rack in racks(graph).values() if rack.phase(graph.at) is Phase.scheduled]
+    if not out or not racks_to_come:
+        return []
+    starts = ", ".join(f"{rack.name} starts at {moment(rack.window.start)}" for rack in racks_to_come if rack.window)
+    return [
+        f"{starts}; {len(out)} resources need its nodes and would wait for them. `make up STACK={graph.stack}` leaves them out "
+        f"until then, and so does `pulumi up` with the arguments that `python -m review --stack {graph.stack} --format arguments` "
+        "prints"
+    ]
+
+
 def short(pod: ExpectedPod) -> str:
     """A pod in a few words: graph, role, number, and its rank in a worker of several nodes."""
     return f"{pod.graph} {pod.component} {pod.replica}"

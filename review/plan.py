@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from components.capacity.window import moment
 from review.graph import Graph
 from review.stackfile import StackFile
 from rules.model import Verdict
+from stacks.placeholders import ToFillIn
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +24,8 @@ class Plan:
     verdicts: tuple[Verdict, ...]
     notes: tuple[str, ...]
     """What the strict check was made against, where that is not the version itself."""
+    to_fill_in: tuple[ToFillIn, ...] = ()
+    """What the reader of the stack file still has to fill in."""
 
     @property
     def failed(self) -> bool:
@@ -35,9 +42,21 @@ def make(file: StackFile, *, preview: bool = False, at: datetime | None = None) 
     """Plan a stack file. Raises `pulumi.RunError` when its settings are bad; then nothing was registered."""
     from review.recorder import record
     from rules import judge
+    from stacks.settings import left_open, own_window
 
-    graph = record(file.stack, file.config, secret_keys=file.secret_keys, preview=preview, at=at)
-    return Plan(file.stack, graph, tuple(judge(graph)), tuple(_notes(graph)))
+    notes = []
+    if at is None and (at := own_window(file.config)):
+        notes = [f"as of {moment(at)}, when the stack's own blocks run: their reservations are still to fill in"]
+    graph = record(file.stack, file.config, secret_keys=file.secret_keys, preview=preview, at=at, source=file.path)
+    verdicts = tuple(judge(graph, allow=_allowed(file.config)))
+    return Plan(file.stack, graph, verdicts, (*notes, *_notes(graph)), left_open(file.config))
+
+
+def _allowed(config: Mapping[str, Any]) -> Mapping[str, str]:
+    """Reasons by rule, of a configuration that the program has found to be right."""
+    given = config.get("dynamo-eks:review") or {}
+    allow = (json.loads(given) if isinstance(given, str) else given).get("allow", {})
+    return {rule: reason.strip() for rule, reason in allow.items()}
 
 
 def _notes(graph: Graph) -> list[str]:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import json
 import os
 import runpy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,9 @@ from pulumi.runtime.stack import run_in_stack
 
 from review.answers import Answers, ChildProperty, ChildReference, Computed
 from review.graph import SECRET, UNKNOWN, Graph, Node, Read
-from stacks.settings import CLOCK
+from review.hidden import is_hidden
+from review.stackfile import as_wire
+from stacks.settings import CLOCK, SOURCE
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = "dynamo-eks"
@@ -134,9 +136,9 @@ def _merge(struct: struct_pb2.Struct, extra: Mapping[str, Any]) -> None:
 class Monitor(MockMonitor):
     """Takes the engine's place: keeps every request, answers from `Answers`."""
 
-    def __init__(self, answers: Answers, preview: bool) -> None:
+    def __init__(self, answers: Callable[[], Answers], preview: bool) -> None:
         super().__init__(_NoMocks())
-        self.answers = answers
+        self._make_answers = answers
         self.preview = preview
         self.nodes: list[Node] = []
         self.reads: list[Read] = []
@@ -144,6 +146,10 @@ class Monitor(MockMonitor):
         self.component_outputs: dict[str, dict[str, Any]] = {}
         self._key_of: dict[str, str] = {}
         self._parent_urn: dict[str, str] = {}
+
+    @cached_property
+    def answers(self) -> Answers:
+        return self._make_answers()
 
     # --- requests of the program -----------------------------------------------------------------------------------
 
@@ -359,14 +365,11 @@ class Monitor(MockMonitor):
 
 
 @contextlib.contextmanager
-def _hermetic(at: datetime | None) -> Iterator[None]:
-    """Hide what the operator's shell would leak into a recording (credentials, kubeconfig, provider switches), and set the
-    program's clock."""
-    hidden = {
-        key: os.environ.pop(key)
-        for key in list(os.environ)
-        if key.startswith(("AWS_", "PULUMI_", "KUBE")) or key == CLOCK
-    }
+def _hermetic(at: datetime | None, source: Path | None) -> Iterator[None]:
+    """Hide what the operator's shell would leak into a recording (credentials, kubeconfig, provider switches), set the
+    program's clock, and say where its configuration came from."""
+    hidden = {key: os.environ.pop(key) for key in list(os.environ) if is_hidden(key) or key in (CLOCK, SOURCE)}
+    os.environ[SOURCE] = str(source or "")
     if at is not None:
         os.environ[CLOCK] = at.isoformat()
     # An f-string over an Output would print its repr into a manifest; raising is what both plan and tests want.
@@ -380,6 +383,7 @@ def _hermetic(at: datetime | None) -> Iterator[None]:
         runtime_resource._get_stack_trace = walk
         os.environ.pop("PULUMI_ERROR_OUTPUT_STRING", None)
         os.environ.pop(CLOCK, None)
+        os.environ.pop(SOURCE, None)
         os.environ.update(hidden)
 
 
@@ -419,21 +423,22 @@ def record(
     preview: bool = False,
     program: Path | Any = ROOT / "__main__.py",
     at: datetime | None = None,
+    source: Path | None = None,
 ) -> Graph:
     """Run the program for a stack and return what it registered.
 
     `config` maps full keys (`dynamo-eks:network`) to values as the stack file holds them; objects travel as JSON, as
     the engine sends them. With `preview` every computed property and id is unknown, as in a first `pulumi preview`.
-    `at` is the moment that rules about time judge by, now unless given. `program` is a path to run or a callable. Errors raised by the program (`pulumi.RunError` for bad settings) pass through.
+    `at` is the moment that rules about time judge by, now unless given. `source` is the
+    stack file that `config` was read from, for the lines of its faults. `program` is a path to run or a callable. Errors raised by the program (`pulumi.RunError` for bad settings) pass through.
     """
-    answers = answers or Answers.for_config(stack, config)
-    monitor = Monitor(answers, preview)
-    wire = {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
+    # Made when first asked: of a faulty stack file no world can be told.
+    monitor = Monitor(lambda: answers or Answers.for_config(stack, config), preview)
     loop = asyncio.new_event_loop()
     loop.set_default_executor(_Inline())
     asyncio.set_event_loop(loop)
-    with _hermetic(at):
-        pulumi.runtime.set_all_config(wire, list(secret_keys))
+    with _hermetic(at, source):
+        pulumi.runtime.set_all_config(as_wire(config), list(secret_keys))
         runtime_settings.ROOT.set(None)
         runtime_settings.configure(
             MockSettings(
@@ -462,7 +467,7 @@ def record(
         _ordered(monitor.nodes),
         outputs=monitor.stack_outputs,
         reads=monitor.reads,
-        assumptions=answers.assumptions,
+        assumptions=monitor.answers.assumptions,
         preview=preview,
         at=at,
     )

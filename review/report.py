@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from review import blocks
 from review.graph import UNKNOWN, Graph, Node
 from review.plan import Plan
 from review.racks import layout, rack_pods, racks
+from stacks.placeholders import ToFillIn
 
 _KNOWN_AS = (
     "cidrBlock",
@@ -47,40 +50,84 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "objects": [item.manifest for item in plan.graph.objects],
         "destroyOrder": [node.key for node in plan.graph.destruction],
         "rules": [
-            {"id": item.id, "verdict": item.verdict, "subject": item.subject, "message": item.message}
+            {
+                "id": item.id,
+                "verdict": item.verdict,
+                "subject": item.subject,
+                "message": item.message,
+                "allowed": item.allowed,
+            }
             for item in plan.verdicts
         ],
         "assumptions": list(plan.assumptions),
         "outputs": plan.graph.outputs,
         "blocks": blocks.as_json(plan.graph),
+        "toFillIn": [
+            {"key": item.key, "value": item.text, "meaning": item.meaning, "plannedAs": item.planned_as}
+            for item in plan.to_fill_in
+        ],
     }
 
 
+MARKER = ".dynamo-eks-objects"
+"""File that makes a folder ours: the names of what was written there, a line each."""
+
+
+class NotOurs(Exception):
+    """A folder that rendered objects must not be written into; the message says why in one line."""
+
+
 def write_objects(plan: Plan, folder: Path) -> list[Path]:
-    """Write every rendered object as YAML, one file each, in order of creation; returns the files."""
+    """Write every rendered object as YAML, one file each, in order of creation; returns the files.
+
+    The folder is new, empty, or one that this function wrote before: then what it wrote goes, and nothing else. Raises
+    NotOurs for any other, and where it cannot write.
+    """
     import yaml
 
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("*.yaml"):
-        old.unlink()
-    written = []
+    texts = {}
     for position, item in enumerate(plan.graph.objects, 1):
         parts = [f"{position:03d}", item.kind.lower(), *([item.namespace] if item.namespace else []), item.name]
-        path = folder / ("-".join(parts) + ".yaml")
-        path.write_text(yaml.safe_dump(json.loads(json.dumps(item.manifest)), sort_keys=False, width=120))
-        written.append(path)
-    return written
+        name = "-".join(parts) + ".yaml"
+        texts[name] = yaml.safe_dump(json.loads(json.dumps(item.manifest)), sort_keys=False, width=120)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in _own(folder, texts):
+            old.unlink(missing_ok=True)
+        (folder / MARKER).write_text("".join(f"{name}\n" for name in texts))
+        for name, text in texts.items():
+            (folder / name).write_text(text)
+    except OSError as error:
+        raise NotOurs(f"{folder}: {error.strerror}; give --objects another folder") from None
+    return [folder / name for name in texts]
+
+
+def _own(folder: Path, coming: Iterable[str]) -> list[Path]:
+    """Files of an earlier run. Raises NotOurs when the folder, or a file that is about to be written, is somebody else's."""
+    marker = folder / MARKER
+    if not marker.is_file():
+        if any(folder.iterdir()):
+            raise NotOurs(f"{folder} has files that `--objects` did not write; give a new or empty folder")
+        return []
+    # Names alone: a line that leads out of the folder is none of ours.
+    own = [name for name in marker.read_text().splitlines() if name.endswith(".yaml") and Path(name).name == name]
+    foreign = [name for name in coming if name not in own and os.path.lexists(folder / name)]
+    if foreign:
+        raise NotOurs(f"{folder / foreign[0]} was not written by `--objects`; move it, or give another folder")
+    return [folder / name for name in own]
 
 
 def headline(plan: Plan) -> str:
     """One sentence: how much is made, how much is protected, what the rules say."""
     graph = plan.graph
     counts = Counter(verdict.verdict for verdict in plan.verdicts)
+    allowed = sum(verdict.allowed is not None for verdict in plan.verdicts)
+    of_which = f" ({allowed} allowed)" if allowed else ""
     made = [node for node in graph.creation if node.package != "pulumi"]
     protected = sum(node.protect for node in made)
     return (
         f"{len(made)} resources in {max(graph.waves.values(), default=0)} steps, {len(graph.objects)} Kubernetes objects, "
-        f"{protected} resources protected; rules: {counts['pass']} hold, {counts['warn']} warn, {counts['fail']} fail"
+        f"{protected} resources protected; rules: {counts['pass']} hold, {counts['warn']} warn{of_which}, {counts['fail']} fail"
     )
 
 
@@ -122,6 +169,11 @@ def print_text(plan: Plan, console: Any, *, verbose: bool = False) -> None:
     console.print(
         "[dim]Recorded from the program itself, offline. The number is the step in which a resource is made.[/dim]\n"
     )
+    if plan.to_fill_in:
+        console.print("[bold yellow]To fill in[/] (the plan goes on without; `make preview` and `make up` refuse)")
+        for item in plan.to_fill_in:
+            console.print(f"  {escape(fill_in_line(item))}", soft_wrap=True)
+        console.print()
     for line in block_lines(graph):
         console.print(escape(line), style="bold" if not line.startswith(" ") else None, soft_wrap=True)
     tree = Tree(f"[bold]{escape(plan.stack)}[/bold]", guide_style="dim")
@@ -149,7 +201,7 @@ def print_text(plan: Plan, console: Any, *, verbose: bool = False) -> None:
     table.add_column(ratio=1)
     style = {"pass": "green", "warn": "yellow", "fail": "bold red"}
     for item in plan.verdicts:
-        message = item.message if item.verdict == "pass" else f"{item.subject}: {item.message}"
+        message = item.message if item.verdict == "pass" else f"{item.subject}: {item.told}"
         table.add_row(f"[{style[item.verdict]}]{item.verdict}[/]", escape(item.id), escape(message))
     console.print()
     console.print(table)
@@ -164,6 +216,11 @@ def _print_rest(plan: Plan, console: Any, escape: Any) -> None:
     console.print("\n[bold]Outputs[/bold]")
     for key, value in flat(plan.graph.outputs):
         console.print(f"  {escape(key)} = {escape(value)}")
+
+
+def fill_in_line(item: ToFillIn) -> str:
+    """One thing to fill in: where it stands, what belongs there and how to find it out."""
+    return f"{item.key}: {item.text}  {item.meaning} ({item.find})"
 
 
 def block_lines(graph: Graph) -> list[str]:
@@ -226,12 +283,16 @@ def markdown(plan: Plan) -> str:
     """The plan for a pull request: what failed first, the rest folded away."""
     graph = plan.graph
     lines = [f"## Plan of `{plan.stack}`", "", headline(plan), ""]
+    if plan.to_fill_in:
+        lines += ["To fill in before anything can be made:", ""]
+        lines += [f"- `{item.key}`: `{item.text}`, {item.meaning}" for item in plan.to_fill_in]
+        lines.append("")
     if told := block_lines(graph):
         lines += ["```", *told, "```", ""]
     wrong = [item for item in plan.verdicts if item.verdict != "pass"]
     if wrong:
         lines += ["| | rule | subject | message |", "|---|---|---|---|"]
-        lines += [f"| {item.verdict} | {item.id} | {_cell(item.subject)} | {_cell(item.message)} |" for item in wrong]
+        lines += [f"| {item.verdict} | {item.id} | {_cell(item.subject)} | {_cell(item.told)} |" for item in wrong]
         lines.append("")
     held = [item for item in plan.verdicts if item.verdict == "pass"]
     lines += [f"<details><summary>{len(held)} rules hold</summary>", ""]

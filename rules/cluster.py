@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from review.graph import Graph
 from rules.model import Finding, Looked, rule
+from stacks.aws_values import is_open
 
 CLUSTER = "aws:eks/cluster:Cluster"
 
@@ -48,7 +49,7 @@ def endpoint_closed(graph: Graph) -> Iterator[Finding | Looked]:
         for flag in ("endpointPublicAccess", "endpointPrivateAccess"):
             if not isinstance(vpc.get(flag), bool):
                 yield Finding(node.name, f"vpcConfig.{flag} is not given, and EKS's default is public; state it")
-        if vpc.get("endpointPublicAccess") and "0.0.0.0/0" in (vpc.get("publicAccessCidrs") or ["0.0.0.0/0"]):
+        if vpc.get("endpointPublicAccess") and is_open(vpc.get("publicAccessCidrs") or ["0.0.0.0/0"]):
             yield Finding(
                 node.name,
                 "the API endpoint is open to 0.0.0.0/0 (cluster.allowOpenEndpoint); name ranges unless that is meant",

@@ -14,6 +14,7 @@ from components.capacity.ultraservers import RACK_LABEL, RACK_MARK
 from components.dynamo.expected_pods import ExpectedPod, expected_pods, fits
 from review.graph import Graph, KubernetesObject
 from rules.model import Finding, Looked, rule
+from stacks.aws_values import is_open
 
 GPU = "nvidia.com/gpu"
 EFA = "vpc.amazonaws.com/efa"
@@ -396,7 +397,7 @@ def exposed_narrowly(graph: Graph) -> Iterator[Finding | Looked]:
         ranges = spec.get("loadBalancerSourceRanges")
         if not ranges:
             yield Finding(item.address, "names no loadBalancerSourceRanges; set exposure.allowedCidrs")
-        elif "0.0.0.0/0" in ranges:
+        elif is_open(ranges):
             yield Finding(item.address, "is open to 0.0.0.0/0 (exposure.allowOpenAccess)", "warn")
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal
 
 from review.graph import Graph
@@ -22,6 +23,13 @@ class Verdict:
     """The resource or object looked at."""
     message: str
     """What is right or wrong, and for a fault the way out."""
+    allowed: str | None = None
+    """Why the stack lets this pass (`review.allow`): a failure that is a warning for this reason."""
+
+    @property
+    def told(self) -> str:
+        """The message, with the reason when there is one."""
+        return f"{self.message}; allowed: {self.allowed}" if self.allowed else self.message
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +91,23 @@ def rule(id_: str, says: str, why: str) -> Callable[[Check], Check]:
     return register
 
 
-def judge(graph: Graph, rules: Sequence[Rule] | None = None) -> list[Verdict]:
-    """Verdicts of all rules on a recorded graph, failures first."""
+def judge(
+    graph: Graph, rules: Sequence[Rule] | None = None, allow: Mapping[str, str] = MappingProxyType({})
+) -> list[Verdict]:
+    """Verdicts of all rules on a recorded graph, failures first. `allow` has the reasons why rules may fail, by id: what one
+    finds is a warning then. A reason for a rule that does not fail is itself a warning."""
     order = ("fail", "warn", "pass")
     found = [verdict for item in (RULES if rules is None else rules) for verdict in item.verdicts(graph)]
+    needed = {verdict.id for verdict in found if verdict.verdict == "fail"}
+    found = [
+        replace(verdict, verdict="warn", allowed=allow[verdict.id])
+        if verdict.verdict == "fail" and verdict.id in allow
+        else verdict
+        for verdict in found
+    ]
+    found += [
+        Verdict(id_, "warn", f"review.allow.{id_}", "nothing to allow: the rule does not fail; remove the line")
+        for id_ in allow
+        if id_ not in needed
+    ]
     return sorted(found, key=lambda verdict: order.index(verdict.verdict))

@@ -11,15 +11,16 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from components import catalog
 from components.capacity import instances
+from components.dynamo.expected_pods import mib, milli
 from components.dynamo.manifest import on_rack, roles
 from components.network import endpoints
 from components.network.zones import REGION_ZONES, UNSUPPORTED_ZONE_IDS, Zone
-from stacks import cross_ultraservers
+from stacks import aws_values, cross_ultraservers
 from stacks.faults import Fault, listed, one_of
 from stacks.models import (
     RESERVED_TAG,
@@ -31,12 +32,11 @@ from stacks.models import (
     ModelSource,
     Network,
     Pool,
+    Review,
     Storage,
     UltraServer,
     Worker,
 )
-
-ANYWHERE = "0.0.0.0/0"
 
 SERVICE_RANGES = ("172.20.0.0/16", "10.100.0.0/16")
 """EKS takes the first of these that the VPC does not overlap as the range of Services (EKS User Guide, CreateCluster)."""
@@ -82,6 +82,26 @@ OWNED_ARGUMENTS: Mapping[str, str] = {
 }
 """Arguments written from other keys; given twice, the backend would take one of the two without a word."""
 
+SHORTEST_LIFE_HOURS = 4
+"""Least `expireAfter`. Karpenter takes any; a model of 70 B parameters takes 20 minutes from launch to its first token."""
+
+BOOKED_AHEAD = timedelta(weeks=8)
+"""How far ahead of its start a Capacity Block can be bought (EC2 User Guide, "Capacity Blocks for ML")."""
+
+FRONTEND_CPUS, FRONTEND_MEMORY_GIB = 190, 1500
+"""What the largest machines leave that the built-in general-purpose pool launches (192 vCPU and 1536 GiB, such as
+r7i.48xlarge), without the node's own share."""
+
+OWNED_NAMESPACES = frozenset(
+    {"default", "karpenter", "amazon-cloudwatch", "amazon-guardduty", "aws-observability"}
+    | {"nvidia-dra-driver-gpu", "gpu-operator", "kai-scheduler", "grove-system"}
+)
+"""Namespaces that belong to the cluster, to EKS add-ons or to another part of the stack; `kube-` is Kubernetes' own prefix."""
+
+OWNED_NAMESPACE = (
+    "a namespace of its own: the program makes it, and a destroy takes it with everything in it; {} is somebody else's"
+)
+
 XET_MEMORY_GIB = {"full": 64, "capped": 16}
 """The Xet downloader buffers up to 64 GB, or about 8 GB when capped (huggingface_hub; Dynamo's download recipes)."""
 
@@ -107,6 +127,7 @@ class Draft:
     dynamo: Dynamo | None
     models: Mapping[str, ModelSource]
     graphs: Mapping[str, Graph]
+    review: Review | None
 
     @property
     def existing_cluster(self) -> bool:
@@ -171,6 +192,7 @@ def _place(draft: Draft) -> Iterator[Fault]:
                 draft.given["cluster"][key],
             )
         return
+    yield from _name(draft, draft.cluster)
     if draft.region is None:
         yield Fault("aws:region", "a region; the key is required", add="config:\n  aws:region: us-east-1")
     elif draft.region not in REGION_ZONES:
@@ -179,14 +201,58 @@ def _place(draft: Draft) -> Iterator[Fault]:
         yield Fault(
             "cluster.publicAccessCidrs",
             "the ranges that may reach the API endpoint, or [] for a private endpoint; the key is required",
-            add="dynamo-eks:cluster:\n  publicAccessCidrs: [198.51.100.0/24]",
+            add='dynamo-eks:cluster:\n  publicAccessCidrs: ["<your-ip>/32"]',
         )
-    elif ANYWHERE in draft.cluster.public_access_cidrs and not draft.cluster.allow_open_endpoint:
+    elif (share := _open(draft.cluster.public_access_cidrs)) and not draft.cluster.allow_open_endpoint:
         yield Fault(
             "cluster.publicAccessCidrs",
-            "ranges you know; 0.0.0.0/0 lets the whole internet reach the API endpoint",
+            f"ranges you know; {share} lets the whole internet reach the API endpoint",
             list(draft.cluster.public_access_cidrs),
             fix="name your ranges, or set allowOpenEndpoint: true if it is meant",
+        )
+    partition = aws_values.partition(draft.region or "")
+    for position, arn in enumerate(draft.cluster.admins):
+        found = aws_values.PRINCIPAL.match(arn)
+        if found and draft.region in REGION_ZONES and found["partition"] != partition:
+            yield Fault(
+                f"cluster.admins[{position}]", f"a principal of {draft.region}'s partition, arn:{partition}:iam::", arn
+            )
+        names = [
+            item["account"] + item["kind"] + item["name"]
+            for item in map(aws_values.PRINCIPAL.match, draft.cluster.admins)
+            if item
+        ]
+        if (
+            found
+            and names.index(found["account"] + found["kind"] + found["name"]) < position
+            and arn not in draft.cluster.admins[:position]
+        ):
+            yield Fault(
+                f"cluster.admins[{position}]",
+                "another name: an account has each name once, whatever its path (IAM)",
+                arn,
+            )
+
+
+def _open(ranges: Sequence[str]) -> str | None:
+    """What a list of ranges has that is the whole internet, by its own name or in parts; None when it has none."""
+    if not aws_values.is_open(ranges):
+        return None
+    return (
+        "0.0.0.0/0" if "0.0.0.0/0" in ranges else f"{aws_values.internet_share(ranges):.0%} of all addresses, in parts,"
+    )
+
+
+def _name(draft: Draft, cluster: Cluster) -> Iterator[Fault]:
+    """The stack's name makes the cluster's, where none is given."""
+    name = f"dynamo-{draft.stack}"
+    if cluster.name is None and not re.fullmatch(r"[A-Za-z0-9-]{1,58}", name):
+        fitting = re.sub(r"[^A-Za-z0-9-]+", "-", name)[:58].rstrip("-")
+        yield Fault(
+            "cluster.name",
+            f"a name, since the stack's makes none: {name} has {len(name)} characters, and a cluster may have 58, letters, "
+            "digits and dashes; the key is required",
+            add=f"dynamo-eks:cluster:\n  name: {fitting}",
         )
 
 
@@ -210,6 +276,10 @@ def _tags(draft: Draft) -> Iterator[Fault]:
             )
         if key.lower() in ("project", "stack"):
             yield Fault(f"tags.{key}", "another key; project and stack are set by the program", value)
+    by_word = Counter(key.lower() for key in draft.tags or {})
+    for key, value in (draft.tags or {}).items():
+        if by_word[key.lower()] > 1:
+            yield Fault(f"tags.{key}", "each key once, whatever its case: IAM takes Team and team for the same", value)
     if draft.tags and len(draft.tags) > 40:
         yield Fault("tags", "at most 40 tags, since EC2 allows 50 in all", len(draft.tags))
 
@@ -332,13 +402,30 @@ def _pool(draft: Draft, name: str, pool: Pool) -> Iterator[Fault]:
         yield Fault(f"{key}.capacity", "`reserved` first, since the pool names reservations", list(pool.capacity))
     if "reserved" in pool.capacity and pool.capacity[0] != "reserved":
         yield Fault(f"{key}.capacity", "`reserved` first and its fallback after it", list(pool.capacity))
-    seconds = sum(
-        int(number) * {"s": 1, "m": 60, "h": 3600}[unit]
-        for number, unit in re.findall(r"(\d+)([smh])", pool.expire_after)
-    )
+    seconds = _seconds(pool.expire_after)
     if seconds > 504 * 3600:
         yield Fault(
             f"{key}.expireAfter", "at most 504h, the 21 days that Auto Mode lets a node live", pool.expire_after
+        )
+    elif seconds < SHORTEST_LIFE_HOURS * 3600:
+        yield Fault(
+            f"{key}.expireAfter",
+            f"at least {SHORTEST_LIFE_HOURS}h: a node that goes sooner spends its life with starting and loading the model",
+            pool.expire_after,
+        )
+    disk = pool.ephemeral_storage
+    if disk.iops > 500 * disk.size_gib:
+        yield Fault(
+            f"{key}.ephemeralStorage.iops",
+            f"at most {500 * disk.size_gib}, 500 for each GiB (EBS gp3); the launch of every node would fail",
+            disk.iops,
+        )
+    if disk.throughput_mibps * 4 > disk.iops:
+        yield Fault(
+            f"{key}.ephemeralStorage.throughputMibps",
+            f"at most {disk.iops // 4}, 0.25 MiB/s for each of the {disk.iops} IOPS (EBS gp3); every launch would fail",
+            disk.throughput_mibps,
+            fix=f"raise iops to {disk.throughput_mibps * 4}",
         )
     zones = draft.zone_ids
     for position, zone in enumerate(pool.zones):
@@ -357,6 +444,13 @@ def _pool(draft: Draft, name: str, pool: Pool) -> Iterator[Fault]:
             "a limit, since no graph is placed on the pool to size it from; the key is required",
             add=f"dynamo-eks:capacity:\n  pools:\n    {name}:\n      gpuLimit: 8",
         )
+
+
+def _seconds(duration: str) -> int:
+    """Length of a duration such as 1h30m."""
+    return sum(
+        int(number) * {"s": 1, "m": 60, "h": 3600}[unit] for number, unit in re.findall(r"(\d+)([smh])", duration)
+    )
 
 
 def _family(key: str, family: str, type_: str | None = None) -> Iterator[Fault]:
@@ -406,6 +500,14 @@ def _reservation(draft: Draft, key: str, pool: Pool, item: Any) -> Iterator[Faul
             )
         if item.start and item.end and item.start >= item.end:
             yield Fault(f"{key}.start", "a moment before end", item.start)
+        elif item.start and item.end and item.end - item.start > cross_ultraservers.LONGEST + timedelta(days=1):
+            yield Fault(f"{key}.end", "at most 182 days after start, the longest that a block can be", item.end)
+        elif item.end and item.end - draft.at > cross_ultraservers.LONGEST + BOOKED_AHEAD:
+            yield Fault(
+                f"{key}.end",
+                "at most 182 days and 8 weeks from now: a block starts within 8 weeks (EC2 User Guide)",
+                item.end,
+            )
     elif item.start or item.end:
         yield Fault(
             f"{key}.{'start' if item.start else 'end'}",
@@ -488,6 +590,8 @@ def _dynamo(draft: Draft) -> Iterator[Fault]:
     dynamo = draft.dynamo
     if dynamo is None:
         return
+    if dynamo.namespace in OWNED_NAMESPACES or dynamo.namespace.startswith("kube-"):
+        yield Fault("dynamo.namespace", OWNED_NAMESPACE.format(dynamo.namespace), dynamo.namespace)
     pull = dynamo.image_pull_secret
     if pull is not None:
         if bool(pull.existing) == bool(pull.server):
@@ -552,6 +656,8 @@ def _graph(draft: Draft, key: str, name: str, graph: Graph) -> Iterator[Fault]:
         yield Fault(f"{key}.transport", f"{choices}, since prefill hands KV blocks to decode", "none")
     if draft.dynamo and graph.namespace == draft.dynamo.namespace:
         yield Fault(f"{key}.namespace", "a namespace apart from the operator's (dynamo.namespace)", graph.namespace)
+    if graph.namespace in OWNED_NAMESPACES or graph.namespace.startswith("kube-"):
+        yield Fault(f"{key}.namespace", OWNED_NAMESPACE.format(graph.namespace), graph.namespace)
     if len(graph.namespace) + 1 + len(name) > 63:
         yield Fault(
             f"{key}.namespace",
@@ -563,6 +669,7 @@ def _graph(draft: Draft, key: str, name: str, graph: Graph) -> Iterator[Fault]:
     for role, worker in roles(graph).items():
         yield from _worker(f"{key}.{role}", graph, worker)
     yield from _environment(f"{key}.frontend", graph.frontend)
+    yield from _frontend(draft, f"{key}.frontend", graph)
     yield from _placement(draft, key, graph)
 
 
@@ -590,10 +697,10 @@ def _exposure(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
             "who may connect through the load balancer; the key is required",
             add="allowedCidrs: [10.0.0.0/8]",
         )
-    elif ANYWHERE in exposure.allowed_cidrs and not exposure.allow_open_access:
+    elif (share := _open(exposure.allowed_cidrs)) and not exposure.allow_open_access:
         yield Fault(
             f"{key}.exposure.allowedCidrs",
-            "ranges you know; 0.0.0.0/0 lets anyone use the model, and the frontend asks for no password",
+            f"ranges you know; {share} lets anyone use the model, and the frontend asks for no password",
             list(exposure.allowed_cidrs),
             fix="name your ranges, or set allowOpenAccess: true if it is meant",
         )
@@ -621,6 +728,27 @@ def _environment(key: str, part: Any) -> Iterator[Fault]:
             yield Fault(f"{key}.extraArgs[{position}]", "no token in clear; it must be revoked", "[hidden]")
         elif flag in OWNED_ARGUMENTS:
             yield Fault(f"{key}.extraArgs[{position}]", f"the key {OWNED_ARGUMENTS[flag]} instead of {flag}", argument)
+
+
+def _frontend(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
+    """A frontend off the racks runs on what the built-in general-purpose pool can launch."""
+    cpus, memory = milli(graph.frontend.cpu) / 1000, mib(graph.frontend.memory) / 1024
+    if cpus <= 0:
+        yield Fault(f"{key}.cpu", "more than nothing", graph.frontend.cpu)
+    if memory <= 0:
+        yield Fault(f"{key}.memory", "more than nothing", graph.frontend.memory)
+    if draft.existing_cluster or on_rack(graph):
+        return
+    if cpus > FRONTEND_CPUS:
+        yield Fault(
+            f"{key}.cpu", f"at most {FRONTEND_CPUS}, what the largest general-purpose node has", graph.frontend.cpu
+        )
+    if memory > FRONTEND_MEMORY_GIB:
+        yield Fault(
+            f"{key}.memory",
+            f"at most {FRONTEND_MEMORY_GIB}Gi, what the largest general-purpose node has",
+            graph.frontend.memory,
+        )
 
 
 def _worker(key: str, graph: Graph, worker: Worker) -> Iterator[Fault]:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 PREFIX = "dynamo-eks:"
+
+
+class StackFileError(Exception):
+    """A stack file that cannot be read at all; the message has a line for each thing that is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +40,11 @@ class Fault:
         """Whether the key is there, with a value that is wrong."""
         return self.add is None
 
-    def lines(self) -> list[str]:
-        key = self.full_key
-        out = [f"  {key}"]
+    def lines(self, at: str | None = None) -> list[str]:
+        """The fault in lines; `at` is its place, as `file:line`."""
+        out = [f"  {self.full_key}"]
+        if at:
+            out.append(f"    at        {at}")
         if self.present:
             out.append(f"    given     {_shown(self.given)}")
         out.append(f"    expected  {self.expected}")
@@ -49,12 +56,24 @@ class Fault:
         return out
 
 
-def report(stack: str, faults: Sequence[Fault]) -> str:
-    """All faults of a stack file as one text."""
+MOST_TOLD = 100
+"""Faults that a report shows; nobody reads on, and a hint for each of 10,000 takes a minute."""
+
+Lines = Callable[[str], int | None]
+"""Line of a stack file by dotted key (`network.zones[0]`); of what is above a key that is not there."""
+
+
+def report(stack: str, faults: Sequence[Fault], line_of: Lines | None = None) -> str:
+    """All faults of a stack file as one text; each with its line, where the file is known."""
     count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-    lines = [f"stacks/Pulumi.{stack}.yaml has {count}; nothing was registered:"]
-    for fault in sorted(faults, key=lambda fault: fault.full_key):
-        lines += ["", *fault.lines()]
+    name = f"stacks/Pulumi.{stack}.yaml"
+    lines = [f"{name} has {count}; nothing was registered:"]
+    ordered = sorted(faults, key=lambda fault: fault.full_key)
+    for fault in ordered[:MOST_TOLD]:
+        line = line_of(fault.full_key) if line_of else None
+        lines += ["", *fault.lines(f"{name}:{line}" if line else None)]
+    if len(ordered) > MOST_TOLD:
+        lines += ["", f"  and {len(ordered) - MOST_TOLD} more, told once these are mended"]
     return "\n".join(lines)
 
 
@@ -147,21 +166,27 @@ EXAMPLES: Mapping[str, str] = {
 PATTERNS: Mapping[str, str] = {
     r"^[a-z]+[0-9]-(az[0-9]+|[a-z]+[0-9]+-az[0-9]+)$": "a zone id, such as use1-az1 (ids are the same in every account, names like us-east-1a are not)",
     r"^[a-z]([-a-z0-9]*[a-z0-9])?$": "lower-case letters, digits and dashes, beginning with a letter",
-    r"^arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/.+$": "the ARN of an IAM role or user, such as arn:aws:iam::123456789012:role/platform",
     r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$": "an EC2 instance type, such as g6e.2xlarge",
-    r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$": 'a Kubernetes quantity in quotes, such as "4", 500m or 16Gi',
+    r"^[0-9]{1,6}(\.[0-9]{1,3})?$|^[0-9]{1,9}m$": 'CPUs in quotes, such as "4", "0.5" or 500m',
+    r"^[0-9]{1,15}(\.[0-9]{1,9})?(k|M|G|T|Ki|Mi|Gi|Ti)?$": "memory with its unit, such as 16Gi or 512Mi",
     r"^1\.[0-9]{2}$": 'a Kubernetes version in quotes, such as "1.35"',
     r"^[0-9]+\.[0-9]+\.[0-9]+$": 'a release in quotes, such as "1.5.0"',
     r"^[A-Za-z_][A-Za-z0-9_]*$": "the name of an environment variable",
-    r"^([0-9]+(s|m|h))+$": "a duration, such as 300s or 336h",
+    r"^([0-9]{1,7}(s|m|h))+$": "a duration, such as 300s or 336h",
     r"^subnet-[0-9a-f]{8,17}$": "a subnet id, such as subnet-0123456789abcdef0",
     r"^vpc-[0-9a-f]{8,17}$": "a VPC id, such as vpc-0123456789abcdef0",
-    r"^[a-zA-Z][a-zA-Z0-9-]{0,99}$": "an EKS cluster name: letters, digits and dashes, at most 100",
+    r"^[a-zA-Z][a-zA-Z0-9-]{0,57}$": "a cluster name: letters, digits and dashes, beginning with a letter, at most 58 (with `-files` it is "
+    "the file system's token, and EFS takes 64)",
     r"^1\.[0-9]{2}\.[0-9]+-20[0-9]{6}$": "a release of the EKS AMI in quotes, such as 1.35.7-20260911",
     r"^cr-[0-9a-f]{17}$": "a reservation id: cr- and 17 hexadecimal digits",
-    r"^([0-9]|[1-9][0-9]|100)%$|^[0-9]+$": 'a count or a percentage in quotes, such as "1" or 10%',
-    r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$": "a Hugging Face repository, such as Qwen/Qwen3-32B",
+    r"^([0-9]|[1-9][0-9]|100)%$|^[0-9]{1,5}$": 'a count or a percentage in quotes, such as "1" or 10%',
+    r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$": "a Hugging Face repository, such as Qwen/Qwen3-32B",
+    r"^([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})([Tt]| +)([0-9]{1,2}):([0-9]{2})(:([0-9]{2})([.,][0-9]+)?)? *"
+    r"(Z|z|UTC|[+-]00(:?00)?( [A-Z+-][A-Z0-9+-]*)?)$": 'a moment in UTC in quotes, such as "2026-12-08T11:30:00Z"',
     r"^[0-9a-f]{40}$": "a commit of the repository: 40 hexadecimal digits in quotes",
+    r"^[^\s]{1,256}$": "a name without spaces, at most 256 characters",
+    r"^[a-z0-9]([a-z0-9._:-]*[a-z0-9])?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$": "an image without scheme and tag, in lower case, such as nvcr.io/nvidia/ai-dynamo/vllm-runtime",
+    r"^[\w][\w.-]{0,127}(@sha256:[0-9a-f]{64})?$": "an image's tag, letters, digits and _.-, at most 128, with or without a digest behind it",
 }
 """What a pattern means in words; every pattern of models.py has an entry (a test says so)."""
 
@@ -190,7 +215,7 @@ _UNION = "how many zones (2 to 6), or a list of zone ids such as [use1-az1, use1
 def from_pydantic(errors: Iterable[Mapping[str, Any]], section: str, keys_at: Any) -> list[Fault]:
     """Faults for pydantic's error records. `keys_at(path)` gives the keys allowed at a path below the section."""
     faults: dict[str, Fault] = {}
-    for error in errors:
+    for error in islice(errors, 2 * MOST_TOLD):
         path = [*section.split("."), *error["loc"]]
         if path[-1] == "[key]":
             path = path[:-1]
@@ -234,6 +259,10 @@ def from_pydantic(errors: Iterable[Mapping[str, Any]], section: str, keys_at: An
                 expected += "; graph and component name together may have 45, and `frontend` takes 8"
         elif kind == "too_short":
             expected = _EMPTY
+        elif kind == "too_long":
+            expected = f"at most {error['ctx']['max_length']} of them (these are {error['ctx']['actual_length'] or len(given)})"
+        elif kind == "string_too_short":
+            expected = "text that is not empty"
         else:
             expected = _TYPES[kind] if kind in _TYPES else error["msg"]
         faults.setdefault(key, Fault(key, expected, given))

@@ -7,12 +7,18 @@ unit, and what changing it does. Rules that need more than one key live in `cros
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 from pydantic.alias_generators import to_camel
+
+from stacks import aws_values
+from stacks.faults import nearest
 
 
 class Model(BaseModel):
@@ -27,6 +33,21 @@ class Model(BaseModel):
         # Models are built when first used, each once, as part of the section that holds them: half the import time.
         defer_build=True,
     )
+
+
+def _some(value: str) -> str:
+    if not re.search("[1-9]", value):
+        raise ValueError("more than nothing")
+    return value
+
+
+def _megabytes(value: str) -> str:
+    number, unit = re.fullmatch(r"([0-9.]+)([A-Za-z]*)", value).groups()  # type: ignore[union-attr] its pattern holds
+    powers = {"": 0, "k": 1, "M": 2, "G": 3, "T": 4}
+    size = float(number) * (1024 if unit.endswith("i") else 1000) ** powers[unit.removesuffix("i").replace("K", "k")]
+    if not 10**6 <= size <= 2**46:
+        raise ValueError('memory between 1M and 64Ti with its unit, such as "16Gi"; without one it is a count of bytes')
+    return value
 
 
 def _quoted(value: Any) -> Any:
@@ -58,28 +79,75 @@ def _vpc_cidr(value: str) -> str:
 _PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
 
 Cidr = Annotated[str, AfterValidator(_cidr)]
+PublicCidr = Annotated[Cidr, AfterValidator(aws_values.public_cidr)]
 VpcCidr = Annotated[str, AfterValidator(_vpc_cidr)]
 ZoneId = Annotated[str, StringConstraints(pattern=r"^[a-z]+[0-9]-(az[0-9]+|[a-z]+[0-9]+-az[0-9]+)$")]
 DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+ReservationId = Annotated[
+    str,
+    StringConstraints(pattern=r"^cr-[0-9a-f]{17}$"),
+    WithJsonSchema({"type": "string", "pattern": r"^(cr-[0-9a-f]{17}|<[a-z-]+>)$"}),
+]
 GraphName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=37)]
 """37: graph and component name together may have 45 characters under Grove (Dynamo docs), and `frontend` takes 8."""
-RoleArn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/.+$")]
+RoleArn = Annotated[str, AfterValidator(aws_values.principal_arn)]
 InstanceType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$")]
-Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
+Cpu = Annotated[
+    str, StringConstraints(pattern=r"^[0-9]{1,6}(\.[0-9]{1,3})?$|^[0-9]{1,9}m$"), AfterValidator(lambda value: _some(value))
+]
+"""CPUs as Kubernetes has them: thousandths at the finest."""
+Memory = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9]{1,15}(\.[0-9]{1,9})?(k|M|G|T|Ki|Mi|Gi|Ti)?$"),
+    AfterValidator(lambda value: _some(value)),
+    AfterValidator(lambda value: _megabytes(value)),
+]
 KubernetesVersion = Annotated[str, BeforeValidator(_quoted), StringConstraints(pattern=r"^1\.[0-9]{2}$")]
 Release = Annotated[str, BeforeValidator(_quoted), StringConstraints(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$")]
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Environment = dict[EnvironmentName, str]
-Duration = Annotated[str, StringConstraints(pattern=r"^([0-9]+(s|m|h))+$")]
+Duration = Annotated[str, StringConstraints(pattern=r"^([0-9]{1,7}(s|m|h))+$", max_length=32)]
 
 
-def _moment(value: datetime) -> datetime:
-    if value.utcoffset() != timedelta(0):
-        raise ValueError("a moment in UTC with a Z at the end, such as 2026-12-08T11:30:00Z")
-    return value
+_MOMENT = r"^([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})([Tt]| +)([0-9]{1,2}):([0-9]{2})(:([0-9]{2})([.,][0-9]+)?)? *"
+MOMENT = _MOMENT + r"(Z|z|UTC|[+-]00(:?00)?( [A-Z+-][A-Z0-9+-]*)?)$"
+"""A moment in UTC in every form in which it can arrive: as written in quotes, and as the engine hands over what YAML takes
+for a date (`2026-12-08 11:30:00 +0000 UTC`, Go's own)."""
+_OFFSET = re.compile(_MOMENT + r"([+-])([0-9]{2}):?([0-9]{2})?( [A-Z+-][A-Z0-9+-]*)?$")
+_EXPECTED = 'a moment in UTC in quotes with a Z at the end, such as "2026-12-08T11:30:00Z"'
 
 
-Moment = Annotated[datetime, AfterValidator(_moment)]
+def moment_of(value: Any) -> datetime:
+    """A moment in any of those forms; raises ValueError that says what is expected, and what another offset means in UTC."""
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(_EXPECTED)
+    try:
+        if found := re.fullmatch(MOMENT, value):
+            return _of_groups(found)
+        if found := _OFFSET.fullmatch(value):
+            sign, hours, minutes = found.groups()[9:12]
+            off = timedelta(hours=int(hours), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
+            there = _of_groups(found) - off
+            raise ValueError(f"{_EXPECTED}; with that offset it is {there:%Y-%m-%dT%H:%M:%SZ}")
+    except OverflowError:
+        pass
+    raise ValueError(_EXPECTED)
+
+
+def _of_groups(found: re.Match[str]) -> datetime:
+    year, month, day, _, hour, minute, _, second, fraction = found.groups()[:9]
+    try:
+        moment = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second or 0), tzinfo=UTC)
+    except ValueError as error:
+        raise ValueError(f"{_EXPECTED} ({error})") from None
+    return moment + timedelta(microseconds=int((fraction or ".0")[1:7].ljust(6, "0")))
+
+
+Moment = Annotated[
+    datetime, BeforeValidator(moment_of), WithJsonSchema({"type": "string", "format": "date-time", "pattern": MOMENT})
+]
 
 
 # --- network -------------------------------------------------------------------------------------------------------
@@ -141,9 +209,9 @@ class Network(Model):
 
 
 class ExistingCluster(Model):
-    kubeconfig: str
+    kubeconfig: Annotated[str, StringConstraints(min_length=1)]
     """Path of a kubeconfig file."""
-    context: str
+    context: Annotated[str, StringConstraints(min_length=1)]
     """Context in it. Also the identity of the Kubernetes provider: changing it replaces everything in the cluster."""
 
 
@@ -153,18 +221,18 @@ LogType = Literal["api", "audit", "authenticator", "controllerManager", "schedul
 class Cluster(Model):
     """The EKS cluster in Auto Mode, or the one that is there already."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z][a-zA-Z0-9-]{0,99}$")] | None = None
-    """Physical name; by default `dynamo-<stack>`. Changing it replaces the cluster."""
+    name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z][a-zA-Z0-9-]{0,57}$")] | None = None
+    """Physical name, at most 58 characters; by default `dynamo-<stack>`. Changing it replaces the cluster."""
     version: KubernetesVersion = "1.35"
     """Kubernetes version, in quotes. Raising it upgrades the control plane in place, one minor at a time; it cannot go back."""
     support: Literal["STANDARD", "EXTENDED"] = "STANDARD"
     """What happens at the end of standard support: STANDARD upgrades the control plane by itself, EXTENDED costs $0.60/h instead of $0.10/h."""
     admins: tuple[RoleArn, ...] = ()
     """IAM roles that get cluster-admin by an access entry, besides whoever creates the cluster."""
-    public_access_cidrs: tuple[Cidr, ...] | None = None
-    """Who may reach the API endpoint from outside the VPC. An empty list makes the endpoint private only."""
+    public_access_cidrs: Annotated[tuple[PublicCidr, ...], Field(max_length=aws_values.MOST_PUBLIC_CIDRS)] | None = None
+    """Who may reach the API endpoint from outside the VPC: public ranges, at most 40. An empty list makes the endpoint private only."""
     allow_open_endpoint: bool = False
-    """Named override that lets `publicAccessCidrs` contain 0.0.0.0/0."""
+    """Named override that lets `publicAccessCidrs` cover the internet, as 0.0.0.0/0 or in parts."""
     logs: tuple[LogType, ...] = ("api", "audit", "authenticator", "controllerManager", "scheduler")
     """Control-plane logs sent to CloudWatch."""
     log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 180, 365] = 90
@@ -185,7 +253,7 @@ CapacityType = Literal["spot", "on-demand", "reserved"]
 class Reservation(Model):
     """Capacity paid for by the reservation: one that exists (`id` or `tags`), or one to make (`create: true`)."""
 
-    id: Annotated[str, StringConstraints(pattern=r"^cr-[0-9a-f]{17}$")] | None = None
+    id: ReservationId | None = None
     """Reservation id, `cr-` and 17 hexadecimal digits."""
     tags: dict[str, str] | None = None
     """Tags that select reservations which exist."""
@@ -229,13 +297,13 @@ class Pool(Model):
     """States that this pool counts on open reservations being matched implicitly, so that the plan can refuse what breaks it."""
     zones: tuple[ZoneId, ...] = ()
     """Zone ids it may launch in; by default all of the network's, and only the reservation's zone for a reserved pool."""
-    gpu_limit: Annotated[int, Field(ge=1)] | None = None
+    gpu_limit: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Most GPUs the pool may hold at once; by default what the graphs placed on it need, plus one node to roll over."""
     consolidate_after: Duration = "300s"
     """How long a node is empty or underused before Karpenter removes it. Not used by pools on Capacity Blocks."""
     expire_after: Duration = "336h"
     """Node lifetime; Auto Mode allows at most 504h. Expired nodes are drained and replaced."""
-    disruption_budget: Annotated[str, StringConstraints(pattern=r"^([0-9]|[1-9][0-9]|100)%$|^[0-9]+$")] = "10%"
+    disruption_budget: Annotated[str, StringConstraints(pattern=r"^([0-9]|[1-9][0-9]|100)%$|^[0-9]{1,5}$")] = "10%"
     """Nodes that may be disrupted at once, as a count or a percentage."""
     ephemeral_storage: EphemeralStorage = Field(default_factory=EphemeralStorage)
     weight: Annotated[int, Field(ge=1, le=100)] | None = None
@@ -249,7 +317,7 @@ RackName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])
 class UltraServer(Model):
     """One UltraServer: a prepaid Capacity Block of 9 or 18 P6e machines in one NVLink rack. It is never bought by this program."""
 
-    reservation: Annotated[str, StringConstraints(pattern=r"^cr-[0-9a-f]{17}$")]
+    reservation: ReservationId
     """Capacity Reservation of the block. Another one is another node group: the new one is made before the old one goes."""
     type: Literal["u-p6e-gb200x36", "u-p6e-gb200x72"]
     """9 machines with 36 GPUs, or 18 with 72; compared with the reservation's count."""
@@ -334,7 +402,7 @@ class Storage(Model):
     efs: Efs = Field(default_factory=Efs)
     caches: tuple[CacheName, ...] = ("model-cache", "compilation-cache", "perf-cache")
     """Claims made in every namespace that holds a graph."""
-    cache_size_gib: Annotated[int, Field(ge=1)] = 5
+    cache_size_gib: Annotated[int, Field(ge=1, le=65536)] = 5
     """Size asked for by each claim. EFS ignores it, and claims on it that are there keep the old number; another class is asked to resize them, and may refuse."""
     storage_class: DnsLabel | None = None
     """Storage class of the claims in an existing cluster; elsewhere the program makes one on EFS. Changing it replaces the claims, empty, and with them the downloads and graphs that use them."""
@@ -388,7 +456,7 @@ class Download(Model):
 class ModelSource(Model):
     """A model on Hugging Face, pinned to a commit."""
 
-    repository: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")]
+    repository: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$")]
     """`organisation/name` on Hugging Face. Changing it downloads another model; graphs restart."""
     revision: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
     """Commit of the repository, 40 hexadecimal digits; a branch name would move under the graphs."""
@@ -410,12 +478,12 @@ _SCALED_BY = """Who decides how many replicas there are. `stack`: every change o
 class Frontend(Model):
     """The OpenAI-compatible entrance of a graph."""
 
-    replicas: Annotated[int, Field(ge=1)] = 1
+    replicas: Annotated[int, Field(ge=1, le=100)] = 1
     scaled_by: Scaler = Field(default="stack", description=_SCALED_BY)
     router: Router = "round-robin"
     """How requests are spread over workers. `kv` follows cached prefixes and needs KV events, which the program switches on."""
-    cpu: Quantity = "4"
-    memory: Quantity = "8Gi"
+    cpu: Cpu = "4"
+    memory: Memory = "8Gi"
     extra_args: tuple[str, ...] = ()
     env: Environment = Field(default_factory=dict)
 
@@ -423,34 +491,34 @@ class Frontend(Model):
 class Worker(Model):
     """Workers of one role. GPUs are counted per pod; a worker of several nodes has one pod on each."""
 
-    replicas: Annotated[int, Field(ge=0)] = 1
+    replicas: Annotated[int, Field(ge=0, le=1000)] = 1
     scaled_by: Scaler = Field(default="stack", description=_SCALED_BY)
     nodes: Annotated[int, Field(ge=1, le=18)] = 1
     """Nodes of one worker: a leader pod and nodes - 1 others that start together. More than one needs Grove, which the program then installs."""
     gpus: Annotated[int, Field(ge=0, le=16)] = 1
     """GPUs per pod. Nodes x GPUs is tensor x pipeline x data parallel."""
-    tensor_parallel: Annotated[int, Field(ge=1)] = 1
-    pipeline_parallel: Annotated[int, Field(ge=1)] = 1
-    data_parallel: Annotated[int, Field(ge=1)] = 1
-    expert_parallel: Annotated[int, Field(ge=1)] = 1
+    tensor_parallel: Annotated[int, Field(ge=1, le=288)] = 1
+    pipeline_parallel: Annotated[int, Field(ge=1, le=288)] = 1
+    data_parallel: Annotated[int, Field(ge=1, le=288)] = 1
+    expert_parallel: Annotated[int, Field(ge=1, le=288)] = 1
     """Ranks that experts are spread over: a divisor of the worker's GPUs; for vLLM all of them or 1."""
     attention_data_parallel: bool = False
     """Data-parallel attention inside the tensor-parallel group (SGLang, TensorRT-LLM); it adds no GPUs."""
     ultra_server: RackName | None = None
     """UltraServer of this role, where prefill and decode are on different racks."""
-    huge_pages_mib: Annotated[int, Field(ge=2, multiple_of=2)] | None = None
+    huge_pages_mib: Annotated[int, Field(ge=2, le=102400, multiple_of=2)] | None = None
     """2 MiB pages for EFA; the rack sets them aside with its own `hugePagesMib`."""
     engine: dict[str, Any] = Field(default_factory=dict)
     """TensorRT-LLM engine options, under the engine's own names, laid over what the program sets."""
-    efa: Annotated[int, Field(ge=0)] | None = None
+    efa: Annotated[int, Field(ge=0, le=32)] | None = None
     """EFA interfaces per pod; by default all of the instance's with `transport: efa`. Part of a node can break the KV transfer."""
     kv_buffer_device: Literal["cuda", "cpu"] | None = None
     """Where KV blocks are staged; by default `cuda` over EFA and `cpu` over TCP, which cannot read GPU memory."""
-    cpu: Quantity | None = None
+    cpu: Cpu | None = None
     """CPU request; by default the worker's share of the node, with room for the node's daemons."""
-    memory: Quantity | None = None
+    memory: Memory | None = None
     """Memory request and limit; by default the worker's share of the node, with room for the node's daemons."""
-    shared_memory: Quantity = "16Gi"
+    shared_memory: Memory = "16Gi"
     """Size of /dev/shm, counted against the pod's memory."""
     extra_args: tuple[str, ...] = ()
     """Arguments appended to the backend's command line."""
@@ -488,7 +556,7 @@ class Exposure(Model):
     allowed_cidrs: tuple[Cidr, ...] = ()
     """Who may connect through the load balancer; required with `nlb`."""
     allow_open_access: bool = False
-    """Named override that lets `allowedCidrs` contain 0.0.0.0/0. The frontend asks nobody for a password."""
+    """Named override that lets `allowedCidrs` cover the internet, as 0.0.0.0/0 or in parts. The frontend asks nobody for a password."""
     port: Annotated[int, Field(ge=1, le=65535)] = 80
     """Port of the load balancer."""
 
@@ -502,8 +570,11 @@ class SmokeTest(Model):
 class Image(Model):
     """A runtime image other than the platform's own."""
 
-    repository: str
-    tag: str
+    repository: Annotated[
+        str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9._:-]*[a-z0-9])?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$")
+    ]
+    """Registry, path and name, without a scheme: `nvcr.io/nvidia/ai-dynamo/vllm-runtime`."""
+    tag: Annotated[str, StringConstraints(pattern=r"^[\w][\w.-]{0,127}(@sha256:[0-9a-f]{64})?$")]
     runtime_version: Release | None = None
     """MAJOR.MINOR.PATCH of the Dynamo runtime inside; needed where the tag does not begin with it."""
 
@@ -527,7 +598,7 @@ class Graph(Model):
     """Share the node's IPC namespace with the workers, as NVIDIA's GB200 recipes do."""
     namespace: DnsLabel = "dynamo"
     """Namespace of the graph. Changing it replaces the graph."""
-    served_model_name: str | None = None
+    served_model_name: Annotated[str, StringConstraints(pattern=r"^[^\s]{1,256}$")] | None = None
     """Name clients ask for; by default the model's repository."""
     frontend: Frontend = Field(default_factory=Frontend)
     worker: Worker | None = None
@@ -543,7 +614,7 @@ class Graph(Model):
     """Keep compiled kernels on the shared `compilation-cache` claim, so that a restarted worker is ready minutes earlier."""
     pod_monitor: bool = True
     """Let Prometheus scrape the graph's pods; where `dynamo.podMonitors` is off it has no effect."""
-    speedup_ratio: Annotated[float, Field(gt=0)] = 1.0
+    speedup_ratio: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """For `mocker`: how much faster than a real engine it pretends to be."""
     termination_grace_seconds: Annotated[int, Field(ge=30, le=3600)] = 120
     """How long a worker may finish running requests when its pod is deleted."""
@@ -551,10 +622,46 @@ class Graph(Model):
     """On an UltraServer it is the top of the verification ladder: first the model's load, then one completion."""
 
 
+@cache
+def rule_ids() -> tuple[str, ...]:
+    """Ids of all rules of the plan. `make schema` writes them down from rules/, which this layer must not import."""
+    return tuple(json.loads((Path(__file__).parent / "rule_ids.json").read_text("utf-8")))
+
+
+def _rule_id(value: str) -> str:
+    if value not in rule_ids():
+        close = nearest(value, rule_ids())
+        meant = f"; did you mean {close}?" if close else ""
+        raise ValueError(f"the id of a rule, as the plan shows it and docs/rules.md lists it{meant}")
+    return value
+
+
+def _reason(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("the reason why this may be, in words: it is shown wherever the rule is")
+    return value.strip()
+
+
+def _named_after_rules(schema: dict[str, Any]) -> None:
+    schema["propertyNames"] = {"enum": list(rule_ids())}
+
+
+RuleId = Annotated[str, AfterValidator(_rule_id)]
+Reason = Annotated[str, BeforeValidator(_reason)]
+
+
+class Review(Model):
+    """How the plan is judged."""
+
+    allow: dict[RuleId, Reason] = Field(default_factory=dict, json_schema_extra=_named_after_rules)
+    """Rules that may fail, each with the reason why: what one finds wrong is then a warning that shows the reason, in the plan
+    and in `pulumi preview` and `up`. Nothing in the account changes with it."""
+
+
 Tags = Annotated[
     dict[
-        Annotated[str, StringConstraints(min_length=1, max_length=128)],
-        Annotated[str, StringConstraints(max_length=256)],
+        Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(aws_values.tag_text)],
+        Annotated[str, StringConstraints(max_length=256), AfterValidator(aws_values.tag_text)],
     ],
     Field(
         description="Tags of everything in AWS that can carry them, beside project and stack. Another one updates in place, and "

@@ -6,20 +6,26 @@ fault of the file at once and raise before anything registers. Components never 
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
 from components.dynamo.recipes import expanded
+from stacks import handed_over, placeholders
 from stacks.cross import Draft, cross_faults
-from stacks.faults import PREFIX, Fault, from_pydantic, one_of, report
+from stacks.faults import MOST_TOLD, PREFIX, Fault, Lines, StackFileError, from_pydantic, one_of, report
 from stacks.models import (
     Capacity,
     Cluster,
@@ -29,13 +35,18 @@ from stacks.models import (
     Graph,
     GraphName,
     ModelSource,
+    Moment,
     Network,
     Pool,
     RackName,
+    Review,
     Storage,
     Tags,
     UltraServer,
 )
+
+if TYPE_CHECKING:
+    from review.stackfile import StackFile
 
 SECTIONS: Mapping[str, Any] = {
     "tags": Tags,
@@ -47,6 +58,7 @@ SECTIONS: Mapping[str, Any] = {
     "dynamo": Dynamo,
     "models": ModelSource,
     "graphs": Graph,
+    "review": Review,
 }
 """Object keys of a stack file, each with its model; `models` and `graphs` hold one such model per entry."""
 
@@ -61,6 +73,14 @@ _ENTRIES: Mapping[str, Any] = {
 }
 """Mappings whose entries are checked one by one, with what their names may be."""
 
+MOST_ENTRIES: Mapping[str, int] = {"models": 100, "graphs": 100, "capacity.pools": 50, "capacity.ultraServers": 30}
+"""Entries of those mappings. EKS lets a cluster have 30 managed node groups (service quotas), one for each UltraServer; the
+others are ours, where a plan still takes seconds."""
+
+SOURCE = "DYNAMO_EKS_STACK_FILE"
+"""Environment variable with the path of the stack file that the configuration came from, for the line of each fault. Unset,
+it is the stack's own in stacks/; empty, there is none. Read here alone."""
+
 CLOCK = "DYNAMO_EKS_AT"
 """Environment variable that stands for the present moment (`2026-12-08T10:00:00Z`), for plans as of another one. Unset,
 it is now. Read here alone."""
@@ -68,15 +88,63 @@ it is now. Read here alone."""
 
 def present() -> datetime:
     """The moment to plan for."""
+    return _clock() or datetime.now(UTC)
+
+
+def _clock() -> datetime | None:
     given = os.environ.get(CLOCK)
-    return datetime.fromisoformat(given) if given else datetime.now(UTC)
+    return datetime.fromisoformat(given) if given else None
+
+
+def left_open(values: Mapping[str, Any]) -> tuple[placeholders.ToFillIn, ...]:
+    """Everything in a stack file that its reader still has to fill in."""
+    written = {key.removeprefix(PREFIX): _object(value) for key, value in values.items()}
+    return tuple(placeholders.to_fill_in(written))
+
+
+def own_window(values: Mapping[str, Any]) -> datetime | None:
+    """The moment to plan a stack for whose blocks are still to fill in: when the last of these starts.
+
+    Dates beside a placeholder are examples and pass by. None when no block is to fill in, or its start cannot be read.
+    """
+    given = _object(values.get(f"{PREFIX}capacity"))
+    capacity = given if isinstance(given, Mapping) else {}
+    blocks = list(_values(capacity.get("ultraServers")))
+    for pool in _values(capacity.get("pools")):
+        found = pool.get("reservations")
+        blocks += [item for item in found if isinstance(item, Mapping)] if isinstance(found, list) else []
+    starts = []
+    for block in blocks:
+        if any(placeholders.to_fill_in([block.get("reservation"), block.get("id")])):
+            with contextlib.suppress(ValidationError):
+                starts.append(_adapter(Moment).validate_json(json.dumps(block.get("start"))))
+    return max(starts, default=None)
+
+
+def _values(given: Any) -> list[Mapping[str, Any]]:
+    return [item for item in given.values() if isinstance(item, Mapping)] if isinstance(given, Mapping) else []
+
+
+def _source(stack: str, values: Mapping[str, Any], secret: Collection[str]) -> StackFile | None:
+    """The running stack's file, where there is one that says what the engine handed over. It says something else when the
+    configuration came from another file (`--config-file`)."""
+    from review import stackfile
+
+    given = os.environ.get(SOURCE)
+    path = Path(given) if given else stackfile.ROOT / stackfile.shown(stack)
+    if given == "" or not path.is_file():
+        return None
+    file = stackfile.read(stack, path)
+    wire = stackfile.as_wire(file.config)
+    same = all(_object(values.get(key)) == _object(text) for key, text in wire.items() if key not in file.secret_keys)
+    return file if same and set(file.secret_keys) == set(secret) else None
 
 
 class SettingsError(Exception):
     """A stack file with faults; the message is the whole report."""
 
-    def __init__(self, stack: str, faults: list[Fault]) -> None:
-        super().__init__(report(stack, faults))
+    def __init__(self, stack: str, faults: list[Fault], line_of: Lines | None = None) -> None:
+        super().__init__(report(stack, faults, line_of))
         self.stack = stack
         self.faults = faults
 
@@ -94,9 +162,12 @@ class Settings:
     gpu: Gpu
     storage: Storage
     dynamo: Dynamo
+    review: Review
     tags: Mapping[str, str] = field(default_factory=dict)
     models: Mapping[str, ModelSource] = field(default_factory=dict)
     graphs: Mapping[str, Graph] = field(default_factory=dict)
+    to_fill_in: tuple[placeholders.ToFillIn, ...] = ()
+    """What the reader of the file still has to fill in. The plan goes on with what stands in; under the engine nothing registers."""
     secrets: Mapping[str, Any] = field(default_factory=dict)
     """Secret values by key, as pulumi secret Outputs (or, parsed from a file, the text found there)."""
     at: datetime = field(default_factory=present)
@@ -110,13 +181,12 @@ class Settings:
     def load(cls) -> Settings:
         """Read the running stack's configuration; raises `pulumi.RunError` with every fault."""
         import pulumi
-        from pulumi.runtime.config import CONFIG, get_config_env
 
-        values = {**get_config_env(), **CONFIG.get()}
-        secret = {key for key in values if pulumi.runtime.is_config_secret(key)}
+        values, secret = handed_over.configuration()
         try:
-            settings = cls.parse(pulumi.get_stack(), values, secret)
-        except SettingsError as error:
+            source = _source(pulumi.get_stack(), values, secret)
+            settings = cls.parse(pulumi.get_stack(), values, secret, source=source)
+        except (SettingsError, StackFileError) as error:
             # RunError prints its message without a traceback, in the engine and here.
             raise pulumi.RunError(str(error)) from error
         config = pulumi.Config("dynamo-eks")
@@ -130,33 +200,48 @@ class Settings:
         values: Mapping[str, Any],
         secret_keys: set[str] | frozenset[str] = frozenset(),
         at: datetime | None = None,
+        source: StackFile | None = None,
     ) -> Settings:
         """Check values by full key (`dynamo-eks:network`); raises SettingsError with every fault found. `at` is the moment
-        to check for, by default the present one."""
-        at = at or present()
-        faults: list[Fault] = []
+        to check for, by default the present one, or for a stack whose blocks are to fill in the one at which they run;
+        `source` the file that the values came from, if it is known, for its lines and for what is wrong with the file itself."""
+        at = at or _clock() or own_window(values) or present()
+        written = {key: _object(value) for key, value in values.items()}
+        open_ = left_open(written)
+        values = placeholders.stood_in(written)
+        faults: list[Fault] = list(source.faults) if source else []
         known = {*SECTIONS, *SECRETS}
         for key, value in values.items():
-            if key.startswith(PREFIX) and (name := key.removeprefix(PREFIX)) not in known:
-                faults.append(Fault(key, one_of(name, known, "no such key, but"), _object(value)))
-        raw = {name: _object(values.get(PREFIX + name)) for name in SECTIONS}
+            if key.startswith(PREFIX) and (name := key.removeprefix(PREFIX)) not in known and len(faults) < 2 * MOST_TOLD:
+                faults.append(Fault(key, one_of(name, known, "no such key, but"), value))
+        raw = {name: values.get(PREFIX + name) for name in SECTIONS}
         # A section that is null says as much as one that is absent.
         raw = {name: {} if given is None else given for name, given in raw.items()}
+        for name in SECTIONS:
+            if PREFIX + name in secret_keys:
+                # What is read here ends in objects and outputs, in clear.
+                if not any(fault.full_key.startswith(PREFIX + name) for fault in faults):
+                    faults.append(Fault(name, "no encrypted value in it; it would be decrypted into objects and state", "[hidden]"))
+                raw[name] = {}
         parsed: dict[str, Any] = {}
         broken: set[str] = set()
         for name, model in SECTIONS.items():
             given = raw[name]
-            if name in _ENTRIES:
+            if PREFIX + name in secret_keys:
+                # The engine does not say which value in it is encrypted, and hands all of them over in clear.
+                faults.append(Fault(name, f"no encrypted value in it; only {' and '.join(SECRETS)} may be", "[hidden]"))
+                raw[name], parsed[name] = {}, {} if name in _ENTRIES else None
+            elif name in _ENTRIES:
                 parsed[name] = _entries(name, model, given, faults, broken)
             elif name == "capacity" and isinstance(given, dict):
                 parsed[name] = _capacity(given, faults, broken)
             else:
                 parsed[name] = _one(name, model, given, faults)
-            if parsed[name] is None:
+            if parsed[name] is None or PREFIX + name in secret_keys:
                 broken.add(name)
         secrets = {name: values[PREFIX + name] for name in SECRETS if values.get(PREFIX + name) is not None}
         for name in secrets:
-            if PREFIX + name not in secret_keys:
+            if PREFIX + name not in secret_keys and not any(item.key == name for item in open_):
                 faults.append(
                     Fault(
                         name,
@@ -168,22 +253,67 @@ class Settings:
         draft = Draft(
             stack=stack,
             region=_text(values.get("aws:region")),
-            given=raw,
+            # What is no mapping is a fault already; nothing can be looked up in it.
+            given={name: value if isinstance(value, dict) else {} for name, value in raw.items()},
             broken=frozenset(broken),
             secrets=frozenset(secrets),
             at=at,
             **parsed,
         )
         faults += cross_faults(draft)
+        faults += _documentation(written)
+        faults += [fault for key, value in raw.items() for fault in _twice(value, key)]
         if faults:
-            raise SettingsError(stack, faults)
+            raise SettingsError(
+                stack, [_as_written(fault, open_) for fault in faults], source.line if source else None
+            )
         return cls(
             stack=stack,
             region=draft.region,
             secrets=secrets,
             at=at,
+            to_fill_in=open_,
             **{name: parsed[name] for name in SECTIONS},
         )
+
+
+def _as_written(fault: Fault, open_: Iterable[placeholders.ToFillIn]) -> Fault:
+    """A fault with the value that the file has, not the one that stands in for it."""
+    text = next((item.text for item in open_ if item.key == fault.key), None)
+    return fault if text is None else dataclasses.replace(fault, given=text)
+
+
+def _documentation(written: Mapping[str, Any]) -> list[Fault]:
+    """Values that AWS's documentation shows and nobody has."""
+    about = {name: written.get(PREFIX + name) for name in ("account", "cluster")}
+    return [
+        Fault(
+            key,
+            f"{placeholders.KNOWN[name].meaning}; {placeholders.KNOWN[name].stand_in} stands in documentation and is nobody's",
+            text,
+            fix=placeholders.KNOWN[name].find,
+        )
+        for key, text, name in placeholders.documentation_values(about)
+    ]
+
+
+_REPEATABLE = ("extraArgs", "engine", "values")
+"""Lists below these are an engine's or a chart's, and may hold a word twice."""
+
+_TOLD_ALREADY = re.compile(r"^network\.zones$")
+"""Lists whose repetitions have a text of their own."""
+
+
+def _twice(value: Any, key: str) -> list[Fault]:
+    """Items that stand twice in a list: EKS, EC2 and Karpenter refuse most of them, and none means anything."""
+    if isinstance(value, Mapping):
+        below = [(name, item) for name, item in value.items() if name not in _REPEATABLE]
+        return [fault for name, item in below for fault in _twice(item, f"{key}.{name}")]
+    if not isinstance(value, list) or _TOLD_ALREADY.match(key):
+        return []
+    words = Counter(item for item in value if isinstance(item, str))
+    found = [Fault(key, f"each item once; {word} is there twice", value) for word, count in words.items() if count > 1]
+    return found[:1] + [fault for position, item in enumerate(value) for fault in _twice(item, f"{key}[{position}]")]
 
 
 def _capacity(given: Mapping[str, Any], faults: list[Fault], broken: set[str]) -> Capacity | None:
@@ -203,7 +333,7 @@ def _object(value: Any) -> Any:
     if isinstance(value, str):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
     return value
 
@@ -229,6 +359,10 @@ def _entries(name: str, model: Any, given: Any, faults: list[Fault], broken: set
     """Entries of a mapping, each checked by itself, so that one faulty graph does not hide the others' faults."""
     if not isinstance(given, dict):
         faults.append(Fault(name, "entries by name", given))
+        broken.add(name)
+        return {}
+    if len(given) > MOST_ENTRIES[name]:
+        faults.append(Fault(name, f"at most {MOST_ENTRIES[name]} of them in one stack", len(given)))
         broken.add(name)
         return {}
     found = {}
@@ -285,11 +419,16 @@ def schema() -> dict[str, Any]:
         properties[PREFIX + name] = built
     for name in SECRETS:
         properties[PREFIX + name] = {
-            "type": "object",
             "description": f"Encrypted; set with `pulumi config set --secret {PREFIX}{name}`.",
-            "required": ["secure"],
-            "additionalProperties": False,
-            "properties": {"secure": {"type": "string"}},
+            "anyOf": [
+                {
+                    "type": "object",
+                    "required": ["secure"],
+                    "additionalProperties": False,
+                    "properties": {"secure": {"type": "string"}},
+                },
+                {"type": "string", "pattern": "^<[a-z-]+>$"},
+            ],
         }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

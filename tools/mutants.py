@@ -74,7 +74,8 @@ GROUPS = (
         ("tests/rules", "tests/review", STACKS),
     ),
     Group(
-        tuple(f"stacks/{name}.py" for name in ("cross_ultraservers", "cross", "models", "settings", "faults")),
+        tuple(f"stacks/{name}.py" for name in (
+            "cross_ultraservers", "cross", "models", "settings", "faults", "placeholders", "aws_values", "editing")),
         ("tests/stacks", "tests/capacity", "-k", "not registers"),
     ),
     Group(

@@ -282,7 +282,7 @@ def test_a_mismatch_stops_the_program() -> None:
     """A pool on a block of another zone launches nothing while the block is paid for."""
     file = stackfile.read("p5-reserved")
     answers = Answers.for_config("p5-reserved", file.config)
-    answers.reservations["cr-0a1b2c3d4e5f60718"] = {**answers.reservations["cr-0a1b2c3d4e5f60718"], "zone": "usw2-az1"}
+    answers.reservations["cr-0fedcba9876543210"] = {**answers.reservations["cr-0fedcba9876543210"], "zone": "usw2-az1"}
     with pytest.raises(pulumi.RunError, match="is in usw2-az1, the stack says usw2-az2"):
         record("p5-reserved", file.config, answers=answers)
 

@@ -411,7 +411,7 @@ def test_two_racks_are_two_of_everything() -> None:
         node.inputs["capacityReservationSpecification"]["capacityReservationTarget"]["capacityReservationId"]
         for node in graph.of(TEMPLATE)
     ]
-    assert reserved == ["cr-0a1b2c3d4e5f60719", "cr-0a1b2c3d4e5f6071a"]
+    assert reserved == ["cr-0fedcba9876543210", "cr-0a1b2c3d4e5f6071a"]
     # Both in one zone: one subnet, with room for both.
     assert len({str(node.inputs["subnetIds"]) for node in graph.of(GROUP)}) == 1
     assert [TYPES[rack.type].nodes for rack in racks(graph).values()] == [9, 9]

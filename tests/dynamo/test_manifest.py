@@ -16,6 +16,7 @@ from components.capacity.instances import allocatable, instance, table
 from components.dynamo import backends, download
 from components.dynamo.expected_pods import expected_pods, fits, mib, milli
 from components.dynamo.manifest import Surroundings, manifest
+from components.dynamo.namespace import TOKEN_SECRET
 from review import stackfile
 from review.graph import Graph
 from review.recorder import record
@@ -200,9 +201,9 @@ def test_immutable_fields_replace_the_graph() -> None:
 def test_a_gated_model_takes_its_token_to_the_download_only() -> None:
     found = recorded("p5-reserved")
     (job,) = [item for item in found.objects_of("Job") if item.name.startswith("cache-")]
-    assert "hugging-face" in json.dumps(job.manifest)
+    assert TOKEN_SECRET in json.dumps(job.manifest)
     for item in found.objects_of("DynamoGraphDeployment"):
-        assert "hugging-face" not in json.dumps(item.manifest)
+        assert TOKEN_SECRET not in json.dumps(item.manifest)
 
 
 # --- download ----------------------------------------------------------------------------------------------------------

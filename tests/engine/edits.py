@@ -136,7 +136,7 @@ EDITS: tuple[Edit, ...] = (
     ),
     _g6e(
         "cluster.admins", "one more",
-        {"cluster.admins": ["arn:aws:iam::123456789012:role/platform", "arn:aws:iam::123456789012:role/oncall"]},
+        {"cluster.admins": ["<admin-role-arn>", "arn:aws:iam::111122223333:role/oncall"]},
         "create AccessEntry main-oncall-*", "create AccessPolicyAssociation main-oncall-*",
     ),
     _g6e(

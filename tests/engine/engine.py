@@ -18,12 +18,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pulumi.automation as automation
 import pytest
 import yaml
 
-from review import stackfile
+from review import judged, stackfile
 from review.answers import Answers
 from tests.conftest import AT
 from tests.engine.control_plane import ControlPlane
@@ -161,7 +162,7 @@ class Stack:
         self.name = name
         self.folder = folder
         self.world = world
-        self.program = program or (lambda: runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__"))
+        self.program = program or _unjudged
         self.at = AT
         """Moment that the program takes for the present one."""
         self.config: dict[str, Any] = {}
@@ -261,10 +262,17 @@ class Stack:
         return outcome
 
 
+def _unjudged() -> None:
+    """The program without its plan: edits here break rules on purpose, to see what the engine makes of them. The CLI runs it
+    with its plan, in test_cli.py."""
+    with mock.patch.object(judged, "begin", lambda: judged.Judging("", None)):
+        runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__")
+
+
 def shipped(name: str) -> dict[str, Any]:
     """Configuration of a stack that comes with the project."""
-    document = yaml.load((ROOT / "stacks" / f"Pulumi.{name}.yaml").read_text(), stackfile._Loader)
-    return dict(document["config"])
+    project = set(stackfile.project_defaults())
+    return {key: value for key, value in stackfile.read(name).config.items() if key not in project}
 
 
 def edited(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

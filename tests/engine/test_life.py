@@ -27,8 +27,13 @@ _OF_THE_ENGINE = re.compile(r"pulumi:pulumi:Stack::|pulumi:providers:[a-z]+::def
 
 def released(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration with every protection let go, as the README says one should before a destroy."""
+    return edited(config, releases(config))
+
+
+def releases(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that let every protection go, by dotted path."""
     if "aws:region" not in config:
-        return dict(config)
+        return {}
     changes: dict[str, Any] = {
         "cluster.protect": False,
         "cluster.deletionProtection": False,
@@ -40,7 +45,7 @@ def released(config: Mapping[str, Any]) -> dict[str, Any]:
                 changes[f"capacity.pools.{name}.reservations.{position}.protect"] = False
     for name in config.get("dynamo-eks:capacity", {}).get("ultraServers", {}):
         changes[f"capacity.ultraServers.{name}.protect"] = False
-    return edited(config, changes)
+    return changes
 
 
 def edits(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def test_an_unknown_stack_exits_with_2() -> None:
 def test_a_bad_file_exits_with_2(monkeypatch: pytest.MonkeyPatch) -> None:
     bad = Path(__file__).parents[1] / "stacks" / "settings" / "ordinary.error.many-at-once.yaml"
     read = stackfile.read
-    monkeypatch.setattr(stackfile, "read", lambda name: read(name, bad))
+    monkeypatch.setattr(stackfile, "read", lambda name, path=None: read(name, bad))
     code, text = run("--stack", "ordinary")
     assert code == 2 and "has 5 faults; nothing was registered" in text
 
@@ -62,10 +62,53 @@ def test_json_is_one_object_or_a_list() -> None:
 
 
 def test_objects_are_written_as_yaml(tmp_path: Path) -> None:
-    (tmp_path / "999-old.yaml").write_text("left: over\n")
-    assert run("--stack", "mocker-local", "--format", "quiet", "--objects", str(tmp_path))[0] == 0
+    for _ in range(2):
+        assert run("--stack", "mocker-local", "--format", "quiet", "--objects", str(tmp_path))[0] == 0
     written = [yaml.safe_load(path.read_text()) for path in sorted(tmp_path.glob("*.yaml"))]
     assert written == [json.loads(json.dumps(item.manifest)) for item in recorded("mocker-local").objects]
+
+
+def _objects(folder: Path) -> tuple[int, str]:
+    return run("--stack", "mocker-local", "--format", "quiet", "--objects", str(folder))
+
+
+def test_objects_of_an_earlier_plan_go_and_nothing_else(tmp_path: Path) -> None:
+    """What is left of an object that the plan no longer has would be applied; what is somebody's own is not ours to take."""
+    folder = tmp_path / "new" / "folder"
+    assert _objects(folder)[0] == 0
+    stale, mine, outside = folder / "999-old.yaml", folder / "mine.yaml", tmp_path / "outside.yaml"
+    for path in (stale, mine, outside):
+        path.write_text("left: over\n")
+    marker = folder / report.MARKER
+    marker.write_text(f"{marker.read_text()}999-old.yaml\n../../outside.yaml\n{outside}\n")
+    assert _objects(folder)[0] == 0
+    assert not stale.exists() and mine.exists() and outside.exists()
+
+
+@pytest.mark.parametrize("what", ["other files", "a file of ours in name", "a link of ours in name", "a file", "not writable"])
+def test_objects_are_written_into_no_other_folder(what: str, tmp_path: Path) -> None:
+    """`--objects stacks` deleted every stack file."""
+    folder, kept = tmp_path / "folder", tmp_path / "folder" / "Pulumi.prod.yaml"
+    folder.mkdir()
+    if what.endswith("in name"):
+        assert _objects(folder)[0] == 0
+        first = sorted(folder.glob("*.yaml"))[0]
+        marker = folder / report.MARKER
+        marker.write_text(marker.read_text().replace(f"{first.name}\n", ""))
+        kept = first
+        if what.startswith("a link"):
+            first.unlink()
+            kept = tmp_path / "elsewhere.yaml"
+            first.symlink_to(kept)
+    if what == "not writable":
+        folder = tmp_path / "elsewhere.yaml" / "below"
+        kept = folder.parent
+    if what == "a file":
+        kept = folder = tmp_path / "file"
+    kept.write_text("kept: true\n")
+    code, text = _objects(folder)
+    assert code == 2 and len(text.strip().splitlines()) == 1 and "Traceback" not in text
+    assert kept.read_text() == "kept: true\n"
 
 
 def test_markdown_puts_what_is_wrong_first() -> None:
@@ -74,6 +117,37 @@ def test_markdown_puts_what_is_wrong_first() -> None:
     broken = (verdicts[0].__class__("pool-limit", "fail", "NodePool gpu", "has | no limit"), *verdicts)
     text = report.markdown(Plan("g6e-dev", graph, broken, ()))
     assert text.index("has \\| no limit") < text.index("rules hold")
+
+
+@pytest.mark.parametrize("format", ["text", "markdown", "json", "quiet"])
+def test_an_allowed_failure_shows_its_reason_everywhere(
+    format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failure that passes for a reason nobody reads is a failure that passes."""
+    read, file = stackfile.read, tmp_path / "Pulumi.p5-reserved.yaml"
+    shipped = (stackfile.ROOT / "stacks" / file.name).read_text()
+    file.write_text(f"{shipped}  dynamo-eks:review: {{allow: {{block-window: the last hour of a drill}}}}\n")
+    monkeypatch.setattr(stackfile, "read", lambda name: read(name, file))
+    code, text = run("--stack", "p5-reserved", "--format", format, "--at", "2026-12-15T11:00Z")
+    assert code == 0
+    if format == "json":
+        allowed = [item for item in json.loads(text)["rules"] if item["allowed"]]
+        assert allowed and {(item["id"], item["verdict"], item["allowed"]) for item in allowed} == {
+            ("block-window", "warn", "the last hour of a drill")
+        }
+        return
+    assert "; allowed: the last hour of a drill" in " ".join(text.split())
+    assert "warn (1 allowed), 0 fail" in " ".join(text.split())
+
+
+def test_arguments_of_up_are_what_waits_for_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An `up` before the start that leaves nothing out waits on an empty rack."""
+    code, text = run("--stack", "gb200-prod", "--format", "arguments", "--at", "2026-11-24T12:00Z")
+    assert code == 0 and text.split()[0] == "--exclude" and text.split()[-1] == "--exclude-dependents"
+    # Where nothing can wait, no plan is made to tell so: the engine has one made in a moment.
+    monkeypatch.setattr(command, "_plan", None)
+    for stack in ("g6e-dev", "mocker-local"):
+        assert run("--stack", stack, "--format", "arguments") == (0, "")
 
 
 def test_preview_is_a_choice() -> None:

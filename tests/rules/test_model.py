@@ -58,6 +58,31 @@ def test_failures_are_read_first() -> None:
     assert judge(EMPTY, ()) == []
 
 
+def test_an_allowed_failure_is_a_warning_with_its_reason() -> None:
+    """Prevents both a rule that cannot be got past, for which people leave the rules out, and one that is got past in silence."""
+    rules = [
+        ruled(Finding("a", "none"), Finding("b", "high", "warn"), id_="one"),
+        ruled(Finding("c", "none"), id_="two"),
+    ]
+    assert judge(EMPTY, rules, {"one": "a drill"}) == [
+        Verdict("two", "fail", "c", "none"),
+        Verdict("one", "warn", "a", "none", "a drill"),
+        Verdict("one", "warn", "b", "high"),
+    ]
+    assert [item.told for item in judge(EMPTY, rules, {"one": "a drill"})] == ["none", "none; allowed: a drill", "high"]
+
+
+@pytest.mark.parametrize("said", [(), (A,), (Finding("a", "high", "warn"),)])
+def test_a_reason_that_nothing_needs_is_told(said: tuple[Finding | Looked, ...]) -> None:
+    """Left behind, it lets the next failure of that rule pass, for a reason that is no longer true."""
+    found = judge(EMPTY, [ruled(*said)], {"pool-limit": "a drill"})
+    useless = Verdict(
+        "pool-limit", "warn", "review.allow.pool-limit", "nothing to allow: the rule does not fail; remove the line"
+    )
+    assert found[-1 if said and isinstance(said[0], Finding) else 0] == useless
+    assert [item for item in found if item != useless] == judge(EMPTY, [ruled(*said)])
+
+
 def test_a_rule_is_registered_as_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """A rule that is written and asked by nobody protects nothing."""
     monkeypatch.setattr("rules.model.RULES", made := [])

@@ -27,8 +27,9 @@ BROKEN: list[tuple[str, str, Edit]] = [
 HEAD = """# What the plan judges
 
 Generated from the rules and their tests (`WRITE_DOCS=1 make test`). Each rule looks at the recorded resources of a stack; a `fail`
-ends `make plan` and `make up` with exit code 1, a `warn` is printed. Under each stands what it says of shipped stacks that
-were broken on purpose, after the resource or object that it says it of.
+ends `make plan` with exit code 1 and `pulumi preview` and `up` before anything registers, a `warn` is printed. A stack can
+let a rule fail for a reason (docs/plan.md). Under each stands what it says of shipped stacks that were broken on purpose,
+after the resource or object that it says it of.
 """
 
 

@@ -42,7 +42,7 @@ from tests.rules.ultraserver_edits import (
     value,
 )
 
-GROUPS = {"nodes-rack-a-e5f60719", "nodes-rack-b-e5f6071a"}
+GROUPS = {"nodes-rack-a-76543210", "nodes-rack-b-e5f6071a"}
 STACK = {"efa-plugin-release", "dra-driver-release", "gpu-operator-release"}
 GRAPH = "DynamoGraphDeployment dynamo/glm-5"
 WORKERS = {f"{GRAPH} prefill", f"{GRAPH} decode"}

@@ -234,7 +234,7 @@ FINDINGS: list[tuple[str, str, Edit, str]] = [
     ("ladder-gates", RACK, both(untied(DGD), edit(DGD, anywhere)), "does not wait for verify-rack-a-imex"),
     ("ladder-gates", PAIR, both(untied(DGD), beside(lambda i: pod_spec(i, "decode")["nodeSelector"].update({"dynamo-eks/ultraserver": "rack-b"}))), "does not wait for verify-rack-a-imex"),
     ("gpu-stack-outlives", RACK, untied(RELEASE, "efa-plugin"), "may outlive node group nodes-rack-a-76543210; make it depend on the nodes"),
-    ("gpu-stack-outlives", PAIR, untied(RELEASE, "dra-driver"), "may outlive node group nodes-rack-a-e5f60719"),
+    ("gpu-stack-outlives", PAIR, untied(RELEASE, "dra-driver"), "may outlive node group nodes-rack-a-76543210"),
     ("kv-transport", RACK, edit(DGD, lambda i: set_env(i, "prefill", "TRTLLM_NIXL_KVCACHE_BACKEND", "LIBFABRIC")), "lacks TRTLLM_NIXL_KVCACHE_BACKEND=UCX; KV blocks would not go over NVLink"),
     ("kv-transport", PAIR, edit(DGD, lambda i: set_env(i, "decode", "SGLANG_DISAGGREGATION_NIXL_BACKEND", "UCX")), "lacks SGLANG_DISAGGREGATION_NIXL_BACKEND=LIBFABRIC; KV blocks would go over TCP"),
 ]  # fmt: skip

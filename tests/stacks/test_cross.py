@@ -117,7 +117,7 @@ def test_existing_clusters(changes: Changes, faults: list[str]) -> None:
 CLUSTERS = [
     ("a private endpoint", {"cluster.publicAccessCidrs": []}),
     ("an open endpoint that is meant", {"cluster.publicAccessCidrs": ["0.0.0.0/0"], "cluster.allowOpenEndpoint": True}),
-    ("an open endpoint among others", {"cluster.publicAccessCidrs": ["198.51.100.0/24", "0.0.0.0/0"]}, 'cluster.publicAccessCidrs | given ["198.51.100.0/24", "0.0.0.0/0"] | expected ranges you know; 0.0.0.0/0 lets the whole internet reach the API endpoint | fix name your ranges, or set allowOpenEndpoint: true if it is meant'),
+    ("an open endpoint among others", {"cluster.publicAccessCidrs": ["52.95.4.0/24", "0.0.0.0/0"]}, 'cluster.publicAccessCidrs | given ["52.95.4.0/24", "0.0.0.0/0"] | expected ranges you know; 0.0.0.0/0 lets the whole internet reach the API endpoint | fix name your ranges, or set allowOpenEndpoint: true if it is meant'),
     ("both versions wrong", {"cluster.version": "1.30", "dynamo.version": "1.3.9"}, 'cluster.version | given "1.30" | expected one of 1.34, 1.35, 1.36'),
     ("Dynamo's version, beside a cluster that cannot be read", {"cluster": {"version": "1"}, "dynamo.version": "1.3.9"}, 'cluster.version | given "1" | expected a Kubernetes version in quotes, such as "1.35"', 'dynamo.version | given "1.3.9" | expected one of 1.4.0, 1.5.0, 1.6.1'),
     ("Dynamo cannot be read", {"dynamo": {"version": "1"}}, 'dynamo.version | given "1" | expected a release in quotes, such as "1.5.0"'),

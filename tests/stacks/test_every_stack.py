@@ -110,7 +110,7 @@ def test_plan_is_the_same_twice(stack: str) -> None:
     """A plan that differs from run to run cannot be reviewed."""
     file = stackfile.read(stack)
     again = make(file, at=AT)
-    before = Plan(stack, recorded(stack), again.verdicts, again.notes)
+    before = Plan(stack, recorded(stack), again.verdicts, again.notes, again.to_fill_in)
     assert json.dumps(report.as_json(before)) == json.dumps(report.as_json(again))
 
 
@@ -119,7 +119,7 @@ def test_machine_contract(stack: str) -> None:
     """The keys that pull-request bots read; docs/plan.md promises them."""
     document = report.as_json(Plan(stack, recorded(stack), tuple(judge(recorded(stack))), ()))
     assert set(document) == {
-        "stack", "resources", "objects", "destroyOrder", "rules", "assumptions", "outputs", "blocks",
+        "stack", "resources", "objects", "destroyOrder", "rules", "assumptions", "outputs", "blocks", "toFillIn",
     }  # fmt: skip
     assert set(document["resources"][0]) == {
         "type", "name", "parent", "provider", "dependsOn", "protect", "step", "assumed", "inputs",

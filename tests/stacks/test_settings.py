@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +13,7 @@ import pulumi
 import pytest
 
 from stacks.faults import EXAMPLES, Fault, from_pydantic, listed, nearest, one_of, report
+from stacks.models import MOMENT, moment_of
 from stacks.settings import CLOCK, Settings, SettingsError, present, schema
 from tests.stacks.edited import ABSENT, AT, Changes, edited, line, parsed, rows, told
 
@@ -209,7 +211,7 @@ TYPES = [
     ("a list", {C + ".worker.extraArgs": "--a"}, 'graphs.chat.worker.extraArgs | given "--a" | expected a list'),
     ("keys and values of any names", {C + ".worker.env": ["a"]}, 'graphs.chat.worker.env | given ["a"] | expected keys and values'),
     ("keys and values", {C + ".worker": 1}, "graphs.chat.worker | given 1 | expected keys and values"),
-    ("an empty name", {"tags": {"": "x"}}, 'tags. | given "" | expected String should have at least 1 character'),
+    ("an empty name", {"tags": {"": "x"}}, 'tags. | given "" | expected text that is not empty'),
     ("a name of a tag too long", {"tags": {"k" * 129: "x"}}, 'tags.kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk | given "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk... | expected at most 128 characters (these are 129)'),
     ("a tag too long", {"tags": {"k": "v" * 257}}, 'tags.k | given "vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv... | expected at most 256 characters (these are 257)'),
     ("a list of tags", {"tags": ["a"]}, 'tags | given ["a"] | expected keys and values'),
@@ -225,10 +227,10 @@ def test_types(changes: Changes, faults: list[str]) -> None:
 # --- moments and numbers of racks -------------------------------------------------------------------------------------
 
 RACKS = [
-    ("a moment that is a date", {"capacity.ultraServers.rack-a.start": "2026-12-01"}, 'capacity.ultraServers.rack-a.start | given "2026-12-01" | expected a moment in UTC, such as 2026-12-08T11:30:00Z'),
-    ("a moment that is none", {"capacity.ultraServers.rack-a.end": "tomorrow"}, 'capacity.ultraServers.rack-a.end | given "tomorrow" | expected a moment in UTC, such as 2026-12-08T11:30:00Z'),
-    ("a moment that is a list", {"capacity.ultraServers.rack-a.end": []}, "capacity.ultraServers.rack-a.end | given [] | expected a moment in UTC in quotes, such as 2026-12-08T11:30:00Z"),
-    ("a moment elsewhere", {"capacity.ultraServers.rack-a.end": "2026-12-08T12:30:00+01:00"}, 'capacity.ultraServers.rack-a.end | given "2026-12-08T12:30:00+01:00" | expected a moment in UTC with a Z at the end, such as 2026-12-08T11:30:00Z'),
+    ("a moment that is a date", {"capacity.ultraServers.rack-a.start": "2026-12-01"}, 'capacity.ultraServers.rack-a.start | given "2026-12-01" | expected a moment in UTC in quotes with a Z at the end, such as "2026-12-08T11:30:00Z"'),
+    ("a moment that is none", {"capacity.ultraServers.rack-a.end": "tomorrow"}, 'capacity.ultraServers.rack-a.end | given "tomorrow" | expected a moment in UTC in quotes with a Z at the end, such as "2026-12-08T11:30:00Z"'),
+    ("a moment that is a list", {"capacity.ultraServers.rack-a.end": []}, 'capacity.ultraServers.rack-a.end | given [] | expected a moment in UTC in quotes with a Z at the end, such as "2026-12-08T11:30:00Z"'),
+    ("a moment elsewhere", {"capacity.ultraServers.rack-a.end": "2026-12-08T12:30:00+01:00"}, 'capacity.ultraServers.rack-a.end | given "2026-12-08T12:30:00+01:00" | expected a moment in UTC in quotes with a Z at the end, such as "2026-12-08T11:30:00Z"; with that offset it is 2026-12-08T11:30:00Z'),
     ("drained too late", {"capacity.ultraServers.rack-a.drainMinutes": 74}, "capacity.ultraServers.rack-a.drainMinutes | given 74 | expected a number of at least 75: EC2 takes the machines 60 minutes before the end, and pods need time to go"),
     ("missing on purpose in a rack", {"capacity.ultraServers.rack-a.count": 18}, "capacity.ultraServers.rack-a.count | given 18 | expected no count: the type says it, 9 or 18 nodes"),
     ("a rack's name", {"capacity.ultraServers." + "r" * 21: {"x": 1}}, 'capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr | given "rrrrrrrrrrrrrrrrrrrrr" | expected at most 20 characters (these are 21)', "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.end | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | end: 2026-12-08T11:30:00Z", "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.reservation | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | reservation: cr-0123456789abcdef0", "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.start | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | start: 2026-12-01T11:30:00Z", "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.type | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | type: u-p6e-gb200x72", "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.x | given 1 | expected no such key here, but amiRelease, drainMinutes, efaInterfaces, end, hugePagesMib, instanceType, nodeRepair, protect, reservation, rootVolumeGib, start, type, verify, zone", "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.zone | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | zone: use1-az1"),
@@ -304,7 +306,7 @@ KEYS = [
     ("a list of graphs", {"graphs": ["a"]}, 'graphs | given ["a"] | expected entries by name'),
     ("a graph that is a word", {"graphs": {"a": "b"}}, 'graphs.a | given "b" | expected keys and values'),
     ("a version without quotes", {"cluster.version": 1.35}, 'cluster.version | given 1.35 | expected a version in quotes, such as "1.35" (without quotes YAML reads 1.30 as 1.3)'),
-    ("a section nobody knows", {"networks": "{\"a\": 1}"}, 'networks | given {"a": 1} | expected no such key, but capacity, cluster, dynamo, gpu, graphs, huggingFaceToken, imagePullPassword, models, network, storage, tags; did you mean network?'),
+    ("a section nobody knows", {"networks": "{\"a\": 1}"}, 'networks | given {"a": 1} | expected no such key, but capacity, cluster, dynamo, gpu, graphs, huggingFaceToken, imagePullPassword, models, network, review, storage, tags; did you mean network?'),
     ("sections nobody knows of others", {"other:x": "1"}),
     ("a token in clear", {"huggingFaceToken": "hf"}, 'huggingFaceToken | given "[hidden]" | expected an encrypted value; the text here can be read by whoever sees the file, so it must be revoked | fix pulumi config set --secret dynamo-eks:huggingFaceToken'),
     ("no region", {"aws:region": ""}, "aws:region | expected a region; the key is required | add | config: | aws:region: us-east-1"),
@@ -317,3 +319,56 @@ KEYS = [
 def test_keys(changes: Changes, faults: list[str]) -> None:
     """A misspelt key is a default; the keys of another section are no help."""
     assert told("ordinary", changes) == faults
+
+
+# --- every form of a moment -------------------------------------------------------------------------------------------
+
+END = datetime(2026, 12, 8, 11, 30, tzinfo=UTC)
+
+FORMS = (
+    "2026-12-08T11:30:00Z", "2026-12-08t11:30:00Z", "2026-12-08T11:30:00z", "2026-12-08 11:30:00Z", "2026-12-08 11:30:00 Z",
+    "2026-12-08T11:30:00+00:00", "2026-12-08T11:30:00-00:00", "2026-12-08 11:30:00+00:00", "2026-12-08 11:30:00 +00:00",
+    "2026-12-08T11:30:00+0000", "2026-12-08T11:30:00+00", "2026-12-08 11:30:00 +0000 UTC", "2026-12-08 11:30:00 +0000 +0000",
+    "2026-12-08 11:30:00 +0000 GMT", "2026-12-08 11:30:00 UTC", "2026-12-08T11:30Z", "2026-12-08 11:30 UTC",
+    "2026-12-08T11:30:00.000Z", "2026-12-08T11:30:00,0Z", "2026-12-08 11:30:00.000000000 +0000 UTC", "2026-12-8T11:30:00Z",
+)  # fmt: skip
+"""As written, as YAML's own dates arrive, and as other programs print them."""
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_moment_is_read_in_every_form(form: str) -> None:
+    """The engine hands a date without quotes over as Go prints it; refused, the stack cannot be previewed at all."""
+    settings = parsed("gb200", {"capacity.ultraServers.rack-a.end": form})
+    assert settings.capacity.ultra_servers["rack-a"].end == END
+    assert re.search(MOMENT, form)
+
+
+@pytest.mark.parametrize(
+    ("form", "why"),
+    [
+        ("2026-12-08T12:30:00+01:00", "with that offset it is 2026-12-08T11:30:00Z"),
+        ("2026-12-08 06:30:00 -0500 EST", "with that offset it is 2026-12-08T11:30:00Z"),
+        ("2026-12-08 12:30:00 +0100 +0100", "with that offset it is 2026-12-08T11:30:00Z"),
+        ("2026-12-08T11:30:00", ""),
+        ("2026-12-08", ""),
+        ("1796729400", ""),
+        ("2026-02-30T11:30:00Z", "day is out of range for month"),
+        ("2026-12-08T24:00:00Z", "hour must be in 0..23"),
+        ("0000-01-01T00:00:00Z", "year 0 is out of range"),
+        ("0001-01-01T00:00:00+01:00", ""),
+        ("9999-12-31T23:59:59-01:00", ""),
+        ("2026-12-08T11:30:00Z\n", ""),
+        (1796729400, ""),
+        (1.5, ""),
+        (True, ""),
+        ({}, ""),
+    ],
+)
+def test_a_moment_that_is_not_utc_is_refused(form: Any, why: str) -> None:
+    """Read in another zone, a rack is drained an hour early or an hour late."""
+    (fault,) = told("gb200", {"capacity.ultraServers.rack-a.end": form})
+    assert "expected a moment in UTC in quotes" in fault and why in fault
+
+
+def test_a_fraction_of_a_second_is_kept() -> None:
+    assert moment_of("2026-12-08 11:30:00.123456789 +0000 UTC") == END.replace(microsecond=123456)

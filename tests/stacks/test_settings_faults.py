@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from review.stackfile import StackFile, StackFileError
 from stacks import faults, models
 from stacks.settings import Settings, SettingsError, schema
 from tests.conftest import AT
-from tools.schema import FILE, text
+from tools.schema import FILE, RULE_IDS, rule_ids, text
 
 FOLDER = Path(__file__).parent / "settings"
 BAD = sorted(FOLDER.glob("*.error.*.yaml"))
@@ -50,10 +51,24 @@ def what(path: Path) -> str:
 def reported(path: Path) -> str:
     try:
         file = stackfile.read(stack_of(path), path)
-        Settings.parse(file.stack, file.config, frozenset(file.secret_keys), at=AT)
+        Settings.parse(file.stack, file.config, frozenset(file.secret_keys), at=AT, source=file)
     except (SettingsError, StackFileError) as error:
         return str(error)
     return "no fault"
+
+
+def rewrite(path: Path) -> None:
+    """Put the report into a fixture's head (WRITE_FAULTS=1), again until the lines that it names are where it left them."""
+    body = path.read_text().splitlines(keepends=True)
+    while body and body[0].startswith("#"):
+        body.pop(0)
+    for _ in range(5):
+        report = reported(path)
+        head = "".join(f"# {line}".rstrip() + "\n" for line in report.split("\n"))
+        path.write_text(head + "".join(body))
+        if reported(path) == report:
+            return
+    raise AssertionError(f"{path.name} has no stable report")
 
 
 def test_there_are_enough_of_them() -> None:
@@ -66,6 +81,8 @@ def test_there_are_enough_of_them() -> None:
 @pytest.mark.parametrize("path", BAD, ids=what)
 def test_report(path: Path) -> None:
     """An unclear message about a rack that starts tonight is read at night."""
+    if os.environ.get("WRITE_FAULTS"):
+        rewrite(path)
     assert reported(path) == expected(path)
 
 
@@ -144,6 +161,11 @@ def test_schema_file_is_current() -> None:
     assert FILE.read_text() == text()
 
 
+def test_ids_of_rules_are_current() -> None:
+    """`make schema` writes them; a rule that is not among them cannot be allowed, and one that is gone allows nothing."""
+    assert RULE_IDS.read_text() == rule_ids()
+
+
 def _patterns(part: object) -> set[str]:
     if isinstance(part, dict):
         own = {part["pattern"]} if isinstance(part.get("pattern"), str) else set()
@@ -155,7 +177,7 @@ def _patterns(part: object) -> set[str]:
 
 def test_every_pattern_has_words() -> None:
     """`text that matches ^cr-…` tells nobody what to type."""
-    assert _patterns(schema()) - {"^(?!dynamo-eks:)[^:]+:"} <= set(faults.PATTERNS)
+    assert {item for item in _patterns(schema()) if "<" not in item} - {"^(?!dynamo-eks:)[^:]+:"} <= set(faults.PATTERNS)
 
 
 @pytest.mark.parametrize("name", ["Network", "Cluster", "Pool", "Reservation", "Graph", "Worker", "ModelSource"])

@@ -1,0 +1,204 @@
+"""Every shipped stack by the `pulumi` CLI, in a clone, on the stack file as it is in git: what a user's first day is.
+
+What the other tests here hand to the engine they have written themselves; a date without quotes, a key that the CLI writes, or
+a rule that only `make` asks for is not seen there.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from review import stackfile
+from review.answers import Answers
+from review.recorder import record
+from tests.conftest import AT, STACKS
+from tests.engine.cli import Clone
+from tests.engine.control_plane import ControlPlane
+from tests.engine.engine import World, edited, require_engine
+from tests.engine.test_before_the_start import BEFORE
+from tests.engine.test_life import MEANT_TO_STAY_IN_AWS, releases
+
+SALT = re.compile(r"\+encryptionsalt: v1:\S+")
+
+FILLED = {
+    "<account-id>": "210987654321",
+    "<admin-role>": "platform",
+    "<your-ip>": "52.94.76.10",
+    "<reservation-id>": "cr-0123456789abcdef0",
+    "<second-reservation-id>": "cr-0123456789abcdef1",
+}
+"""What a user puts in the place of each placeholder of the shipped files."""
+
+TOKEN = "hf_KnownTokenThatMustNeverBeSeen42"
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    require_engine()
+    return Clone(tmp_path_factory.mktemp("clone"))
+
+
+@pytest.fixture
+def make_world(control_plane: ControlPlane, contracts: Path) -> Iterator[Callable[[str], World]]:
+    worlds: list[World] = []
+
+    def make(name: str) -> World:
+        worlds.append(World(control_plane, contracts, Answers(name)))
+        return worlds[-1]
+
+    yield make
+    for world in worlds:
+        world.stop()
+
+
+def comments(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip().startswith("#")]
+
+
+def fill_in(clone: Clone, stack: str) -> None:
+    """Put a value of one's own in the place of every placeholder, as an editor does."""
+    file = clone.file(stack)
+    text = file.read_text()
+    for placeholder, value in FILLED.items():
+        text = text.replace(placeholder, value)
+    file.write_text(text)
+
+
+def begin(clone: Clone, stack: str, world: World) -> None:
+    """A stack of that name in the backend, its file filled in and committed."""
+    clone.pulumi("stack", "init", stack)
+    fill_in(clone, stack)
+    clone.commit(f"{stack} of our own")
+    clone.enter(stack, world)
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_a_users_day(name: str, clone: Clone, make_world: Callable[[str], World]) -> None:
+    """Prevents the first hour that ends at the first command: a file that the engine reads otherwise than the plan, one that
+    is rewritten with every operation, a value that nobody can have, or an `up` that is not what was planned."""
+    file, world = clone.file(name), make_world(name)
+    clone.pulumi("stack", "init", name)
+    # The CLI writes the passphrase's salt into the file, and leaves the rest as it is.
+    (salt,) = clone.diff()
+    assert SALT.fullmatch(salt)
+    clone.commit("salt")
+    clone.enter(name, world)
+
+    open_ = [placeholder for placeholder in FILLED if placeholder in file.read_text()]
+    assert ("aws:region" in file.read_text()) == bool(open_)
+    if open_:
+        refused = clone.pulumi("up", "--stack", name, "--yes", "--skip-preview", may_fail=True)
+        assert refused.returncode and f"stacks/Pulumi.{name}.yaml has " in refused.stdout, refused.stdout
+        # With the line to edit.
+        for placeholder in open_:
+            number = next(at for at, line in enumerate(file.read_text().splitlines(), 1) if placeholder in line)
+            assert re.search(rf"line {number}: .*{re.escape(placeholder)}", refused.stdout), refused.stdout
+        assert clone.resources(name) == [] and world.log == []
+        assert clone.diff() == []
+        clone.set(name, "cluster.publicAccessCidrs[0]", f"{FILLED['<your-ip>']}/32")
+        fill_in(clone, name)
+        before = [line for line in clone.diff() if line.startswith("-")]
+        assert len(before) * 2 == len(clone.diff())
+        assert all(any(placeholder in line for placeholder in open_) for line in before)
+        clone.commit("filled in")
+        clone.enter(name, world)
+
+    config = stackfile.read(name, file).config
+    planned = {node.key for node in record(name, config, at=AT).nodes}
+    assert "graphs" in clone.pulumi("config", "--stack", name).stdout
+    preview = clone.pulumi("preview", "--stack", name, "--non-interactive").stdout
+    assert re.search(rf"Plan of {name}: .* rules: \d+ hold, \d+ warn, 0 fail", preview), preview
+    clone.pulumi("up", "--stack", name, "--yes", "--skip-preview")
+    assert {f"{item['type']}::{item['urn'].rsplit('::', 1)[1]}" for item in clone.resources(name)} == planned
+    clone.pulumi("up", "--stack", name, "--yes", "--skip-preview", "--expect-no-changes")
+    assert clone.diff() == []
+
+    text, graph = file.read_text(), next(iter(config["dynamo-eks:graphs"]))
+    changes = {f"graphs.{graph}.frontend.replicas": 3, **releases(config)}
+    for path, value in changes.items():
+        clone.set(name, re.sub(r"\.(\d+)", r"[\1]", path), json.dumps(value))
+    assert comments(file.read_text()) == comments(text)
+    assert stackfile.read(name, file).config == edited(config, changes)
+    assert " updated" in clone.pulumi("up", "--stack", name, "--yes", "--skip-preview").stdout
+    written = file.read_text()
+    clone.pulumi("destroy", "--stack", name, "--yes", "--skip-preview")
+    assert clone.resources(name) == []
+    assert {type_ for type_, _ in world.aws.things} <= MEANT_TO_STAY_IN_AWS
+    assert file.read_text() == written
+    clone.commit("the end")
+
+
+def test_what_breaks_a_rule_is_refused_by_the_cli(clone: Clone, make_world: Callable[[str], World]) -> None:
+    """Prevents a purchase past the rules: `make` is not what a pipeline runs. What must be is allowed by name, and is seen."""
+    name = "drill"
+    shutil.copy(clone.file("g6e-dev"), clone.file(name))
+    world = make_world(name)
+    begin(clone, name, world)
+    clone.set(name, "capacity.pools.gpu.gpuLimit", "1")
+    refusal = "fail pool-room: NodePool gpu: its graphs ask for 3 GPUs and its limit is 1; raise gpuLimit"
+    for operation in (("preview",), ("up", "--yes", "--skip-preview")):
+        refused = clone.pulumi(*operation, "--stack", name, may_fail=True)
+        assert refused.returncode and refusal in refused.stdout
+        assert f"error: The plan of {name} has 1 failure; nothing was registered:" in refused.stdout
+        assert "Traceback" not in refused.stdout
+    assert clone.resources(name) == [] and world.log == []
+
+    clone.set(name, "review.allow.pool-room", "a drill with one machine")
+    shown = clone.pulumi("preview", "--stack", name).stdout
+    assert "raise gpuLimit; allowed: a drill with one machine" in shown
+    assert "1 warn (1 allowed), 0 fail" in shown and "to create" in shown
+    # Whoever takes a stack down is not asked for a plan.
+    clone.pulumi("config", "rm", "--stack", name, "--path", "dynamo-eks:review")
+    assert "0 fail" not in clone.pulumi("destroy", "--stack", name, "--yes").stdout
+    assert clone.pulumi("refresh", "--stack", name, "--yes").returncode == 0
+
+
+def test_make_lets_through_what_the_cli_lets_through(clone: Clone, make_world: Callable[[str], World]) -> None:
+    """Prevents two ways with two sets of rules: `make up` is `pulumi up` with a look before it."""
+    name = "ours"
+    shutil.copy(clone.file("mocker-local"), clone.file(name))
+    world = make_world(name)
+    begin(clone, name, world)
+    make = ("make", "-o", ".venv/.installed", f"STACK={name}")
+    assert f"Plan of {name}: " in clone.run(*make, "preview").stdout
+    clone.set(name, "dynamo.version", "1.4")
+    refused = clone.run(*make, "preview", may_fail=True)
+    assert refused.returncode and f"stacks/Pulumi.{name}.yaml has 1 fault; nothing was registered" in refused.stdout
+    clone.set(name, "dynamo.version", "1.5.0")
+    clone.set(name, "cluster.existing.context", "kind-dynmo")
+    refused = clone.run(*make, "preview", may_fail=True)
+    assert refused.returncode and "it has no context 'kind-dynmo', but kind-dynamo" in refused.stdout
+    assert world.log == []
+
+
+def test_a_plain_preview_says_what_waits_for_a_block(clone: Clone, make_world: Callable[[str], World]) -> None:
+    """Prevents a plain `pulumi up` that stands before an empty rack until its Jobs time out."""
+    name = "early"
+    shutil.copy(clone.file("gb200-prod"), clone.file(name))
+    begin(clone, name, make_world(name))
+    clone.at = BEFORE
+    try:
+        shown = clone.pulumi("preview", "--stack", name).stdout
+    finally:
+        clone.at = AT
+    assert "warn rack-a starts at 2026-12-01T11:30:00Z; " in shown
+    assert f"`make up STACK={name}` leaves them out until then" in shown
+
+
+def test_a_secret_is_seen_by_nobody(clone: Clone, make_world: Callable[[str], World]) -> None:
+    """Prevents a token in the log of a pipeline: the plan's process does not get it, and no fault shows it."""
+    name = "quiet"
+    shutil.copy(clone.file("mocker-local"), clone.file(name))
+    begin(clone, name, make_world(name))
+    clone.pulumi("config", "set", "--stack", name, "--secret", "dynamo-eks:huggingFaceToken", TOKEN)
+    shown = clone.pulumi("preview", "--stack", name, "--diff").stdout
+    assert f"Plan of {name}: " in shown and "hf-token" in shown and TOKEN not in shown
+    clone.set(name, "graphs.mocker.frontend.cpu", TOKEN, "--secret")
+    refused = clone.pulumi("preview", "--stack", name, may_fail=True)
+    assert refused.returncode and "no encrypted value in it" in refused.stdout and TOKEN not in refused.stdout
