@@ -18,10 +18,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from operations import aftermath, lock, teardown
+from operations import aftermath, credentials, lock, teardown
 from operations import recover as recovery
 from operations.aws_finder import AwsFinder
 from operations.cluster_finder import ClusterFinder
+from operations.credentials import Access
 from operations.engine import Engine, EngineError, NoStack, Operation, Stopped
 from operations.lookup import Everywhere, Finder, Verdict
 from operations.state import PROVIDER_PREFIX, State, words
@@ -49,11 +50,19 @@ def _console(*, error: bool = False) -> Console:
     return Console(stderr=error, highlight=False, width=None if stream.isatty() else 160, markup=False)
 
 
-def finder_of(state: State) -> Finder:
-    """Who looks: AWS in the stack's own region, and the cluster of the stack's own provider."""
-    accounts = state.providers("aws")
-    region = accounts[0].inputs.get("region") if accounts else None
-    return Everywhere({"aws": AwsFinder(region), "kubernetes": ClusterFinder(state)})
+def finder_of(state: State, access: Access | None = None) -> Finder:
+    """Who looks: AWS in the stack's own region with its own identity, and the cluster of the stack's own provider."""
+    access = access or Access.of_state(state)
+    return Everywhere({"aws": AwsFinder(access.region, access=access), "kubernetes": ClusterFinder(state)})
+
+
+def _right_account(stack: str, state: State | None = None) -> Access:
+    """The stack's identity; ends the command when its account is another than the file's, or than the state's."""
+    access = Access.of_stack(stack, state)
+    if refused := credentials.refusal(access, stack):
+        _console(error=True).print(refused)
+        raise typer.Exit(1)
+    return access
 
 
 def command_of(stack: str) -> str:
@@ -93,6 +102,7 @@ def recover(
     """Take the lock of a dead operation away, find out what became of its creations, and mend the state."""
     out = _console()
     stated = recovery.Stated(dict(_pair(item) for item in exists or ()), frozenset(gone or ()))
+    _right_account(stack)
     engine = Engine(stack)
     try:
         engine.state()  # one that cannot be read is put back first, under whatever lock there is
@@ -100,7 +110,7 @@ def recover(
         state = engine.state()
         if state.creating:
             _let_providers_end(out, stack, take_lock=take_lock)
-        plan = recovery.plan(state, finder_of(state), stated)
+        plan = recovery.plan(state, finder_of(state, _right_account(stack, state)), stated)
     except recovery.BadAnswer as error:
         _console(error=True).print(str(error))
         raise typer.Exit(1) from None
@@ -283,10 +293,12 @@ def destroy(
 ) -> None:
     """Look first, then destroy everything in order, then say what is left and why."""
     engine, out, bad = Engine(stack), _console(), _console(error=True)
+    _right_account(stack)
     try:
         before = engine.state()
     except EngineError as error:
         _fail(error)
+    access = _right_account(stack, before)
     if refused := recovery.refusal(before, command_of(stack)):
         bad.print(refused)
         raise typer.Exit(1)
@@ -321,7 +333,7 @@ def destroy(
     if {item.urn for item in after.resources} == {item.urn for item in before.resources} and not ended.did.touched:
         out.print("Nothing was destroyed.")
     else:
-        _left(out, before, after, ended)
+        _left(out, before, after, ended, access)
     for line in aftermath.pending(ended, after, command_of(stack)):
         bad.print(line)
     # A destroy that was stopped ends with 0, and says that all has been deleted.
@@ -331,9 +343,9 @@ def destroy(
     raise typer.Exit(_code(ended.code) or int(short))
 
 
-def _left(out: Console, before: State, after: State, ended: Operation) -> None:
+def _left(out: Console, before: State, after: State, ended: Operation, access: Access) -> None:
     left = [*teardown.left_in_state(before, after, ended.did.failed), *teardown.left_outside(before, after)]
-    tagged = teardown.tagged_things(before)
+    tagged = teardown.tagged_things(before, access=access)
     if isinstance(tagged, str):
         out.print(f"Not looked for by tag: {tagged}.")
     else:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from operations.cluster_finder import Cluster, Unreachable
+from operations.credentials import Access, NoIdentity
 from operations.lookup import RELEASE
 from operations.state import Resource, State, words
 from rules.storage import STATEFUL
@@ -168,7 +169,7 @@ def _block(template: Resource) -> str | None:
     return (given.get("capacityReservationTarget") or {}).get("capacityReservationId")
 
 
-def tagged_things(state: State, session: Any = None) -> Sequence[Left] | str:
+def tagged_things(state: State, session: Any = None, access: Access | None = None) -> Sequence[Left] | str:
     """What in AWS still carries the stack's tags, or why that cannot be known.
 
     Volumes, interfaces and instances that the cluster made carry them too (the NodeClass and Auto Mode put them on).
@@ -182,17 +183,16 @@ def tagged_things(state: State, session: Any = None) -> Sequence[Left] | str:
     if len(wanted) < 2:
         return "the state holds no tags to look by"
     try:
-        import boto3
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:
         return "boto3 is not installed"
     try:
-        client = (session or boto3.Session()).client(
+        client = (session or (access or Access.of_state(state)).session()).client(
             "resourcegroupstaggingapi", region_name=provider.inputs.get("region")
         )
         pages = client.get_paginator("get_resources").paginate(TagFilters=wanted)
         found = [item["ResourceARN"] for page in pages for item in page["ResourceTagMappingList"]]
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, NoIdentity) as error:
         return f"AWS cannot be asked: {error}"
     ids = [item.id for item in state.resources if item.id]
     # The list lags behind: what has just been deleted stays in it for hours.

@@ -170,12 +170,16 @@ def answer(question: Mapping[str, Any]) -> Word:
 
 def _to_fill_in(plan: Plan) -> list[str]:
     """What is to fill in, each with the line to edit."""
-    if not getattr(plan, "to_fill_in", ()):
+    if not plan.to_fill_in:
         return []
     from review import stackfile
     from review.report import fill_in_line
 
-    line = stackfile.read(plan.stack).line
+    try:
+        line = stackfile.read(plan.stack).line
+    except stackfile.StackFileError:
+        # The configuration came from another file (`--config-file`).
+        return [fill_in_line(item) for item in plan.to_fill_in]
     return [f"line {line(item.key)}: {fill_in_line(item)}" for item in plan.to_fill_in]
 
 

@@ -359,7 +359,9 @@ class Values:
             return str(value)
         if isinstance(value, float):
             if not math.isfinite(value):
-                self.faults.append((node.line, f"{node.text} is no number that JSON can say, and the engine refuses it"))
+                self.faults.append(
+                    (node.line, f"{node.text} is no number that JSON can say, and the engine refuses it")
+                )
                 return None
             return _json_number(value)
         if isinstance(value, int) and value >= 2**63 and depth > 1:
@@ -401,7 +403,9 @@ class Values:
             self._count(key, depth)
             made = self.scalar(real)
             if isinstance(made, float) and math.isnan(made):
-                self.faults.append((key.line, f"{real.text} as a key, whose value the engine loses; write it in quotes"))
+                self.faults.append(
+                    (key.line, f"{real.text} as a key, whose value the engine loses; write it in quotes")
+                )
                 continue
             found[type(made), str(made)] = (made, key, value)
         for source in merged:

@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import pulumi
 import pulumi_aws as aws
@@ -71,6 +71,8 @@ class AutoModeClusterArgs:
     """Routes and NAT gateways that nodes need to join and to drain."""
     profile: str | None = None
     """AWS profile that the kubeconfig's token command uses; by default the environment's own identity."""
+    assume_role_arn: str | None = None
+    """Role that the token command assumes, the one that the provider does: it makes the cluster and is its first administrator."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", self.cluster_name):
@@ -137,9 +139,7 @@ class AutoModeCluster(pulumi.ComponentResource):
         self.node_role_name = cluster.auto_mode_node_role_name
         self.key_arn = key.arn
         self.kubeconfig = pulumi.Output.all(self.endpoint, self.certificate_authority).apply(
-            lambda known: json.dumps(
-                kubeconfig(args.cluster_name, known[0], known[1], args.region, profile=args.profile)
-            )
+            lambda known: json.dumps(_kubeconfig(args, *known))
         )
         # Whoever takes the cluster down may be one of its administrators: access goes after everything in the cluster.
         self.ready = [cluster, tags_policy, *self._admins(name, args, cluster)]
@@ -271,6 +271,11 @@ class AutoModeCluster(pulumi.ComponentResource):
             policy=json.dumps(auto_mode_tags_policy()),
             opts=pulumi.ResourceOptions(parent=self),
         )
+
+
+def _kubeconfig(args: AutoModeClusterArgs, endpoint: str, certificate_authority: str) -> dict[str, Any]:
+    identity = {"profile": args.profile, "role_arn": args.assume_role_arn}
+    return kubeconfig(args.cluster_name, endpoint, certificate_authority, args.region, **identity)
 
 
 def _known(value: str, after: pulumi.Resource) -> pulumi.Output[str]:

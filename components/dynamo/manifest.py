@@ -50,6 +50,8 @@ class Surroundings:
     """The instance its workers are sized for; None without GPUs."""
     zone_names: Mapping[str, str]
     """Zone name by zone id."""
+    zoned: bool = True
+    """Whether every node has a zone. Nodes of an existing cluster may have none."""
     pool_zones: tuple[str, ...] = ()
     """Names of the zones its pool launches in, where those are not all of the network's."""
     image_pull_secret: str | None = None
@@ -195,6 +197,13 @@ def _rack_selector(graph: Graph, role: str) -> dict[str, str]:
 _TOLERATIONS = [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}]
 
 
+def _in_one_zone(graph: Graph, around: Surroundings) -> bool:
+    """Whether the graph's pods are kept in one zone. Where nodes have no zone such pods fit nowhere, so there it has to be
+    asked for."""
+    stated = graph.placement.same_zone
+    return around.zoned if stated is None else stated
+
+
 def _same_zone(name: str) -> dict[str, Any]:
     term = {
         "labelSelector": {"matchLabels": {GRAPH_LABEL: name}},
@@ -237,13 +246,19 @@ def _zone_selector(graph: Graph, around: Surroundings) -> dict[str, str]:
 def _frontend_affinity(name: str, graph: Graph, around: Surroundings) -> dict[str, Any]:
     """Keeps the frontend in its graph's zone, which must be one where the workers' pool launches: it is bound first, and
     where it is the workers have to follow."""
-    if on_rack(graph) or not graph.placement.same_zone:
+    if on_rack(graph) or not _in_one_zone(graph, around):
         return {}
     if graph.placement.zone or not around.pool_zones:
         return _same_zone(name)
     zones = {"key": "topology.kubernetes.io/zone", "operator": "In", "values": list(around.pool_zones)}
     terms = {"nodeSelectorTerms": [{"matchExpressions": [zones]}]}
     return {**_same_zone(name), "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+
+
+def _scope(around: Surroundings) -> dict[str, str]:
+    """Keeps the frontend to the workers of its own graph, where it can be told so. Those before serve every graph whose name
+    begins with theirs, which the settings refuse (stacks/cross.py)."""
+    return {"DYN_NAMESPACE_PREFIX_STRICT": "true"} if around.release.strict_prefix else {}
 
 
 def _frontend(name: str, graph: Graph, around: Surroundings) -> dict[str, Any]:
@@ -257,7 +272,7 @@ def _frontend(name: str, graph: Graph, around: Surroundings) -> dict[str, Any]:
         "image": around.release.image("frontend"),
         "command": ["python3", "-m", "dynamo.frontend"],
         "args": [*args, *frontend.extra_args],
-        "env": _environment(_OFFLINE, frontend.env),
+        "env": _environment({**_OFFLINE, **_scope(around)}, frontend.env),
         "resources": {
             "requests": {"cpu": frontend.cpu, "memory": frontend.memory},
             "limits": {"memory": frontend.memory},
@@ -348,13 +363,13 @@ def _staging(image: str, model: ModelSource, mount: Mapping[str, Any]) -> dict[s
     }
 
 
-def _affinity(name: str, graph: Graph, role: str, group: str | None) -> dict[str, Any]:
+def _affinity(name: str, graph: Graph, around: Surroundings, role: str, group: str | None) -> dict[str, Any]:
     """What else a worker must be near to, or apart from."""
     near: dict[str, Any] = {}
     if on_rack(graph):
         # With a rack to be chosen the gang scheduler keeps the group together.
         near = _same_clique(group) if group and not graph.placement.any_ultra_server else {}
-    elif graph.placement.same_zone:
+    elif _in_one_zone(graph, around):
         near = _same_zone(name)
     return {**near, **_apart(name, graph, role)}
 
@@ -440,7 +455,7 @@ def _worker(
                 "resourceClaims": [{"name": CLAIM, "resourceClaimTemplateName": template_of(domain)}] if domain else [],
                 "hostIPC": graph.host_ipc,
                 "nodeSelector": selector,
-                "affinity": _affinity(name, graph, role, group),
+                "affinity": _affinity(name, graph, around, role, group),
                 "tolerations": list(_TOLERATIONS) if worker.gpus else [],
             },
             {

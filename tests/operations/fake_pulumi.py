@@ -17,7 +17,7 @@ words = sys.argv[1:]
 with (HERE / "calls.jsonl").open("a") as calls:
     calls.write(json.dumps(words) + "\n")
 state = HERE / "state.json"
-command = " ".join(words[:2]) if words[0] == "stack" else words[0]
+command = " ".join(words[:2]) if words[0] in ("stack", "config") else words[0]
 fails = HERE / "fails.txt"
 if fails.exists():
     for line in fails.read_text().splitlines():
@@ -72,5 +72,8 @@ elif command in ("up", "destroy"):
         Path(words[words.index("--event-log") + 1]).write_text((HERE / "events.jsonl").read_text())
     if (HERE / "code.txt").exists():
         sys.exit(int((HERE / "code.txt").read_text()))
+elif command == "config get":
+    # Secrets by key; one that is not there is one that this machine cannot decrypt.
+    print(json.loads((HERE / "secrets.json").read_text())[words[2]])
 else:
     sys.exit(f"the fake does not know {words}")

@@ -59,7 +59,7 @@ def exists(monkeypatch: pytest.MonkeyPatch):
     def say(**things: Sequence[str]) -> None:
         types = {"nat": NAT, "eip": EIP}
         store = Store({types[key]: ids for key, ids in things.items()})
-        monkeypatch.setattr(entry_point, "finder_of", lambda state: store)
+        monkeypatch.setattr(entry_point, "finder_of", lambda state, access: store)
 
     return say
 
@@ -477,7 +477,7 @@ def _urn_of(key: str | None) -> str:
 @pytest.mark.parametrize(
     ("words", "in_order"),
     [
-        (["up"], ["-m operations up --stack demo", "--format arguments"]),
+        (["up"], ["-m operations ready --stack demo", "-m operations up --stack demo", "--format arguments"]),
         (["up", "YES=1", "ARGS=--skip-preview"], ["-m operations up --stack demo --yes", "--args '--skip-preview'"]),
         (["recover", "YES=1", "ARGS=--gone n"], ["-m operations recover --stack demo --yes --args '--gone n'"]),
         (["destroy"], ["-m operations destroy --stack demo"]),

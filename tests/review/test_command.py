@@ -85,7 +85,9 @@ def test_objects_of_an_earlier_plan_go_and_nothing_else(tmp_path: Path) -> None:
     assert not stale.exists() and mine.exists() and outside.exists()
 
 
-@pytest.mark.parametrize("what", ["other files", "a file of ours in name", "a link of ours in name", "a file", "not writable"])
+@pytest.mark.parametrize(
+    "what", ["other files", "a file of ours in name", "a link of ours in name", "a file", "not writable"]
+)
 def test_objects_are_written_into_no_other_folder(what: str, tmp_path: Path) -> None:
     """`--objects stacks` deleted every stack file."""
     folder, kept = tmp_path / "folder", tmp_path / "folder" / "Pulumi.prod.yaml"
@@ -127,7 +129,7 @@ def test_an_allowed_failure_shows_its_reason_everywhere(
     read, file = stackfile.read, tmp_path / "Pulumi.p5-reserved.yaml"
     shipped = (stackfile.ROOT / "stacks" / file.name).read_text()
     file.write_text(f"{shipped}  dynamo-eks:review: {{allow: {{block-window: the last hour of a drill}}}}\n")
-    monkeypatch.setattr(stackfile, "read", lambda name: read(name, file))
+    monkeypatch.setattr(stackfile, "read", lambda name, _=None: read(name, file))
     code, text = run("--stack", "p5-reserved", "--format", format, "--at", "2026-12-15T11:00Z")
     assert code == 0
     if format == "json":

@@ -26,12 +26,18 @@ TOKEN = "hf_KnownTokenThatMustNeverBeSeen42"
 def question(stack: str, **changes: Any) -> dict[str, Any]:
     """What is asked about a shipped stack, as the engine hands its configuration over."""
     file = stackfile.read(stack)
-    return {"stack": stack, "config": stackfile.as_wire({**file.config, **changes}), "secret_keys": []}
+    return {
+        "stack": stack,
+        "config": stackfile.as_wire({**file.config, **changes}),
+        "secret_keys": list(file.secret_keys),
+    }
 
 
 def limited(count: int, **more: Any) -> dict[str, Any]:
-    """g6e-dev with a limit that its graphs do not fit."""
-    capacity = stackfile.read("g6e-dev").config["dynamo-eks:capacity"]
+    """g6e-dev, filled in, with a limit that its graphs do not fit."""
+    config = stackfile.read("g6e-dev").config
+    capacity = config["dynamo-eks:capacity"]
+    more["dynamo-eks:cluster"] = {**config["dynamo-eks:cluster"], "publicAccessCidrs": ["52.94.76.10/32"], "admins": []}
     pool = {**capacity["pools"]["gpu"], "gpuLimit": count}
     return question("g6e-dev", **{"dynamo-eks:capacity": {"pools": {"gpu": pool}}}, **more)
 
@@ -106,6 +112,18 @@ def test_all_failures_and_warnings_are_told_together() -> None:
         "  fail d: e: f",
         "  warn g: h: i",
     ]
+
+
+def test_what_is_to_fill_in_refuses_with_the_line() -> None:
+    """Prevents fifty-seven resources and then a range that EKS refuses; with all else that is wrong, told at once."""
+    asked = limited(1)
+    asked["config"]["dynamo-eks:cluster"] = question("g6e-dev")["config"]["dynamo-eks:cluster"]
+    refused = judged.answer(asked).refusal("g6e-dev") or ""
+    lines = (stackfile.ROOT / "stacks" / "Pulumi.g6e-dev.yaml").read_text().splitlines()
+    number = next(number for number, line in enumerate(lines, 1) if "<your-ip>" in line)
+    assert "stacks/Pulumi.g6e-dev.yaml has 2 values to fill in; nothing was registered:" in refused
+    assert f"  line {number}: cluster.publicAccessCidrs[0]: <your-ip>/32  the public IPv4 address" in refused
+    assert "The plan of g6e-dev has 1 failure" in refused
 
 
 def test_bad_settings_are_the_refusal() -> None:
