@@ -88,6 +88,9 @@ OWNED_ARGUMENTS: Mapping[str, str] = {
 }
 """Arguments written from other keys; given twice, the backend would take one of the two without a word."""
 
+MOST_PODS = 2000
+"""Pods of all graphs of a stack. Ours; 30 UltraServers have 540 nodes."""
+
 SHORTEST_LIFE_HOURS = 4
 """Least `expireAfter`. Karpenter takes any; a model of 70 B parameters takes 20 minutes from launch to its first token."""
 
@@ -679,6 +682,12 @@ def _models(draft: Draft) -> Iterator[Fault]:
 
 
 def _graphs(draft: Draft) -> Iterator[Fault]:
+    pods = sum(
+        graph.frontend.replicas + sum(worker.replicas * worker.nodes for worker in roles(graph).values())
+        for graph in draft.graphs.values()
+    )
+    if pods > MOST_PODS:
+        yield Fault("graphs", f"graphs of at most {MOST_PODS:,} pods in all, each of which the plan places", pods)
     for name, graph in draft.graphs.items():
         yield from _graph(draft, f"graphs.{name}", name, graph)
     yield from _shared_workers(draft)

@@ -184,7 +184,7 @@ PATTERNS: Mapping[str, str] = {
     r"^[a-z]([-a-z0-9]*[a-z0-9])?$": "lower-case letters, digits and dashes, beginning with a letter",
     r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$": "an EC2 instance type, such as g6e.2xlarge",
     r"^[0-9]{1,6}(\.[0-9]{1,3})?$|^[0-9]{1,9}m$": 'CPUs in quotes, such as "4", "0.5" or 500m',
-    r"^[0-9]{1,15}(\.[0-9]{1,9})?(k|M|G|T|Ki|Mi|Gi|Ti)?$": "memory with its unit, such as 16Gi or 512Mi",
+    r"^[0-9]{7,15}$|^[0-9]{4,12}(k|Ki)$|^[0-9]{1,9}(\.[0-9]{1,9})?(M|G|T|Mi|Gi|Ti)$": "memory with its unit, such as 16Gi or 512Mi; without one it is a count of bytes",
     r"^1\.[0-9]{2}$": 'a Kubernetes version in quotes, such as "1.35"',
     r"^[0-9]+\.[0-9]+\.[0-9]+$": 'a release in quotes, such as "1.5.0"',
     r"^[A-Za-z_][A-Za-z0-9_]*$": "the name of an environment variable",

@@ -62,6 +62,8 @@ def _cidr(value: str) -> str:
         network = ipaddress.ip_network(value)
     except ValueError as error:
         raise ValueError(f"an IPv4 range in CIDR notation without host bits, such as 10.64.0.0/16 ({error})") from None
+    if network.version == 4 and value != str(network):
+        raise ValueError(f"the range with its length, {network}")
     if network.version != 4:
         raise ValueError("an IPv4 range; IPv6 clusters are not supported")
     return value
@@ -100,7 +102,7 @@ Cpu = Annotated[
 """CPUs as Kubernetes has them: thousandths at the finest."""
 Memory = Annotated[
     str,
-    StringConstraints(pattern=r"^[0-9]{1,15}(\.[0-9]{1,9})?(k|M|G|T|Ki|Mi|Gi|Ti)?$"),
+    StringConstraints(pattern=r"^[0-9]{7,15}$|^[0-9]{4,12}(k|Ki)$|^[0-9]{1,9}(\.[0-9]{1,9})?(M|G|T|Mi|Gi|Ti)$"),
     AfterValidator(lambda value: _some(value)),
     AfterValidator(lambda value: _megabytes(value)),
 ]

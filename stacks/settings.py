@@ -232,23 +232,15 @@ class Settings:
         raw = {name: values.get(PREFIX + name) for name in SECTIONS}
         # A section that is null says as much as one that is absent.
         raw = {name: {} if given is None else given for name, given in raw.items()}
-        for name in SECTIONS:
-            if PREFIX + name in secret_keys:
-                # What is read here ends in objects and outputs, in clear.
-                if not any(fault.full_key.startswith(PREFIX + name) for fault in faults):
-                    faults.append(
-                        Fault(
-                            name, "no encrypted value in it; it would be decrypted into objects and state", "[hidden]"
-                        )
-                    )
-                raw[name] = {}
         parsed: dict[str, Any] = {}
         broken: set[str] = set()
         for name, model in SECTIONS.items():
             given = raw[name]
             if PREFIX + name in secret_keys:
-                # Told above, and not looked at: the engine does not say which value in it is encrypted, and a fault would show it.
-                parsed[name] = {} if name in _ENTRIES else None
+                # The engine does not say which value in it is encrypted, and hands all of them over in clear. The file does.
+                if not any(fault.full_key.startswith(PREFIX + name) and fault.given == "[hidden]" for fault in faults):
+                    faults.append(Fault(name, f"no encrypted value in it; only {' and '.join(SECRETS)} may be", "[hidden]"))
+                raw[name], parsed[name] = {}, {} if name in _ENTRIES else None
             elif name in _ENTRIES:
                 parsed[name] = _entries(name, model, given, faults, broken)
             elif name == "capacity" and isinstance(given, dict):
@@ -284,6 +276,9 @@ class Settings:
             **parsed,
         )
         faults += cross_faults(draft)
+        if "aws:region" in secret_keys:
+            faults = [fault for fault in faults if fault.key != "aws:region"]
+            faults.append(Fault("aws:region", "a region that is not encrypted, so that it can be planned for", "[hidden]"))
         faults += _documentation(written)
         faults += [fault for key, value in raw.items() for fault in _twice(value, key)]
         if faults:
@@ -468,6 +463,8 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 
 def schema() -> dict[str, Any]:
     """JSON schema of a stack file, for editors (`stacks/stack.schema.json`)."""
+    from stacks import schema_limits
+
     definitions: dict[str, Any] = {}
     properties: dict[str, Any] = {
         "aws:region": {"type": "string", "description": "AWS region. Changing it replaces everything."},
@@ -489,6 +486,8 @@ def schema() -> dict[str, Any]:
             built = {
                 "type": "object",
                 "description": {"models": "Models by name.", "graphs": "Graphs by name."}[name],
+                "propertyNames": _adapter(DnsLabel if name == "models" else GraphName).json_schema(),
+                "maxProperties": MOST_ENTRIES[name],
                 "additionalProperties": {"$ref": f"#/$defs/{built['title']}"},
             }
         properties[PREFIX + name] = built
@@ -505,20 +504,25 @@ def schema() -> dict[str, Any]:
                 {"type": "string", "pattern": "^<[a-z-]+>$"},
             ],
         }
+    schema_limits.tighten(properties, definitions)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "dynamo-eks stack file",
         "type": "object",
+        "required": ["config"],
+        "additionalProperties": False,
         "properties": {
             "config": {
                 "type": "object",
                 "properties": properties,
-                "patternProperties": {provider_keys.SCHEMA_PATTERN: {}},
+                "patternProperties": {schema_limits.SECTION: {}, schema_limits.ELSEWHERE: {}},
                 "additionalProperties": False,
+                **schema_limits.config_rules(),
             },
-            "secretsprovider": {"type": "string"},
-            "encryptionsalt": {"type": "string"},
-            "encryptedkey": {"type": "string"},
+            # The engine writes these, and takes any scalar for text.
+            "secretsprovider": {"type": ["string", "number", "boolean", "null"]},
+            "encryptionsalt": {"type": ["string", "number", "boolean", "null"]},
+            "encryptedkey": {"type": ["string", "number", "boolean", "null"]},
         },
         "$defs": definitions,
     }
