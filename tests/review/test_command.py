@@ -85,7 +85,9 @@ def test_objects_of_an_earlier_plan_go_and_nothing_else(tmp_path: Path) -> None:
     assert not stale.exists() and mine.exists() and outside.exists()
 
 
-@pytest.mark.parametrize("what", ["other files", "a file of ours in name", "a link of ours in name", "a file", "not writable"])
+@pytest.mark.parametrize(
+    "what", ["other files", "a file of ours in name", "a link of ours in name", "a file", "not writable"]
+)
 def test_objects_are_written_into_no_other_folder(what: str, tmp_path: Path) -> None:
     """`--objects stacks` deleted every stack file."""
     folder, kept = tmp_path / "folder", tmp_path / "folder" / "Pulumi.prod.yaml"
