@@ -6,12 +6,14 @@ FROM   ?= g6e-dev
 ONLY   ?=
 YES    ?=
 KEEP   ?=
+PORT   ?=
+GRAPH  ?=
 VENV   := .venv
 PY     := $(VENV)/bin/python
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help plan new objects test test-engine deletions mutants lint check preview up recover destroy schema shapes shapes-build lock bench clean
+.PHONY: help plan new objects test test-engine deletions mutants lint check preflight preview up recover destroy serve schema shapes shapes-build lock bench clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +27,7 @@ venv-works:
 # Installs once: the stamp is newer than the locked requirements. Bytecode is compiled here, not on the first run.
 $(VENV)/.installed: requirements.txt | venv-works
 	@python3 tools/prerequisites.py python
+	@echo "Installing this program's packages into $(VENV), once (about a minute)" >&2
 	@if [ -n "$(UV)" ]; then \
 	  { [ -x $(PY) ] || $(UV) venv -q --python ">=3.11" $(VENV); } && $(UV) pip install -q --compile-bytecode --python $(PY) -r requirements.txt; \
 	else \
@@ -68,23 +71,42 @@ lint: $(VENV)/.installed-dev ## ruff and pyright
 # Asked before anything that needs the engine: what is missing, in one line each.
 engine:
 	@python3 tools/prerequisites.py pulumi login
-	@if grep -q '^  aws:region' stacks/Pulumi.$(STACK).yaml 2>/dev/null; then python3 tools/prerequisites.py aws credentials; fi
+	@if grep -q '^  aws:region' stacks/Pulumi.$(STACK).yaml 2>/dev/null; then \
+	  profile=$$(sed -n "s/^  aws:profile: *//p" stacks/Pulumi.$(STACK).yaml | tr -d "\"'"); \
+	  $${profile:+env AWS_PROFILE="$$profile"} python3 tools/prerequisites.py aws credentials; \
+	fi
 .PHONY: engine
+
+preflight: $(VENV)/.installed ## ask account, registries and Hugging Face what could refuse STACK, all at once (FORMAT=json)
+	@$(PY) -m operations.preflight --stack $(STACK) --format $(FORMAT) $(ARGS)
 
 preview: engine $(VENV)/.installed ## `pulumi preview` of STACK with the real engine, after checking CLI and credentials
 	@pulumi preview --stack $(STACK) --diff
 
+# ARGS as it was typed: make puts nothing in for the $ of a URN, and neither does the shell.
+AS_TYPED = $(if $(value ARGS),--args '$(subst ','\'',$(value ARGS))')
+
+# `exec`: whoever is asked to stop must be the command itself, which then waits for the engine; a shell would be gone at once.
 # Before a block has started, what needs its nodes is left out: a Job there would wait for its timeout.
-up: engine $(VENV)/.installed ## `pulumi up` of STACK; refuses when a rule of the plan fails or an earlier operation was cut off
+up: engine $(VENV)/.installed ## `pulumi up` of STACK; refuses when a rule of the plan fails or an earlier operation was cut off (YES=1, ARGS)
 	@$(PY) -m operations ready --stack $(STACK)
-	@pulumi up --stack $(STACK) $$($(PY) -m review --stack $(STACK) --format arguments) \
-	  || { $(PY) -m operations protected --stack $(STACK); exit 1; }
+	@$(PY) -m operations.preflight --stack $(STACK) --for-up
+	@exec $(PY) -m operations up --stack $(STACK) $(if $(YES),--yes) $$($(PY) -m review --stack $(STACK) --format arguments) $(AS_TYPED)
 
-recover: engine $(VENV)/.installed ## after an operation was cut off: unlock STACK and find what it left (YES=1 does not ask)
-	@$(PY) -m operations recover --stack $(STACK) $(if $(YES),--yes) $(ARGS)
+recover: engine $(VENV)/.installed ## after an operation was cut off: unlock STACK and find what it left (YES=1 does not ask, ARGS)
+	@exec $(PY) -m operations recover --stack $(STACK) $(if $(YES),--yes) $(AS_TYPED)
 
-destroy: engine $(VENV)/.installed ## `pulumi destroy` of STACK, after looking whether it can (KEEP=protected, YES=1)
-	@$(PY) -m operations destroy --stack $(STACK) $(if $(YES),--yes) $(if $(KEEP),--keep $(KEEP))
+destroy: engine $(VENV)/.installed ## `pulumi destroy` of STACK, after looking whether it can (KEEP=protected, YES=1, ARGS)
+	@exec $(PY) -m operations destroy --stack $(STACK) $(if $(YES),--yes) $(if $(KEEP),--keep $(KEEP)) $(AS_TYPED)
+
+# Of the stack: only when it was asked for, since the default one is no mocker's. Asked first whether Dynamo runs here at all.
+SERVED = $(if $(filter file,$(origin STACK)),mocker-local,$(STACK))
+serve: platform $(VENV)/.installed ## run a mocker stack on this machine, by the real Dynamo (STACK=mocker-local, PORT=8000)
+	@$(PY) -m operations.serve --stack $(SERVED) $(if $(PORT),--port $(PORT)) $(if $(GRAPH),--graph $(GRAPH)) $(ARGS)
+
+platform:
+	@if command -v python3 >/dev/null; then python3 operations/serve/platforms.py; fi
+.PHONY: platform
 
 schema: $(VENV)/.installed ## regenerate stacks/stack.schema.json
 	@$(PY) -m tools.schema
@@ -103,4 +125,4 @@ lock: ## lock the whole closure of requirements.in and requirements-dev.in again
 	uv pip compile -q --universal --no-emit-index-url --no-emit-find-links --python-version 3.11 requirements-dev.in -o requirements-dev.txt
 
 clean: ## remove what make and the tests leave behind
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis objects
+	rm -rf $(VENV) .serve .pytest_cache .ruff_cache .hypothesis objects

@@ -50,6 +50,9 @@ class DynamoRelease:
     """Oldest Kubernetes of the chart's `kubeVersion`."""
     lenient_liveness: bool
     """Whether the operator lets a worker miss three liveness probes; before 1.5.0 one restarts it (dynamo #13512)."""
+    strict_prefix: bool
+    """Whether the frontend can be told to tell its own graph's workers from those of a graph whose name begins with its
+    own (`DYN_NAMESPACE_PREFIX_STRICT`, ai-dynamo/dynamo #10998; in the binary of 1.6.1, not in those of 1.4.0 and 1.5.0)."""
     grove_floor: str
     kai_floor: str
     why: str
@@ -71,8 +74,8 @@ _IMAGES = {
 }
 
 
-def _release(version: str, *, lenient: bool, grove: str, kai: str, why: str) -> DynamoRelease:
-    return DynamoRelease(version, _NGC, _IMAGES, "-efa", (1, 30), lenient, grove, kai, why)
+def _release(version: str, *, lenient: bool, strict: bool, grove: str, kai: str, why: str) -> DynamoRelease:
+    return DynamoRelease(version, _NGC, _IMAGES, "-efa", (1, 30), lenient, strict, grove, kai, why)
 
 
 DYNAMO: Mapping[str, DynamoRelease] = {
@@ -81,6 +84,7 @@ DYNAMO: Mapping[str, DynamoRelease] = {
         _release(
             "1.4.0",
             lenient=False,
+            strict=False,
             grove="v0.1.0-alpha.11",
             kai="v0.13.4",
             why="first release without NATS; v1beta1 is served, v1alpha1 still stored",
@@ -88,6 +92,7 @@ DYNAMO: Mapping[str, DynamoRelease] = {
         _release(
             "1.5.0",
             lenient=True,
+            strict=False,
             grove="v0.1.0-alpha.13",
             kai="v0.17.0",
             why="default: v1beta1 is the stored version, and its main line's CRDs are the newest that could be read",
@@ -95,6 +100,7 @@ DYNAMO: Mapping[str, DynamoRelease] = {
         _release(
             "1.6.1",
             lenient=True,
+            strict=True,
             grove="v0.1.0-alpha.14-rc1",
             kai="v0.17.0",
             why="newest release; its CRDs could not be read, so objects are checked against 1.5.0's main line",

@@ -89,8 +89,21 @@ def aws_place(settings: Settings) -> Place:
     from components.storage.storage_classes import EFS_CLASS, StorageClasses, StorageClassesArgs
 
     config, region = settings.cluster, settings.region or ""
-    # Default tags live on the provider: no resource can forget them.
-    account = aws.Provider("aws", region=region, default_tags=aws.ProviderDefaultTagsArgs(tags=tags(settings)))
+    role = settings.assume_role
+    account = aws.Provider(
+        "aws",
+        region=region,
+        # Default tags live on the provider: no resource can forget them.
+        default_tags=aws.ProviderDefaultTagsArgs(tags=tags(settings)),
+        # The provider compares the account by itself as well, with the credentials that it really uses.
+        allowed_account_ids=list(settings.accounts) or None,
+        profile=settings.profile,
+        assume_roles=[
+            aws.ProviderAssumeRoleArgs(role_arn=role.role_arn, session_name=role.session_name, duration=role.duration)
+        ]
+        if role
+        else None,
+    )
     in_aws = pulumi.ResourceOptions(providers=[account])
     racks = {name: sizing.rack(name, given) for name, given in settings.capacity.ultra_servers.items()}
     blocks = _blocks(racks, account)
@@ -114,6 +127,8 @@ def aws_place(settings: Settings) -> Place:
             private_subnet_ids=list(network.private_subnet_ids.values()),
             tags=tags(settings),
             egress=network.egress,
+            profile=settings.profile,
+            assume_role_arn=role.role_arn if role else None,
         ),
         in_aws,
     )
@@ -167,7 +182,9 @@ def aws_place(settings: Settings) -> Place:
         outputs={
             **placed.outputs,
             "cluster": cluster.cluster_name,
-            "kubeconfigCommand": update_command(settings.cluster_name, region),
+            "kubeconfigCommand": update_command(
+                settings.cluster_name, region, settings.profile, role.role_arn if role else None
+            ),
             "region": region,
             "vpcId": network.vpc_id,
             "efsFileSystemId": files.file_system_id,
@@ -627,6 +644,7 @@ def _graph(
             release=catalog.dynamo_release(settings.dynamo.version),
             machine=sizing.machine_of(graph, settings.capacity.pools.get(placed or ""), place.racks),
             zone_names=place.zone_names,
+            zoned=settings.cluster.existing is None,
             pool_zones=_fewer_zones(settings, place, placed),
             image_pull_secret=pull_secret,
             caches=frozenset(settings.storage.caches),
@@ -674,13 +692,12 @@ def _graph(
             in_cluster,
             depends_on=made.ready,
         )
-    body = f'{{"model": "{served}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
     outputs: dict[str, Any] = {
         "namespace": graph.namespace,
         "service": made.service_url,
         "model": served,
-        "portForward": f"kubectl -n {graph.namespace} port-forward svc/{made.service_name} 8000:8000",
-        "curl": f"curl -s localhost:8000/v1/chat/completions -H 'Content-Type: application/json' -d '{body}'",
+        "portForward": f"kubectl -n {graph.namespace} port-forward svc/{made.service_name} {exposure.FRONTEND_PORT}:{exposure.FRONTEND_PORT}",
+        "curl": exposure.curl(served, f"localhost:{exposure.FRONTEND_PORT}"),
     }
     if made.load_balancer_host is not None:
         outputs["loadBalancer"] = made.load_balancer_host

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from operations.credentials import Access, NoIdentity
 from operations.lookup import Candidate, CannotTell, Condition
 from operations.state import Resource
 
@@ -33,11 +34,12 @@ def asks(*types: str) -> Callable[[Ask], Ask]:
 
 
 class AwsFinder:
-    """One account and region, with the shell's credentials."""
+    """One account and region, with the stack's identity."""
 
-    def __init__(self, region: str | None, session: Any = None) -> None:
+    def __init__(self, region: str | None, session: Any = None, access: Access | None = None) -> None:
         self.region = region
         self._session = session
+        self._access = access or Access(region=region)
         self._clients: dict[str, Any] = {}
 
     def find(self, resource: Resource) -> Sequence[Candidate]:
@@ -56,14 +58,12 @@ class AwsFinder:
             if "NotFound" in code or code == "NoSuchEntity" or "not found" in str(error):
                 return []
             raise CannotTell(f"AWS answers {error}") from None
-        except BotoCoreError as error:
+        except (BotoCoreError, NoIdentity) as error:
             raise CannotTell(f"AWS cannot be asked: {error}") from None
 
     def client(self, service: str) -> Any:
         if service not in self._clients:
-            import boto3
-
-            self._session = self._session or boto3.Session()
+            self._session = self._session or self._access.session()
             self._clients[service] = self._session.client(service, region_name=self.region)
         return self._clients[service]
 

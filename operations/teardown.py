@@ -7,11 +7,12 @@ fails on it. So whatever would stop it half way is looked for before the engine 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from operations.cluster_finder import Cluster, Unreachable
+from operations.credentials import Access, NoIdentity
 from operations.lookup import RELEASE
 from operations.state import Resource, State, words
 from rules.storage import STATEFUL
@@ -23,7 +24,7 @@ TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 BACKUP = "aws:efs/backupPolicy:BackupPolicy"
 
 SETTINGS = {**STATEFUL, "eks:index:Cluster": STATEFUL[CLUSTER]}
-"""What releases a type. The cluster's component hands its protection on to roles, access entries and all else in it."""
+"""What releases a type. The cluster's component hands its protection on to its roles and all else in it."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,8 @@ class Left:
     why: str
 
 
-def left_in_state(before: State, after: State) -> list[Left]:
-    """What the state still holds."""
+def left_in_state(before: State, after: State, failed: Collection[str] = ()) -> list[Left]:
+    """What the state still holds; `failed` are the URNs of which the engine reported an error."""
     kept = before.kept_with_protected()
     found = []
     for item in after.resources:
@@ -132,8 +133,10 @@ def left_in_state(before: State, after: State) -> list[Left]:
         elif kept.get(item.urn):
             names = sorted(set(kept[item.urn]))
             why = f"needed by {', '.join(names[:3])}{' and others' * (len(names) > 3)}, which is protected"
-        else:
+        elif item.urn in failed:
             why = "not deleted: its own error is above; run `make destroy` again when the cause is gone"
+        else:
+            why = "not deleted: the destroy ended before it; run `make destroy` again"
         found.append(Left(words(item), why))
     return found
 
@@ -166,7 +169,7 @@ def _block(template: Resource) -> str | None:
     return (given.get("capacityReservationTarget") or {}).get("capacityReservationId")
 
 
-def tagged_things(state: State, session: Any = None) -> Sequence[Left] | str:
+def tagged_things(state: State, session: Any = None, access: Access | None = None) -> Sequence[Left] | str:
     """What in AWS still carries the stack's tags, or why that cannot be known.
 
     Volumes, interfaces and instances that the cluster made carry them too (the NodeClass and Auto Mode put them on).
@@ -180,17 +183,16 @@ def tagged_things(state: State, session: Any = None) -> Sequence[Left] | str:
     if len(wanted) < 2:
         return "the state holds no tags to look by"
     try:
-        import boto3
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:
         return "boto3 is not installed"
     try:
-        client = (session or boto3.Session()).client(
+        client = (session or (access or Access.of_state(state)).session()).client(
             "resourcegroupstaggingapi", region_name=provider.inputs.get("region")
         )
         pages = client.get_paginator("get_resources").paginate(TagFilters=wanted)
         found = [item["ResourceARN"] for page in pages for item in page["ResourceTagMappingList"]]
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, NoIdentity) as error:
         return f"AWS cannot be asked: {error}"
     ids = [item.id for item in state.resources if item.id]
     # The list lags behind: what has just been deleted stays in it for hours.

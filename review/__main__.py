@@ -34,7 +34,10 @@ def main(
     stack: Annotated[str, typer.Option(help="Stack to plan, or `all`.")] = "g6e-dev",
     format: Annotated[Format, typer.Option(help="How to show it.")] = Format.text,
     objects: Annotated[
-        Path | None, typer.Option(help="Write the rendered Kubernetes objects as YAML into this folder: a new or empty one, or its own.")
+        Path | None,
+        typer.Option(
+            help="Write the rendered Kubernetes objects as YAML into this folder: a new or empty one, or its own."
+        ),
     ] = None,
     svg: Annotated[Path | None, typer.Option(help="Save the terminal text as a picture.")] = None,
     at: Annotated[

@@ -85,9 +85,13 @@ def parse(stack: str, path: Path, text: str) -> StackFile:
 def _text(stack: str, path: Path) -> str:
     try:
         if not path.is_file():
-            raise StackFileError(f"there is no stack {stack!r}; stacks/ has {', '.join(available(path.parent)) or 'none'}")
+            raise StackFileError(
+                f"there is no stack {stack!r}; stacks/ has {', '.join(available(path.parent)) or 'none'}"
+            )
         if path.stat().st_size > engine_yaml.LARGEST_FILE:
-            raise StackFileError(f"{shown(stack)} has more than {engine_yaml.LARGEST_FILE // 1024} KiB; is it a stack file?")
+            raise StackFileError(
+                f"{shown(stack)} has more than {engine_yaml.LARGEST_FILE // 1024} KiB; is it a stack file?"
+            )
         given = path.read_bytes()
     except (OSError, ValueError) as error:
         raise StackFileError(f"{shown(stack)} cannot be read: {getattr(error, 'strerror', None) or error}") from None
@@ -177,7 +181,9 @@ class _File:
         written: dict[str, Node] = {}
         for key, key_node, value in self.values.pairs(config.real, 0):
             if not isinstance(key, str):
-                self.refused.append((key_node.line, f"the key {key_node.text!r} is no text; a key is like dynamo-eks:network"))
+                self.refused.append(
+                    (key_node.line, f"the key {key_node.text!r} is no text; a key is like dynamo-eks:network")
+                )
                 continue
             full = _full(key)
             if full is None:

@@ -10,8 +10,8 @@ import ipaddress
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, time, timedelta
 from typing import Any
 
 from components import catalog
@@ -36,6 +36,7 @@ from stacks.models import (
     Storage,
     UltraServer,
     Worker,
+    seconds,
 )
 
 SERVICE_RANGES = ("172.20.0.0/16", "10.100.0.0/16")
@@ -50,6 +51,9 @@ OWNED_ENVIRONMENT = frozenset(
         "HF_HOME",
         "HF_HUB_OFFLINE",
         "DYN_NAMESPACE",
+        "DYN_NAMESPACE_PREFIX",
+        "DYN_NAMESPACE_PREFIX_STRICT",
+        "DYN_NAMESPACE_WORKER_SUFFIX",
         "DYN_COMPONENT",
         "DYN_DISCOVERY_BACKEND",
         "DYN_SYSTEM_PORT",
@@ -79,8 +83,13 @@ OWNED_ARGUMENTS: Mapping[str, str] = {
     "--kv-transfer-config": "transport",
     "--disaggregation-transfer-backend": "transport",
     "--router-mode": "frontend.router",
+    "--namespace": "namespace",
+    "--namespace-prefix": "namespace",
 }
 """Arguments written from other keys; given twice, the backend would take one of the two without a word."""
+
+MOST_PODS = 2000
+"""Pods of all graphs of a stack. Ours; 30 UltraServers have 540 nodes."""
 
 SHORTEST_LIFE_HOURS = 4
 """Least `expireAfter`. Karpenter takes any; a model of 70 B parameters takes 20 minutes from launch to its first token."""
@@ -128,6 +137,9 @@ class Draft:
     models: Mapping[str, ModelSource]
     graphs: Mapping[str, Graph]
     review: Review | None
+    account: str | None = None
+    access: Mapping[str, Any] = field(default_factory=dict)
+    """Keys of the AWS provider that are honoured, by name; None where one is absent or faulty."""
 
     @property
     def existing_cluster(self) -> bool:
@@ -196,7 +208,10 @@ def _place(draft: Draft) -> Iterator[Fault]:
     if draft.region is None:
         yield Fault("aws:region", "a region; the key is required", add="config:\n  aws:region: us-east-1")
     elif draft.region not in REGION_ZONES:
-        yield Fault("aws:region", one_of(draft.region, REGION_ZONES), draft.region)
+        # Of another partition: the nearest name would be in another country.
+        apart = draft.region.startswith(("us-gov-", "us-iso", "cn-"))
+        told = f"{listed(REGION_ZONES)}; GovCloud and China are not supported"
+        yield Fault("aws:region", told if apart else one_of(draft.region, REGION_ZONES), draft.region)
     if draft.cluster.public_access_cidrs is None:
         yield Fault(
             "cluster.publicAccessCidrs",
@@ -254,6 +269,39 @@ def _name(draft: Draft, cluster: Cluster) -> Iterator[Fault]:
             "digits and dashes; the key is required",
             add=f"dynamo-eks:cluster:\n  name: {fitting}",
         )
+
+
+def _account(draft: Draft) -> Iterator[Fault]:
+    allowed, roles = draft.access.get("allowedAccountIds"), draft.access.get("assumeRoles") or ()
+    if draft.existing_cluster:
+        given = {"account": draft.account} | {f"aws:{name}": value for name, value in draft.access.items()}
+        for key, value in given.items():
+            if value is not None:
+                shown = [item.role_arn for item in roles] if value is roles else value
+                yield Fault(
+                    key, "no such key together with cluster.existing, which asks nothing of AWS", shown, fix="remove it"
+                )
+        return
+    if draft.account and allowed and tuple(allowed) != (draft.account,):
+        yield Fault(
+            "aws:allowedAccountIds",
+            f"the account of dynamo-eks:account alone ({draft.account})",
+            list(allowed),
+            fix="remove aws:allowedAccountIds; dynamo-eks:account says the same",
+        )
+    accounts = (draft.account,) if draft.account else tuple(allowed or ())
+    for position, role in enumerate(roles):
+        owner = role.role_arn.split(":")[4]
+        if accounts and owner not in accounts:
+            yield Fault(
+                f"aws:assumeRoles[{position}].roleArn",
+                f"a role of the stack's own account ({', '.join(accounts)}), since that is where it leads",
+                role.role_arn,
+            )
+        if role.duration is not None and not 900 <= seconds(role.duration) <= 43200:
+            yield Fault(
+                f"aws:assumeRoles[{position}].duration", "a duration from 15m to 12h, as STS takes it", role.duration
+            )
 
 
 def _versions(draft: Draft) -> Iterator[Fault]:
@@ -396,7 +444,7 @@ def _pool(draft: Draft, name: str, pool: Pool) -> Iterator[Fault]:
             f"{key}.reservations",
             "the reservations that `reserved` draws from; without them Karpenter launches nothing reserved",
             add=f"dynamo-eks:capacity:\n  pools:\n    {name}:\n      reservations:\n"
-            "        - {id: cr-0123456789abcdef0, kind: onDemand, instanceType: p5.48xlarge, zone: use1-az1, count: 1}",
+            f"        - {{id: cr-0123456789abcdef0, kind: onDemand, instanceType: {_example(pool)}, zone: use1-az1, count: 1}}",
         )
     if pool.reservations and "reserved" not in pool.capacity:
         yield Fault(f"{key}.capacity", "`reserved` first, since the pool names reservations", list(pool.capacity))
@@ -446,6 +494,12 @@ def _pool(draft: Draft, name: str, pool: Pool) -> Iterator[Fault]:
         )
 
 
+def _example(pool: Pool) -> str:
+    """A type that the pool may launch, for an example."""
+    known = [item.type for family in pool.families for item in instances.in_family(family)]
+    return next(iter((*pool.instance_types, *known[-1:])), "p5.48xlarge")
+
+
 def _seconds(duration: str) -> int:
     """Length of a duration such as 1h30m."""
     return sum(
@@ -492,9 +546,9 @@ def _reservation(draft: Draft, key: str, pool: Pool, item: Any) -> Iterator[Faul
             yield Fault(
                 f"{key}.end",
                 "the block's end, so that its draining can be planned; the key is required",
-                add="end: 2026-12-08T11:30:00Z",
+                add='end: "2026-12-08T11:30:00Z"',
             )
-        elif (item.end.hour, item.end.minute) != (11, 30):
+        elif item.end.time() != time(11, 30):
             yield Fault(
                 f"{key}.end", "a moment at 11:30 UTC, when every Capacity Block ends (EC2 User Guide)", item.end
             )
@@ -637,8 +691,48 @@ def _models(draft: Draft) -> Iterator[Fault]:
 
 
 def _graphs(draft: Draft) -> Iterator[Fault]:
+    pods = sum(
+        graph.frontend.replicas + sum(worker.replicas * worker.nodes for worker in roles(graph).values())
+        for graph in draft.graphs.values()
+    )
+    if pods > MOST_PODS:
+        yield Fault("graphs", f"graphs of at most {MOST_PODS:,} pods in all, each of which the plan places", pods)
     for name, graph in draft.graphs.items():
         yield from _graph(draft, f"graphs.{name}", name, graph)
+    yield from _shared_workers(draft)
+
+
+GENERATION = re.compile(r"-([0-9a-f]{8}|legacy)")
+"""What the operator appends to a graph's Dynamo namespace for one generation of its workers (ai-dynamo/dynamo #10998)."""
+
+
+def _shared_workers(draft: Draft) -> Iterator[Fault]:
+    """A frontend takes for its own the workers in every Dynamo namespace that begins with `<namespace>-<graph>`, its own, and
+    looks for them in its Kubernetes namespace only (ai-dynamo/dynamo #10990; run with 1.4.0, 1.5.0 and 1.6.1). Told to be
+    strict, it takes its own and those with a generation's suffix."""
+    release = catalog.DYNAMO.get(draft.dynamo.version) if draft.dynamo else None
+    if release is None:
+        return
+    for name, graph in draft.graphs.items():
+        for other, its in draft.graphs.items():
+            if other == name or its.namespace != graph.namespace or not other.startswith(name):
+                continue
+            if not release.strict_prefix:
+                yield Fault(
+                    f"graphs.{other}",
+                    f"a name that does not begin with {name}: the frontend of {name} would serve the workers of {other} as "
+                    f"its own, since Dynamo {release.version} finds them by the beginning of their name (dynamo #10990)",
+                    other,
+                    fix='rename one of the two, give them two namespaces, or set dynamo.version: "1.6.1", with which both may stay',
+                )
+            elif GENERATION.fullmatch(other[len(name) :]):
+                yield Fault(
+                    f"graphs.{other}",
+                    f"a name that does not look like {name} and a generation of its workers, which the frontend of {name} "
+                    "would take it for",
+                    other,
+                    fix="rename one of the two, or give them two namespaces",
+                )
 
 
 def _graph(draft: Draft, key: str, name: str, graph: Graph) -> Iterator[Fault]:
@@ -794,15 +888,20 @@ def _worker(key: str, graph: Graph, worker: Worker) -> Iterator[Fault]:
 def _placement(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
     placement = graph.placement
     where = f"{key}.placement"
-    if graph.transport == "efa" and not placement.same_zone:
+    if graph.transport == "efa" and placement.same_zone is False:
         yield Fault(f"{where}.sameZone", "true with transport: efa, since EFA does not cross zones", False)
     if graph.backend == "mocker":
-        for field in ("pool", "instance_type"):
+        for field, alias in (("pool", "pool"), ("instance_type", "instanceType"), ("reserved_only", "reservedOnly")):
             if getattr(placement, field):
-                alias = "instanceType" if field == "instance_type" else field
                 yield Fault(
                     f"{where}.{alias}", "nothing: the mocker runs on ordinary CPU nodes", getattr(placement, field)
                 )
+        if placement.zone and draft.existing_cluster:
+            yield Fault(
+                f"{where}.zone", "nothing with cluster.existing, whose zones are its own matter", placement.zone
+            )
+        elif placement.zone and (zones := draft.zone_ids) and placement.zone not in zones:
+            yield Fault(f"{where}.zone", one_of(placement.zone, zones, "a zone of the network:"), placement.zone)
         if graph.transport == "efa":
             yield Fault(f"{key}.transport", "tcp or none, since the mocker transfers nothing", "efa")
         return
@@ -886,17 +985,18 @@ def _reserved_room(key: str, graph: Graph, pool: Pool, machine: instances.Instan
         worker.replicas if whole and worker.efa is None else -(-worker.replicas * worker.gpus // machine.gpus)
         for worker in roles(graph).values()
     )
-    room = max(by_zone.values(), default=0) if placement.same_zone else by_zone.total()
+    one_zone = placement.same_zone is not False
+    room = max(by_zone.values(), default=0) if one_zone else by_zone.total()
     fitting = sorted(zone for zone, count in by_zone.items() if count >= needed)
     if needed > room:
-        where = " in one zone" if placement.same_zone and len(by_zone) > 1 else ""
+        where = " in one zone" if one_zone and len(by_zone) > 1 else ""
         yield Fault(
             f"{key}.placement.reservedOnly",
             f"workers that fit {room} reserved {machine.type}{where}; these need {needed} nodes",
             True,
             fix="lower replicas, reserve more, or allow the pool's fallback with reservedOnly: false",
         )
-    elif placement.same_zone and len(fitting) < len(by_zone):
+    elif one_zone and len(fitting) < len(by_zone):
         yield Fault(
             f"{key}.placement.zone",
             f"a zone whose reservations hold all workers: {', '.join(fitting)}. Where the first pod starts the others have to "
@@ -906,6 +1006,6 @@ def _reserved_room(key: str, graph: Graph, pool: Pool, machine: instances.Instan
 
 
 _CHECKS: tuple[_Check, ...] = (
-    _place, _versions, _tags, _network, _capacity, cross_ultraservers.ultra_servers, cross_ultraservers.gpu_stack, _storage,
+    _place, _account, _versions, _tags, _network, _capacity, cross_ultraservers.ultra_servers, cross_ultraservers.gpu_stack, _storage,
     _dynamo, _models, _graphs, cross_ultraservers.graphs,
 )  # fmt: skip

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
 PREFIX = "dynamo-eks:"
+
+_PACKAGE = re.compile(r"[a-z][a-z0-9-]*:")
+"""What a key of the file begins with; keys of a section have a dot before any colon (`tags.team:cost`)."""
 
 
 class StackFileError(Exception):
@@ -33,7 +36,7 @@ class Fault:
     @property
     def full_key(self) -> str:
         """The key as it stands in the file, prefix and all."""
-        return self.key if self.key.startswith((PREFIX, "aws:")) else f"{PREFIX}{self.key}"
+        return self.key if _PACKAGE.match(self.key) else f"{PREFIX}{self.key}"
 
     @property
     def present(self) -> bool:
@@ -75,6 +78,16 @@ def report(stack: str, faults: Sequence[Fault], line_of: Lines | None = None) ->
     if len(ordered) > MOST_TOLD:
         lines += ["", f"  and {len(ordered) - MOST_TOLD} more, told once these are mended"]
     return "\n".join(lines)
+
+
+def in_region(fault: Fault, zone_ids: Sequence[str]) -> Fault:
+    """A fault whose examples name zones of the stack's own region instead of us-east-1's."""
+    if "use1-az" not in fault.expected + (fault.add or "") or not zone_ids or zone_ids[0].startswith("use1-"):
+        return fault
+    own = {"use1-az1": zone_ids[0], "use1-az2": zone_ids[min(1, len(zone_ids) - 1)]}
+    texts = (re.sub("use1-az[12]", lambda found: own[found[0]], text or "") for text in (fault.expected, fault.add))
+    expected, add = texts
+    return replace(fault, expected=expected, add=add or None)
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
@@ -125,6 +138,14 @@ REASONS: Mapping[tuple[str, str], str] = {
         "ultraServers",
         "subnet",
     ): "no subnet: one is made in the block's zone, or named in network.existing.ultraServerSubnets",
+    **{
+        (
+            "aws:assumeRoles",
+            name,
+        ): "no such key: the kubeconfig's token command (`aws eks get-token --role-arn`) cannot send one; "
+        "put role_arn and what it needs into a profile of ~/.aws/config, and name that in aws:profile"
+        for name in ("externalId", "policy", "policyArns", "sourceIdentity", "tags", "transitiveTagKeys")
+    },
     ("graphs", "numNodes"): "no count: a ComputeDomain has numNodes 0, and who claims a channel is in",
 }
 """What to say of a key that people try and that is missing on purpose, by something above it and its name."""
@@ -134,6 +155,10 @@ BOUNDS: Mapping[tuple[str, str], str] = {
         "drainMinutes",
         "greater_than_equal",
     ): ": EC2 takes the machines 60 minutes before the end, and pods need time to go",
+    (
+        "aws:assumeRoles",
+        "too_long",
+    ): "; put a chain of roles into a profile of ~/.aws/config, and name that in aws:profile",
     ("nodes", "less_than_equal"): ", what the largest UltraServer has",
     ("hugePagesMib", "multiple_of"): ": the pages are of 2 MiB",
 }
@@ -152,11 +177,12 @@ EXAMPLES: Mapping[str, str] = {
     "count": "count: 1",
     "reservation": "reservation: cr-0123456789abcdef0",
     "type": "type: u-p6e-gb200x72",
-    "start": "start: 2026-12-01T11:30:00Z",
-    "end": "end: 2026-12-08T11:30:00Z",
+    "start": 'start: "2026-12-01T11:30:00Z"',
+    "end": 'end: "2026-12-08T11:30:00Z"',
     "vpcId": "vpcId: vpc-0123456789abcdef0",
     "subnets": "subnets: {use1-az1: {private: subnet-0123456789abcdef0}}",
     "private": "private: subnet-0123456789abcdef0",
+    "roleArn": "roleArn: arn:aws:iam::123456789012:role/deploy",
     "kubeconfig": "kubeconfig: ~/.kube/config",
     "context": "context: kind-kind",
     "tag": 'tag: "1.5.0-efa"',
@@ -168,7 +194,7 @@ PATTERNS: Mapping[str, str] = {
     r"^[a-z]([-a-z0-9]*[a-z0-9])?$": "lower-case letters, digits and dashes, beginning with a letter",
     r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$": "an EC2 instance type, such as g6e.2xlarge",
     r"^[0-9]{1,6}(\.[0-9]{1,3})?$|^[0-9]{1,9}m$": 'CPUs in quotes, such as "4", "0.5" or 500m',
-    r"^[0-9]{1,15}(\.[0-9]{1,9})?(k|M|G|T|Ki|Mi|Gi|Ti)?$": "memory with its unit, such as 16Gi or 512Mi",
+    r"^[0-9]{7,15}$|^[0-9]{4,12}(k|Ki)$|^[0-9]{1,9}(\.[0-9]{1,9})?(M|G|T|Mi|Gi|Ti)$": "memory with its unit, such as 16Gi or 512Mi; without one it is a count of bytes",
     r"^1\.[0-9]{2}$": 'a Kubernetes version in quotes, such as "1.35"',
     r"^[0-9]+\.[0-9]+\.[0-9]+$": 'a release in quotes, such as "1.5.0"',
     r"^[A-Za-z_][A-Za-z0-9_]*$": "the name of an environment variable",
@@ -179,6 +205,11 @@ PATTERNS: Mapping[str, str] = {
     "the file system's token, and EFS takes 64)",
     r"^1\.[0-9]{2}\.[0-9]+-20[0-9]{6}$": "a release of the EKS AMI in quotes, such as 1.35.7-20260911",
     r"^cr-[0-9a-f]{17}$": "a reservation id: cr- and 17 hexadecimal digits",
+    r"^[0-9]{12}$": 'an AWS account in quotes, 12 digits, such as "123456789012" (without quotes YAML drops a leading 0)',
+    r"^[A-Za-z0-9_][^\s\[\]\"']*$": "the name of a profile in ~/.aws/config, such as platform",
+    r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+$": "the ARN of an IAM role, such as arn:aws:iam::123456789012:role/deploy",
+    r"^[\w+=,.@-]{2,64}$": "2 to 64 letters, digits and +=,.@-",
+    r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$": "a duration from 15m to 12h, such as 1h30m",
     r"^([0-9]|[1-9][0-9]|100)%$|^[0-9]{1,5}$": 'a count or a percentage in quotes, such as "1" or 10%',
     r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$": "a Hugging Face repository, such as Qwen/Qwen3-32B",
     r"^([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})([Tt]| +)([0-9]{1,2}):([0-9]{2})(:([0-9]{2})([.,][0-9]+)?)? *"
@@ -204,9 +235,6 @@ _TYPES = {
     "model_type": "keys and values",
     "model_attributes_type": "keys and values",
     "none_required": "nothing",
-    "datetime_type": "a moment in UTC in quotes, such as 2026-12-08T11:30:00Z",
-    "datetime_parsing": "a moment in UTC, such as 2026-12-08T11:30:00Z",
-    "datetime_from_date_parsing": "a moment in UTC, such as 2026-12-08T11:30:00Z",
 }
 
 _UNION = "how many zones (2 to 6), or a list of zone ids such as [use1-az1, use1-az2]"
@@ -257,10 +285,10 @@ def from_pydantic(errors: Iterable[Mapping[str, Any]], section: str, keys_at: An
             expected = f"at most {error['ctx']['max_length']} characters (these are {len(str(given))})"
             if error["ctx"]["max_length"] == 37:
                 expected += "; graph and component name together may have 45, and `frontend` takes 8"
+        elif kind == "too_long":
+            expected = f"at most {error['ctx']['max_length']} of them (these are {error['ctx']['actual_length'] or len(given)}){bound}"
         elif kind == "too_short":
             expected = _EMPTY
-        elif kind == "too_long":
-            expected = f"at most {error['ctx']['max_length']} of them (these are {error['ctx']['actual_length'] or len(given)})"
         elif kind == "string_too_short":
             expected = "text that is not empty"
         else:
@@ -292,6 +320,6 @@ def _nested(path: Sequence[Any], line: str) -> str:
         if isinstance(part, int):
             lines[-1] += f"  # item {part}"
             continue
-        lines.append(f"{indent}{PREFIX if position == 0 else ''}{part}:")
+        lines.append(f"{indent}{PREFIX if position == 0 and ':' not in str(part) else ''}{part}:")
         indent += "  "
     return "\n".join([*lines, f"{indent}{line}"])

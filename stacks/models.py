@@ -62,6 +62,8 @@ def _cidr(value: str) -> str:
         network = ipaddress.ip_network(value)
     except ValueError as error:
         raise ValueError(f"an IPv4 range in CIDR notation without host bits, such as 10.64.0.0/16 ({error})") from None
+    if network.version == 4 and value != str(network):
+        raise ValueError(f"the range with its length, {network}")
     if network.version != 4:
         raise ValueError("an IPv4 range; IPv6 clusters are not supported")
     return value
@@ -93,12 +95,14 @@ GraphName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9]
 RoleArn = Annotated[str, AfterValidator(aws_values.principal_arn)]
 InstanceType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$")]
 Cpu = Annotated[
-    str, StringConstraints(pattern=r"^[0-9]{1,6}(\.[0-9]{1,3})?$|^[0-9]{1,9}m$"), AfterValidator(lambda value: _some(value))
+    str,
+    StringConstraints(pattern=r"^[0-9]{1,6}(\.[0-9]{1,3})?$|^[0-9]{1,9}m$"),
+    AfterValidator(lambda value: _some(value)),
 ]
 """CPUs as Kubernetes has them: thousandths at the finest."""
 Memory = Annotated[
     str,
-    StringConstraints(pattern=r"^[0-9]{1,15}(\.[0-9]{1,9})?(k|M|G|T|Ki|Mi|Gi|Ti)?$"),
+    StringConstraints(pattern=r"^[0-9]{7,15}$|^[0-9]{4,12}(k|Ki)$|^[0-9]{1,9}(\.[0-9]{1,9})?(M|G|T|Mi|Gi|Ti)$"),
     AfterValidator(lambda value: _some(value)),
     AfterValidator(lambda value: _megabytes(value)),
 ]
@@ -147,6 +151,65 @@ def _of_groups(found: re.Match[str]) -> datetime:
 
 Moment = Annotated[
     datetime, BeforeValidator(moment_of), WithJsonSchema({"type": "string", "format": "date-time", "pattern": MOMENT})
+]
+
+
+# --- account -------------------------------------------------------------------------------------------------------
+
+_ACCOUNT = r"^[0-9]{12}$"
+
+AccountId = Annotated[
+    str,
+    StringConstraints(pattern=_ACCOUNT),
+    Field(
+        description="AWS account of the stack, 12 digits in quotes. Every command that touches AWS or the state compares it "
+        "with the credentials first, and the provider refuses another one. Changing it moves nothing to another account."
+    ),
+]
+"""The account a stack belongs to."""
+
+Profile = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9_][^\s\[\]\"']*$", max_length=128),
+    Field(
+        description="Profile of ~/.aws/config that everything uses: the provider, the kubeconfig's token command and this "
+        "program's own questions. By default the shell's identity. Another one with the same rights changes nothing else."
+    ),
+]
+"""Name of a profile; it becomes a word of a command line."""
+
+
+def seconds(duration: str) -> int:
+    """`1h30m` in seconds."""
+    unit = {"h": 3600, "m": 60, "s": 1}
+    return sum(int(count) * unit[each] for count, each in re.findall(r"(\d+)([hms])", duration))
+
+
+class AssumedRole(Model):
+    """A role that is assumed before anything is asked of AWS."""
+
+    role_arn: Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+$")]
+    """ARN of the role. It makes the cluster and so is its first administrator: with another role nobody gets in before that one has an entry under `cluster.admins`."""
+    session_name: Annotated[str, StringConstraints(pattern=r"^[\w+=,.@-]{2,64}$")] | None = None
+    """Name of the session in CloudTrail. The kubeconfig's token command has a name of its own."""
+    duration: Annotated[str, StringConstraints(pattern=r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$")] | None = None
+    """How long the role's credentials hold, `15m` to `12h`; by default an hour. They are renewed while a command runs."""
+
+
+AssumedRoles = Annotated[
+    tuple[AssumedRole, ...],
+    Field(
+        min_length=1,
+        max_length=1,
+        description="The role to assume, by the provider, the kubeconfig's token command and this program's own questions.",
+    ),
+]
+AllowedAccounts = Annotated[
+    tuple[Annotated[str, StringConstraints(pattern=_ACCOUNT)], ...],
+    Field(
+        min_length=1,
+        description="Accounts the stack may be made in, in quotes. `dynamo-eks:account` says the same of one account.",
+    ),
 ]
 
 
@@ -456,7 +519,9 @@ class Download(Model):
 class ModelSource(Model):
     """A model on Hugging Face, pinned to a commit."""
 
-    repository: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$")]
+    repository: Annotated[
+        str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$")
+    ]
     """`organisation/name` on Hugging Face. Changing it downloads another model; graphs restart."""
     revision: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
     """Commit of the repository, 40 hexadecimal digits; a branch name would move under the graphs."""
@@ -470,10 +535,16 @@ class ModelSource(Model):
 Router = Literal["round-robin", "random", "power-of-two", "kv", "direct", "least-loaded", "device-aware-weighted"]
 
 
+Scaler = Literal["stack", "others"]
+
+_SCALED_BY = """Who decides how many replicas there are. `stack`: every change of the graph sets `replicas`, also back from what somebody scaled by hand meanwhile. `others` (KEDA, a planner, a person with kubectl): no number is sent, a new graph starts with the operator's own 1, and `replicas` is what room is planned for. Changed to `others`, a number that nobody else has written yet falls to 1."""
+
+
 class Frontend(Model):
     """The OpenAI-compatible entrance of a graph."""
 
     replicas: Annotated[int, Field(ge=1, le=100)] = 1
+    scaled_by: Scaler = Field(default="stack", description=_SCALED_BY)
     router: Router = "round-robin"
     """How requests are spread over workers. `kv` follows cached prefixes and needs KV events, which the program switches on."""
     cpu: Cpu = "4"
@@ -486,6 +557,7 @@ class Worker(Model):
     """Workers of one role. GPUs are counted per pod; a worker of several nodes has one pod on each."""
 
     replicas: Annotated[int, Field(ge=0, le=1000)] = 1
+    scaled_by: Scaler = Field(default="stack", description=_SCALED_BY)
     nodes: Annotated[int, Field(ge=1, le=18)] = 1
     """Nodes of one worker: a leader pod and nodes - 1 others that start together. More than one needs Grove, which the program then installs."""
     gpus: Annotated[int, Field(ge=0, le=16)] = 1
@@ -531,8 +603,8 @@ class Placement(Model):
     """Instance type they ask for; by default any that the pool may launch and that fits."""
     zone: ZoneId | None = None
     """Zone they are pinned to; by default any one of those its pool launches in (`sameZone`)."""
-    same_zone: bool = True
-    """Keep all pods of the graph in one zone. EFA does not cross zones, and other traffic between zones is billed."""
+    same_zone: bool | None = None
+    """Keep all pods of the graph in one zone; by default true, and false with `cluster.existing`, where nodes may have no zone (those of kind and k3s have none) and the pods would wait for ever. EFA does not cross zones, and other traffic between zones is billed."""
     anti_affinity: Literal["required", "preferred", "none"] = "none"
     """Keep prefill and decode workers on different nodes."""
     reserved_only: bool = False

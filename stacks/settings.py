@@ -23,10 +23,12 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
 from components.dynamo.recipes import expanded
-from stacks import handed_over, placeholders
+from stacks import handed_over, placeholders, provider_keys
 from stacks.cross import Draft, cross_faults
-from stacks.faults import MOST_TOLD, PREFIX, Fault, Lines, StackFileError, from_pydantic, one_of, report
+from stacks.faults import MOST_TOLD, PREFIX, Fault, Lines, StackFileError, from_pydantic, in_region, one_of, report
 from stacks.models import (
+    AccountId,
+    AssumedRole,
     Capacity,
     Cluster,
     DnsLabel,
@@ -61,6 +63,9 @@ SECTIONS: Mapping[str, Any] = {
     "review": Review,
 }
 """Object keys of a stack file, each with its model; `models` and `graphs` hold one such model per entry."""
+
+ACCOUNT = "account"
+"""The one plain key of the program's own."""
 
 SECRETS = ("huggingFaceToken", "imagePullPassword")
 """Keys whose value must be encrypted (`pulumi config set --secret`)."""
@@ -136,7 +141,9 @@ def _source(stack: str, values: Mapping[str, Any], secret: Collection[str]) -> S
         return None
     file = stackfile.read(stack, path)
     wire = stackfile.as_wire(file.config)
-    same = all(_object(values.get(key)) == _object(text) for key, text in wire.items() if key not in file.secret_keys)
+    # The engine adds an empty object for each section that the file does not have.
+    ours = {key for key, text in values.items() if key.startswith(PREFIX) and text != "{}"} | set(wire)
+    same = all(_object(values.get(key)) == _object(wire.get(key)) for key in ours if key not in file.secret_keys)
     return file if same and set(file.secret_keys) == set(secret) else None
 
 
@@ -166,6 +173,12 @@ class Settings:
     tags: Mapping[str, str] = field(default_factory=dict)
     models: Mapping[str, ModelSource] = field(default_factory=dict)
     graphs: Mapping[str, Graph] = field(default_factory=dict)
+    accounts: tuple[str, ...] = ()
+    """AWS accounts the stack may be made in (`account`, or `aws:allowedAccountIds`); empty when none is pinned."""
+    profile: str | None = None
+    """Profile of everything that asks AWS; None for the shell's identity."""
+    assume_role: AssumedRole | None = None
+    """Role that everything assumes before it asks AWS."""
     to_fill_in: tuple[placeholders.ToFillIn, ...] = ()
     """What the reader of the file still has to fill in. The plan goes on with what stands in; under the engine nothing registers."""
     secrets: Mapping[str, Any] = field(default_factory=dict)
@@ -206,30 +219,39 @@ class Settings:
         to check for, by default the present one, or for a stack whose blocks are to fill in the one at which they run;
         `source` the file that the values came from, if it is known, for its lines and for what is wrong with the file itself."""
         at = at or _clock() or own_window(values) or present()
-        written = {key: _object(value) for key, value in values.items()}
+        written = {key: value if key == PREFIX + ACCOUNT else _object(value) for key, value in values.items()}
         open_ = left_open(written)
-        values = placeholders.stood_in(written)
+        handed, values = values, placeholders.stood_in(written)
         faults: list[Fault] = list(source.faults) if source else []
-        known = {*SECTIONS, *SECRETS}
+        known = {ACCOUNT, *SECTIONS, *SECRETS}
         for key, value in values.items():
-            if key.startswith(PREFIX) and (name := key.removeprefix(PREFIX)) not in known and len(faults) < 2 * MOST_TOLD:
+            if (
+                key.startswith(PREFIX)
+                and (name := key.removeprefix(PREFIX)) not in known
+                and len(faults) < 2 * MOST_TOLD
+            ):
                 faults.append(Fault(key, one_of(name, known, "no such key, but"), value))
         raw = {name: values.get(PREFIX + name) for name in SECTIONS}
         # A section that is null says as much as one that is absent.
         raw = {name: {} if given is None else given for name, given in raw.items()}
-        for name in SECTIONS:
-            if PREFIX + name in secret_keys:
-                # What is read here ends in objects and outputs, in clear.
-                if not any(fault.full_key.startswith(PREFIX + name) for fault in faults):
-                    faults.append(Fault(name, "no encrypted value in it; it would be decrypted into objects and state", "[hidden]"))
-                raw[name] = {}
         parsed: dict[str, Any] = {}
         broken: set[str] = set()
         for name, model in SECTIONS.items():
             given = raw[name]
             if PREFIX + name in secret_keys:
-                # Told above, and not looked at: the engine does not say which value in it is encrypted, and a fault would show it.
-                parsed[name] = {} if name in _ENTRIES else None
+                # The engine does not say which value in it is encrypted, and hands all of them over in clear. The file does.
+                if not any(fault.full_key.startswith(PREFIX + name) and fault.given == "[hidden]" for fault in faults):
+                    faults.append(
+                        Fault(name, f"no encrypted value in it; only {' and '.join(SECRETS)} may be", "[hidden]")
+                    )
+                raw[name], parsed[name] = {}, {} if name in _ENTRIES else None
+            elif given == "":
+                # So arrives a key without a value. The engine tolerates none where Pulumi.yaml declares an object.
+                faults.append(
+                    Fault(name, "keys and values; take the line out, since the engine refuses it empty", given)
+                )
+                raw[name], parsed[name] = {}, {} if name in _ENTRIES else None
+                broken.add(name)
             elif name in _ENTRIES:
                 parsed[name] = _entries(name, model, given, faults, broken)
             elif name == "capacity" and isinstance(given, dict):
@@ -238,6 +260,9 @@ class Settings:
                 parsed[name] = _one(name, model, given, faults)
             if parsed[name] is None or PREFIX + name in secret_keys:
                 broken.add(name)
+        # As it was handed over: an account of digits alone is none of JSON's numbers.
+        access, account = _access(placeholders.stood_in(handed), faults)
+        faults += provider_keys.unread(values)
         secrets = {name: values[PREFIX + name] for name in SECRETS if values.get(PREFIX + name) is not None}
         for name in secrets:
             if PREFIX + name not in secret_keys and not any(item.key == name for item in open_):
@@ -257,23 +282,70 @@ class Settings:
             broken=frozenset(broken),
             secrets=frozenset(secrets),
             at=at,
+            account=account,
+            access=access,
             **parsed,
         )
         faults += cross_faults(draft)
+        if "aws:region" in secret_keys:
+            faults = [fault for fault in faults if fault.key != "aws:region"]
+            faults.append(
+                Fault("aws:region", "a region that is not encrypted, so that it can be planned for", "[hidden]")
+            )
         faults += _documentation(written)
         faults += [fault for key, value in raw.items() for fault in _twice(value, key)]
         if faults:
+            zone_ids = sorted(zone.zone_id for zone in draft.region_zones if zone.zone_type == "availability-zone")
             raise SettingsError(
-                stack, [_as_written(fault, open_) for fault in faults], source.line if source else None
+                stack,
+                [in_region(_as_written(fault, open_), zone_ids) for fault in faults],
+                source.line if source else None,
             )
+        who = _identity(handed, access, account)
         return cls(
             stack=stack,
             region=draft.region,
+            accounts=who.accounts,
+            profile=who.profile,
+            assume_role=who.assume_role,
             secrets=secrets,
             at=at,
             to_fill_in=open_,
             **{name: parsed[name] for name in SECTIONS},
         )
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who asks AWS for a stack, and in which accounts that is right."""
+
+    region: str | None
+    accounts: tuple[str, ...]
+    profile: str | None
+    assume_role: AssumedRole | None
+
+
+def identity(values: Mapping[str, Any]) -> Identity:
+    """The keys that say who asks AWS, whatever else is wrong with a stack file: a faulty one counts as absent."""
+    access, account = _access(values, [])
+    return _identity(values, access, account)
+
+
+def _identity(values: Mapping[str, Any], access: Mapping[str, Any], account: str | None) -> Identity:
+    return Identity(
+        region=_text(values.get("aws:region")),
+        accounts=(account,) if account else access["allowedAccountIds"] or (),
+        profile=access["profile"],
+        assume_role=next(iter(access["assumeRoles"] or ()), None),
+    )
+
+
+def _access(values: Mapping[str, Any], faults: list[Fault]) -> tuple[dict[str, Any], str | None]:
+    """The honoured keys of the AWS provider by name, and the account; None where one is absent or faulty."""
+    account = _given(values, PREFIX + ACCOUNT, AccountId, faults)
+    return {
+        name: _given(values, f"aws:{name}", model, faults) for name, model in provider_keys.HONOURED.items()
+    }, account
 
 
 def _as_written(fault: Fault, open_: Iterable[placeholders.ToFillIn]) -> Fault:
@@ -337,6 +409,17 @@ def _object(value: Any) -> Any:
     return value
 
 
+def _given(values: Mapping[str, Any], key: str, model: Any, faults: list[Fault]) -> Any:
+    """A key that is no section; None when it is absent or faulty. Text is taken as it is: an account of digits alone is none
+    of JSON's numbers."""
+    value = values.get(key)
+    if value is None:
+        return None
+    if isinstance(value, str) and value[:1] in "[{":
+        value = _object(value)
+    return _one(key.removeprefix(PREFIX), model, value, faults)
+
+
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
@@ -377,8 +460,9 @@ def _entries(name: str, model: Any, given: Any, faults: list[Fault], broken: set
     return found
 
 
-def _keys_at(model: type[BaseModel], path: Iterable[Any]) -> list[str]:
-    """Keys allowed at a path below a model."""
+def _keys_at(model: Any, path: Iterable[Any]) -> list[str]:
+    """Keys allowed at a path below a model, or below a list of them."""
+    model = next(iter(_models_in(model)), model)
     for part in path:
         # A position in a list, and a name in a mapping, is no field: below it is still what the list or mapping holds.
         model = next(iter(_models_in(_fields(model).get(part))), model)
@@ -397,10 +481,17 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 
 def schema() -> dict[str, Any]:
     """JSON schema of a stack file, for editors (`stacks/stack.schema.json`)."""
+    from stacks import schema_limits
+
     definitions: dict[str, Any] = {}
     properties: dict[str, Any] = {
         "aws:region": {"type": "string", "description": "AWS region. Changing it replaces everything."},
+        PREFIX + ACCOUNT: _adapter(AccountId).json_schema(),
     }
+    for name, model in provider_keys.HONOURED.items():
+        built = _adapter(model).json_schema()
+        definitions.update(built.pop("$defs", {}))
+        properties[f"aws:{name}"] = built
     for name, model in SECTIONS.items():
         built = _adapter(model).json_schema()
         definitions.update(built.pop("$defs", {}))
@@ -413,6 +504,8 @@ def schema() -> dict[str, Any]:
             built = {
                 "type": "object",
                 "description": {"models": "Models by name.", "graphs": "Graphs by name."}[name],
+                "propertyNames": _adapter(DnsLabel if name == "models" else GraphName).json_schema(),
+                "maxProperties": MOST_ENTRIES[name],
                 "additionalProperties": {"$ref": f"#/$defs/{built['title']}"},
             }
         properties[PREFIX + name] = built
@@ -429,20 +522,25 @@ def schema() -> dict[str, Any]:
                 {"type": "string", "pattern": "^<[a-z-]+>$"},
             ],
         }
+    schema_limits.tighten(properties, definitions)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "dynamo-eks stack file",
         "type": "object",
+        "required": ["config"],
+        "additionalProperties": False,
         "properties": {
             "config": {
                 "type": "object",
                 "properties": properties,
-                "patternProperties": {"^(?!dynamo-eks:)[^:]+:": {}},
+                "patternProperties": {schema_limits.SECTION: {}, schema_limits.ELSEWHERE: {}},
                 "additionalProperties": False,
+                **schema_limits.config_rules(),
             },
-            "secretsprovider": {"type": "string"},
-            "encryptionsalt": {"type": "string"},
-            "encryptedkey": {"type": "string"},
+            # The engine writes these, and takes any scalar for text.
+            "secretsprovider": {"type": ["string", "number", "boolean", "null"]},
+            "encryptionsalt": {"type": ["string", "number", "boolean", "null"]},
+            "encryptedkey": {"type": ["string", "number", "boolean", "null"]},
         },
         "$defs": definitions,
     }

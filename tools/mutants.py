@@ -75,7 +75,7 @@ GROUPS = (
     ),
     Group(
         tuple(f"stacks/{name}.py" for name in (
-            "cross_ultraservers", "cross", "models", "settings", "faults", "placeholders", "aws_values", "editing")),
+            "cross_ultraservers", "cross", "models", "settings", "faults", "placeholders", "aws_values", "editing", "provider_keys")),
         ("tests/stacks", "tests/capacity", "-k", "not registers"),
     ),
     Group(

@@ -1,7 +1,7 @@
 """An EKS cluster in Auto Mode.
 
-Makes a KMS key with alias for the cluster's Secrets, the log group of the control plane, the cluster with its roles and
-access entries (`pulumi_eks.Cluster`), and a policy that lets Auto Mode put our tags on what it launches.
+Makes a KMS key with alias for the cluster's Secrets, the log group of the control plane, the cluster with its roles
+(`pulumi_eks.Cluster`), its administrators' access entries, and a policy that lets Auto Mode put our tags on what it launches.
 Assumes private subnets in at least two Availability Zones that EKS supports, tagged for internal load balancers, with a
 way to the internet.
 """
@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import pulumi
 import pulumi_aws as aws
@@ -59,7 +59,7 @@ class AutoModeClusterArgs:
     deletion_protection: bool
     """EKS itself refuses to delete the cluster until an update has switched this off."""
     protect: bool
-    """Pulumi refuses to delete or replace the cluster and its key."""
+    """Pulumi refuses to delete or replace the cluster, its roles and its key. Administrators can be revoked all the same."""
     vpc_id: pulumi.Input[str]
     """VPC of the cluster. Changing it replaces the cluster."""
     private_subnet_ids: Sequence[pulumi.Input[str]]
@@ -71,6 +71,8 @@ class AutoModeClusterArgs:
     """Routes and NAT gateways that nodes need to join and to drain."""
     profile: str | None = None
     """AWS profile that the kubeconfig's token command uses; by default the environment's own identity."""
+    assume_role_arn: str | None = None
+    """Role that the token command assumes, the one that the provider does: it makes the cluster and is its first administrator."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", self.cluster_name):
@@ -137,11 +139,10 @@ class AutoModeCluster(pulumi.ComponentResource):
         self.node_role_name = cluster.auto_mode_node_role_name
         self.key_arn = key.arn
         self.kubeconfig = pulumi.Output.all(self.endpoint, self.certificate_authority).apply(
-            lambda known: json.dumps(
-                kubeconfig(args.cluster_name, known[0], known[1], args.region, profile=args.profile)
-            )
+            lambda known: json.dumps(_kubeconfig(args, *known))
         )
-        self.ready = [cluster, tags_policy]
+        # Whoever takes the cluster down may be one of its administrators: access goes after everything in the cluster.
+        self.ready = [cluster, tags_policy, *self._admins(name, args, cluster)]
         self.register_outputs(
             {
                 "cluster_name": self.cluster_name,
@@ -213,18 +214,6 @@ class AutoModeCluster(pulumi.ComponentResource):
             # cluster until a node has booted.
             coredns_addon_options=eks.CoreDnsAddonOptionsArgs(enabled=False),
             authentication_mode=eks.AuthenticationMode.API,
-            access_entries={
-                entry.key: eks.AccessEntryArgs(
-                    principal_arn=entry.principal_arn,
-                    access_policies={
-                        "admin": eks.AccessPolicyAssociationArgs(
-                            policy_arn=CLUSTER_ADMIN,
-                            access_scope=aws.eks.AccessPolicyAssociationAccessScopeArgs(type="cluster"),
-                        )
-                    },
-                )
-                for entry in admin_entries(args.admins)
-            },
             # Without it the component reads the account's default VPC.
             vpc_id=args.vpc_id,
             private_subnet_ids=list(args.private_subnet_ids),
@@ -247,6 +236,32 @@ class AutoModeCluster(pulumi.ComponentResource):
             ),
         )
 
+    def _admins(self, name: str, args: AutoModeClusterArgs, cluster: eks.Cluster) -> list[pulumi.Resource]:
+        """Access entries of the administrators, each with its policy.
+
+        Not through the cluster's component: its children are protected with it, and nobody could be taken out of `admins`.
+        """
+        made: list[pulumi.Resource] = []
+        for admin in admin_entries(args.admins):
+            entry = aws.eks.AccessEntry(
+                f"{name}-{admin.key}",
+                cluster_name=self.cluster_name,
+                principal_arn=admin.principal_arn,
+                # Stacks of before hold it as the component's child; its policy's alias follows from this one. Can go when no
+                # such stack is left.
+                opts=pulumi.ResourceOptions(parent=self, aliases=[pulumi.Alias(parent=cluster)]),
+            )
+            policy = aws.eks.AccessPolicyAssociation(
+                f"{name}-{admin.key}-admin",
+                cluster_name=self.cluster_name,
+                principal_arn=admin.principal_arn,
+                policy_arn=CLUSTER_ADMIN,
+                access_scope=aws.eks.AccessPolicyAssociationAccessScopeArgs(type="cluster"),
+                opts=pulumi.ResourceOptions(parent=entry, depends_on=[entry]),
+            )
+            made += [entry, policy]
+        return made
+
     def _tags_policy(self, name: str, cluster: eks.Cluster) -> aws.iam.RolePolicy:
         return aws.iam.RolePolicy(
             f"{name}-tags",
@@ -256,6 +271,11 @@ class AutoModeCluster(pulumi.ComponentResource):
             policy=json.dumps(auto_mode_tags_policy()),
             opts=pulumi.ResourceOptions(parent=self),
         )
+
+
+def _kubeconfig(args: AutoModeClusterArgs, endpoint: str, certificate_authority: str) -> dict[str, Any]:
+    identity = {"profile": args.profile, "role_arn": args.assume_role_arn}
+    return kubeconfig(args.cluster_name, endpoint, certificate_authority, args.region, **identity)
 
 
 def _known(value: str, after: pulumi.Resource) -> pulumi.Output[str]:

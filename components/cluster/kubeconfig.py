@@ -48,7 +48,9 @@ def kubeconfig(
     }
 
 
-def update_command(cluster_name: str, region: str, profile: str | None = None) -> str:
-    """Shell command that adds the cluster to the operator's own kubeconfig."""
+def update_command(cluster_name: str, region: str, profile: str | None = None, role_arn: str | None = None) -> str:
+    """Shell command that adds the cluster to the operator's own kubeconfig, with the identity that the program uses."""
     suffix = f" --profile {profile}" if profile else ""
+    # One to ask EKS about the cluster, the other for the tokens of every later kubectl.
+    suffix += f" --assume-role-arn {role_arn} --role-arn {role_arn}" if role_arn else ""
     return f"aws eks update-kubeconfig --region {region} --name {cluster_name}{suffix}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +21,32 @@ def service_name(graph: str) -> str:
 def service_url(graph: str, namespace: str) -> str:
     """Address inside the cluster."""
     return f"http://{service_name(graph)}.{namespace}.svc:{FRONTEND_PORT}"
+
+
+CURL_MAX_TOKENS = 64
+"""Length of the answer that the printed command asks for. Without one the mocker refuses: HTTP 500 up to 1.5.0, 400 from
+1.6.0 ("`max_tokens` is required by the mocker worker"), and a worker that failed so is left out for some seconds (run
+with 1.4.0, 1.5.0 and 1.6.1)."""
+
+
+def curl(model: str, url: str, *, stream: bool = False) -> str:
+    """A shell command that asks a model for a completion. `url` is what stands before the path."""
+    body: dict[str, object] = {
+        "model": model,
+        "messages": [{"role": "user", "content": "Hello"}],
+        "max_tokens": CURL_MAX_TOKENS,
+    }
+    if stream:
+        body["stream"] = True
+    return (
+        f"curl -s{'N' if stream else ''} {url}/v1/chat/completions -H 'Content-Type: application/json' "
+        f"-d {shlex.quote(json.dumps(body))}"
+    )
+
+
+def curl_lines(model: str, url: str) -> list[str]:
+    """Shell commands that reach a frontend: its models, a completion, and one that comes as it is made."""
+    return [f"curl -s {url}/v1/models", curl(model, url), curl(model, url, stream=True)]
 
 
 def load_balancer(

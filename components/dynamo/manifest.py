@@ -15,10 +15,13 @@ from components.catalog import DynamoRelease
 from components.dynamo import backends, fabric
 from components.dynamo.compute_domain import CLAIM, GROVE_GROUP, domain_of, template_of
 from components.dynamo.download import MOUNT, snapshot_path
-from stacks.models import Graph, ModelSource, Worker
+from stacks.models import Frontend, Graph, ModelSource, Worker
 
 API_VERSION = "nvidia.com/v1beta1"
 KIND = "DynamoGraphDeployment"
+
+ROOM = "dynamo-eks/room-for"
+"""Annotation of a graph: how many replicas room is planned for, of each component that others scale."""
 
 COMPILATION_MOUNT = "/home/dynamo/.cache/vllm"
 """The images run as user dynamo; the operator's own default lies under /root."""
@@ -47,6 +50,8 @@ class Surroundings:
     """The instance its workers are sized for; None without GPUs."""
     zone_names: Mapping[str, str]
     """Zone name by zone id."""
+    zoned: bool = True
+    """Whether every node has a zone. Nodes of an existing cluster may have none."""
     pool_zones: tuple[str, ...] = ()
     """Names of the zones its pool launches in, where those are not all of the network's."""
     image_pull_secret: str | None = None
@@ -89,6 +94,17 @@ def roles(graph: Graph) -> dict[str, Worker]:
     return {role: worker for role, worker in found.items() if worker is not None}
 
 
+def room_for_others(graph: Graph) -> dict[str, int]:
+    """Components that others scale, each with the number of replicas that room is planned for."""
+    parts: dict[str, Worker | Frontend] = {"frontend": graph.frontend, **roles(graph)}
+    return {role: part.replicas for role, part in parts.items() if part.scaled_by == "others"}
+
+
+def _replicas(part: Worker | Frontend) -> dict[str, int]:
+    """Nothing for what others scale: a field that is sent is a field that is owned, and set back."""
+    return {} if part.scaled_by == "others" else {"replicas": part.replicas}
+
+
 def manifest(name: str, graph: Graph, model: ModelSource, around: Surroundings) -> dict[str, Any]:
     """The complete object. Everything in it is known before anything runs."""
     if ganged(graph):
@@ -98,6 +114,11 @@ def manifest(name: str, graph: Graph, model: ModelSource, around: Surroundings) 
         annotations = {"nvidia.com/enable-grove": "false"}
     if not graph.pod_monitor:
         annotations["nvidia.com/enable-metrics"] = "false"
+    # What the stack sends is the stack's, whoever has written it meanwhile. Without this, one `kubectl patch` of a number of
+    # replicas has every later change of the graph refused (pulumi-kubernetes, server-side apply).
+    annotations["pulumi.com/patchForce"] = "true"
+    if room := room_for_others(graph):
+        annotations[ROOM] = ",".join(f"{role}={count}" for role, count in room.items())
     spec: dict[str, Any] = {"components": [_frontend(name, graph, around)]}
     if graph.backend != "mocker":
         spec["backendFramework"] = graph.backend
@@ -176,6 +197,13 @@ def _rack_selector(graph: Graph, role: str) -> dict[str, str]:
 _TOLERATIONS = [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}]
 
 
+def _in_one_zone(graph: Graph, around: Surroundings) -> bool:
+    """Whether the graph's pods are kept in one zone. Where nodes have no zone such pods fit nowhere, so there it has to be
+    asked for."""
+    stated = graph.placement.same_zone
+    return around.zoned if stated is None else stated
+
+
 def _same_zone(name: str) -> dict[str, Any]:
     term = {
         "labelSelector": {"matchLabels": {GRAPH_LABEL: name}},
@@ -218,13 +246,19 @@ def _zone_selector(graph: Graph, around: Surroundings) -> dict[str, str]:
 def _frontend_affinity(name: str, graph: Graph, around: Surroundings) -> dict[str, Any]:
     """Keeps the frontend in its graph's zone, which must be one where the workers' pool launches: it is bound first, and
     where it is the workers have to follow."""
-    if on_rack(graph) or not graph.placement.same_zone:
+    if on_rack(graph) or not _in_one_zone(graph, around):
         return {}
     if graph.placement.zone or not around.pool_zones:
         return _same_zone(name)
     zones = {"key": "topology.kubernetes.io/zone", "operator": "In", "values": list(around.pool_zones)}
     terms = {"nodeSelectorTerms": [{"matchExpressions": [zones]}]}
     return {**_same_zone(name), "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+
+
+def _scope(around: Surroundings) -> dict[str, str]:
+    """Keeps the frontend to the workers of its own graph, where it can be told so. Those before serve every graph whose name
+    begins with theirs, which the settings refuse (stacks/cross.py)."""
+    return {"DYN_NAMESPACE_PREFIX_STRICT": "true"} if around.release.strict_prefix else {}
 
 
 def _frontend(name: str, graph: Graph, around: Surroundings) -> dict[str, Any]:
@@ -238,7 +272,7 @@ def _frontend(name: str, graph: Graph, around: Surroundings) -> dict[str, Any]:
         "image": around.release.image("frontend"),
         "command": ["python3", "-m", "dynamo.frontend"],
         "args": [*args, *frontend.extra_args],
-        "env": _environment(_OFFLINE, frontend.env),
+        "env": _environment({**_OFFLINE, **_scope(around)}, frontend.env),
         "resources": {
             "requests": {"cpu": frontend.cpu, "memory": frontend.memory},
             "limits": {"memory": frontend.memory},
@@ -249,7 +283,7 @@ def _frontend(name: str, graph: Graph, around: Surroundings) -> dict[str, Any]:
     return {
         "name": "frontend",
         "type": "frontend",
-        "replicas": frontend.replicas,
+        **_replicas(frontend),
         "podTemplate": _pod(
             graph,
             around,
@@ -329,13 +363,13 @@ def _staging(image: str, model: ModelSource, mount: Mapping[str, Any]) -> dict[s
     }
 
 
-def _affinity(name: str, graph: Graph, role: str, group: str | None) -> dict[str, Any]:
+def _affinity(name: str, graph: Graph, around: Surroundings, role: str, group: str | None) -> dict[str, Any]:
     """What else a worker must be near to, or apart from."""
     near: dict[str, Any] = {}
     if on_rack(graph):
         # With a rack to be chosen the gang scheduler keeps the group together.
         near = _same_clique(group) if group and not graph.placement.any_ultra_server else {}
-    elif graph.placement.same_zone:
+    elif _in_one_zone(graph, around):
         near = _same_zone(name)
     return {**near, **_apart(name, graph, role)}
 
@@ -410,7 +444,7 @@ def _worker(
     component: dict[str, Any] = {
         "name": role,
         "type": role,
-        "replicas": worker.replicas,
+        **_replicas(worker),
         "podTemplate": _pod(
             graph,
             around,
@@ -421,7 +455,7 @@ def _worker(
                 "resourceClaims": [{"name": CLAIM, "resourceClaimTemplateName": template_of(domain)}] if domain else [],
                 "hostIPC": graph.host_ipc,
                 "nodeSelector": selector,
-                "affinity": _affinity(name, graph, role, group),
+                "affinity": _affinity(name, graph, around, role, group),
                 "tolerations": list(_TOLERATIONS) if worker.gpus else [],
             },
             {

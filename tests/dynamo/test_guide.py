@@ -36,7 +36,7 @@ GUIDE: dict[str, dict[str, Any]] = {
         "roles": {"worker": 1}, "instance": "g6e.2xlarge", "gpus": "1", "efa": None, "router": None,
         "apart": None, "buffer": None, "reserved": False, "tensor": None,
     },
-    "vllm-disagg": {
+    "vllm-disagg-efa": {
         "roles": {"decode": 1, "prefill": 1}, "instance": "g7e.12xlarge", "gpus": "1", "efa": "1", "router": "kv",
         "apart": "required", "buffer": None, "reserved": False, "tensor": None,
     },

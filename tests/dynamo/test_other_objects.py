@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from typing import Any
 
 import pytest
 
 from components.dynamo.compute_domain import compute_domain, domain_of, domains, gpu_roles, template_of
 from components.dynamo.download import cache_job, snapshot_path
-from components.dynamo.exposure import load_balancer, service_name, service_url
+from components.dynamo.exposure import curl, curl_lines, load_balancer, service_name, service_url
 from components.dynamo.values import platform_values
 from components.scheduling import gang
 from stacks.models import Graph
@@ -296,3 +298,20 @@ def test_the_whole_topology() -> None:
             "schedulerTopologyBindings": [{"schedulerName": "kai-scheduler", "topologyReference": "ultraservers"}],
         },
     }
+
+
+# --- commands that are printed -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", ["Qwen/Qwen3-0.6B", 'it\'s "mine"', "größer $HOME `id`"])
+def test_printed_commands_are_words_of_a_shell(model: str) -> None:
+    """They are pasted into a shell: what breaks out of its quotes is run there. Without a length the mocker answers HTTP 500."""
+    models, chat, stream = curl_lines(model, "http://127.0.0.1:8000")
+    assert models == "curl -s http://127.0.0.1:8000/v1/models"
+    assert chat == curl(model, "http://127.0.0.1:8000")
+    for command, more in ((chat, {}), (stream, {"stream": True})):
+        *words, body = shlex.split(command)
+        assert words[:3] == ["curl", "-sN" if more else "-s", "http://127.0.0.1:8000/v1/chat/completions"]
+        assert words[3:] == ["-H", "Content-Type: application/json", "-d"]
+        said = [{"role": "user", "content": "Hello"}]
+        assert json.loads(body) == {"model": model, "messages": said, "max_tokens": 64, **more}

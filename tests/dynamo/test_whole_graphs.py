@@ -306,3 +306,27 @@ def test_the_digest_of_an_object() -> None:
     one = {"metadata": {"name": "chat"}, "spec": {"b": 1, "a": "é"}}
     assert digest(one) == digest({"spec": {"a": "é", "b": 1}, "metadata": {"name": "chat"}}) == "2fa6be2f4c02"
     assert digest({**one, "spec": {"b": 1, "a": "e"}}) != digest(one)
+
+
+def mocked(release: str, **around: Any) -> dict[str, Any]:
+    """A mocker of two pods."""
+    given = graph({"backend": "mocker", "transport": "none", "worker": {"gpus": 0}, **around.pop("changes", {})})
+    surroundings = Surroundings(release=catalog.dynamo_release(release), machine=None, zone_names={}, **around)
+    return manifest("chat", given, SMALL, surroundings)
+
+
+@pytest.mark.parametrize("release", sorted(catalog.DYNAMO))
+def test_the_frontend_is_told_to_be_strict_where_it_can_be(release: str) -> None:
+    """Two graphs whose names begin alike are allowed for such a release only because of this variable."""
+    frontend, worker = mocked(release)["spec"]["components"]
+    told = {"name": "DYN_NAMESPACE_PREFIX_STRICT", "value": "true"}
+    assert (told in frontend["podTemplate"]["spec"]["containers"][0]["env"]) == (release == "1.6.1")
+    assert told not in worker["podTemplate"]["spec"]["containers"][0]["env"]
+
+
+@pytest.mark.parametrize(("zoned", "stated", "near"), [(True, None, True), (True, False, False), (False, None, False), (False, True, True)])  # fmt: skip
+def test_one_zone_is_asked_for_where_nodes_have_zones(zoned: bool, stated: bool | None, near: bool) -> None:
+    """Nodes of kind and k3s have none, and every pod of the graph would wait for ever (tests/engine/test_scheduling.py)."""
+    changes = {"placement": {} if stated is None else {"sameZone": stated}}
+    for component in mocked("1.5.0", zoned=zoned, changes=changes)["spec"]["components"]:
+        assert ("podAffinity" in component["podTemplate"]["spec"].get("affinity", {})) == near

@@ -152,7 +152,7 @@ class ControlPlane:
         self._etcd = f"http://127.0.0.1:{etcd}"
         self._peer = f"http://127.0.0.1:{peer}"
         self._ports = (api, controllers, scheduler)
-        self.ca = folder / "tls.crt"
+        self.ca = folder / "ca.crt"
         self.kubeconfig = folder / "kubeconfig.yaml"
         self._session = self.session()
 
@@ -187,11 +187,11 @@ class ControlPlane:
             f"--etcd-servers={self._etcd}",
             f"--secure-port={api}",
             "--bind-address=127.0.0.1",
-            f"--tls-cert-file={self.ca}",
+            f"--tls-cert-file={folder / 'tls.crt'}",
             f"--tls-private-key-file={folder / 'tls.key'}",
             f"--token-auth-file={folder / 'tokens.csv'}",
             "--authorization-mode=RBAC",
-            f"--service-account-key-file={self.ca}",
+            f"--service-account-key-file={folder / 'tls.crt'}",
             f"--service-account-signing-key-file={folder / 'tls.key'}",
             "--service-account-issuer=https://kubernetes.default",
             "--service-cluster-ip-range=10.0.0.0/24",
@@ -249,18 +249,33 @@ class ControlPlane:
             return False
 
     def _write_keys(self) -> None:
-        """One self-signed certificate, which is also its own authority; the same key signs service account tokens."""
-        subprocess.run(
-            [
-                *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
-                *("-days", "2", "-subj", "/CN=engine-tests", "-keyout", "tls.key", "-out", "tls.crt"),
-                *("-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"),
-                *("-addext", "basicConstraints=critical,CA:TRUE"),
-            ],
-            cwd=self.folder,
-            check=True,
-            capture_output=True,
+        """An authority, and a certificate of its own for the server: Dynamo's client (rustls) takes none that is both. The
+        server's key also signs service account tokens."""
+        new = ("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+        (self.folder / "server.ext").write_text(
+            "subjectAltName=IP:127.0.0.1,DNS:localhost\nbasicConstraints=CA:FALSE\n"
         )
+        for command in (
+            (*new, "-x509", "-days", "2", "-subj", "/CN=engine-tests-ca", "-keyout", "ca.key", "-out", "ca.crt"),
+            (*new, "-subj", "/CN=engine-tests", "-keyout", "tls.key", "-out", "tls.csr"),
+            (
+                *(
+                    "openssl",
+                    "x509",
+                    "-req",
+                    "-days",
+                    "2",
+                    "-in",
+                    "tls.csr",
+                    "-out",
+                    "tls.crt",
+                    "-extfile",
+                    "server.ext",
+                ),
+                *("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial"),
+            ),
+        ):
+            subprocess.run(command, cwd=self.folder, check=True, capture_output=True)
         (self.folder / "tokens.csv").write_text(f"{self.token},admin,1,system:masters\n")
         name = "engine-tests"
         authority = base64.b64encode(self.ca.read_bytes()).decode()

@@ -25,8 +25,10 @@ from typer.testing import CliRunner
 from operations import __main__ as command
 from operations import teardown
 from operations.cluster_finder import Cluster, ClusterFinder
+from operations.credentials import Access, Caller
 from operations.lookup import TOLD, Candidate, Everywhere, tags_of
 from operations.state import Resource, State
+from review.answers import ACCOUNT
 from tests.engine.control_plane import ControlPlane
 from tests.engine.engine import Stack, World
 from tests.engine.standins import InitFailed, Refused
@@ -245,8 +247,9 @@ class Operator:
         monkeypatch.setattr(
             command,
             "finder_of",
-            lambda state: Everywhere({"aws": Store(stack.world), "kubernetes": InTestCluster(state, plane)}),
+            lambda state, access: Everywhere({"aws": Store(stack.world), "kubernetes": InTestCluster(state, plane)}),
         )
+        monkeypatch.setattr(Access, "caller", lambda access: Caller(ACCOUNT, f"arn:aws:iam::{ACCOUNT}:user/operator"))
         monkeypatch.setattr(teardown, "clusters", lambda state: {"": Direct(plane)})
 
     def make(self, *words: str) -> tuple[int, str]:

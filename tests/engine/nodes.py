@@ -110,6 +110,12 @@ def general(name: str, zone: str) -> FakeNode:
     return FakeNode(name, machine, {**instances.labels(machine), **labels})
 
 
+def of_a_laptop(name: str) -> FakeNode:
+    """The node of kind or k3s: no zone, no region, no instance type, nothing of a cloud."""
+    node = general(name, "")
+    return FakeNode(name, node.machine, {"kubernetes.io/arch": "amd64", "kubernetes.io/os": "linux"})
+
+
 def of_rack(rack: SeenRack, *, zone: str, clique: str, count: int | None = None, prefix: str = "") -> list[FakeNode]:
     """The nodes of an UltraServer: its node group's labels and taints, four GPUs, EFA and huge pages of its template."""
     assert rack.machine is not None

@@ -6,6 +6,7 @@ Stands in: the nodes (`nodes.py`) and the operators (`pods.py`, which says what 
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,12 +17,14 @@ from components.capacity.ultraservers import CLIQUE_LABEL, RACK_LABEL
 from components.dynamo.expected_pods import ExpectedPod
 from components.dynamo.manifest import EFA, GPU
 from components.network.zones import REGION_ZONES
+from review import stackfile
 from review.graph import Graph
 from review.racks import SeenRack, layout, rack_pods, racks
+from review.recorder import record
 from rules.graphs import ZONE
-from tests.conftest import STACKS, recorded
+from tests.conftest import AT, STACKS, recorded
 from tests.engine.control_plane import ControlPlane
-from tests.engine.nodes import FakeNode, general, join, joined, leave, of_rack
+from tests.engine.nodes import FakeNode, general, join, joined, leave, of_a_laptop, of_rack
 from tests.engine.placing import assert_held, gpus, pods_of, pool_nodes, zones_of
 from tests.engine.pods import channel_template, cleared, create, settled, surroundings
 
@@ -227,6 +230,33 @@ def test_same_zone_holds(plane: ControlPlane, space: str) -> None:
         with joined(plane, [late]):
             bound, left = settled(plane, space)
     assert left == {}
+
+
+def test_every_pod_is_bound_where_nodes_have_no_zone(plane: ControlPlane, space: str) -> None:
+    """On kind and k3s nodes have no zone. An affinity to a zone holds every pod of the first graph that anybody makes Pending,
+    with nothing to see but "didn't match pod affinity rules"."""
+    graph = recorded("mocker-local")
+    pods = pods_of(graph)
+    with joined(plane, [of_a_laptop("laptop")]):
+        surroundings(plane, space, graph, pods)
+        create(plane, space, pods)
+        bound, left = settled(plane, space)
+    assert left == {} and len(bound) == 3
+
+
+def test_same_zone_that_was_asked_for_waits_for_a_zone(plane: ControlPlane, space: str) -> None:
+    """Why it is not the default there: what the affinity does to such nodes, by the scheduler itself."""
+    file = stackfile.read("mocker-local")
+    given = copy.deepcopy(dict(file.config))
+    given["dynamo-eks:graphs"]["mocker"]["placement"] = {"sameZone": True}
+    graph = record("mocker-local", given, at=AT)
+    pods = pods_of(graph)
+    with joined(plane, [of_a_laptop("laptop")]):
+        surroundings(plane, space, graph, pods)
+        create(plane, space, pods)
+        bound, left = settled(plane, space)
+    assert bound == {} and len(left) == 3
+    assert all("didn't match pod affinity rules" in said for said in left.values()), left
 
 
 # --- two racks, one of them half used -----------------------------------------------------------------------------------

@@ -149,7 +149,10 @@ def test_a_shipped_stack_reads_the_same_after_the_cli_wrote_it(cli: Cli, stack: 
     file = cli.file(stack)
     shutil.copy(before.path, file)
     cli.make(stack)
-    for words in (("config", "set", "--path", "dynamo-eks:tags.added", "2026-12-08T11:30:00Z"), ("config", "rm", "--path", "dynamo-eks:tags.added")):
+    for words in (
+        ("config", "set", "--path", "dynamo-eks:tags.added", "2026-12-08T11:30:00Z"),
+        ("config", "rm", "--path", "dynamo-eks:tags.added"),
+    ):
         ended = cli.run(*words, "--stack", stack)
         assert ended.returncode == 0, ended.stderr
     after = stackfile.read(stack, file)

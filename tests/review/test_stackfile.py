@@ -17,7 +17,15 @@ from tests.stacks import corpus
 ANSWERS = corpus.answers()
 
 STRICTER = {
-    "no configuration": ("comments-only", "only-a-marker", "config-null", "config-empty", "no-config", "empty", "blank"),
+    "no configuration": (
+        "comments-only",
+        "only-a-marker",
+        "config-null",
+        "config-empty",
+        "no-config",
+        "empty",
+        "blank",
+    ),
     "read by nobody": ("unknown-top", "section-at-top", "top-merge"),
     "only the first document is read": ("two-documents", "two-documents-second-broken", "document-end-and-more"),
     "the engine leaves the key out": ("config-key-null",),
@@ -169,7 +177,10 @@ def test_a_key_is_found_in_its_line(key: str, line: int, tmp_path: Path) -> None
         ("config: {a: b}\nconfg: {}\n", "did you mean config?"),
         ("config: {a: b}\n---\nconfig: {a: c}\n", ":2: a second document"),
         ("config:\n  storage: {}\n  dynamo-eks:storage: {}\n", ":3: dynamo-eks:storage is dynamo-eks:storage again"),
-        ("config:\n  dynamo-eks:config:storage: {}\n  storage: {}\n", "which stands in line 2 as dynamo-eks:config:storage"),
+        (
+            "config:\n  dynamo-eks:config:storage: {}\n  storage: {}\n",
+            "which stands in line 2 as dynamo-eks:config:storage",
+        ),
         ("config:\n  dynamo-eks:capacity: '{}'\n", ":2: dynamo-eks:capacity is text; write keys and values"),
     ],
 )
@@ -182,7 +193,10 @@ def test_what_nobody_reads_is_refused(text: str, told: str, tmp_path: Path) -> N
 
 def test_everything_unreadable_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(StackFileError) as caught:
-        _read("bogus: 1\nconfig:\n  dynamo-eks:a: {b: 1, b: 2}\n  dynamo-eks:c: .inf\n  dynamo-eks:c: x\n  1: x\n", tmp_path)
+        _read(
+            "bogus: 1\nconfig:\n  dynamo-eks:a: {b: 1, b: 2}\n  dynamo-eks:c: .inf\n  dynamo-eks:c: x\n  1: x\n",
+            tmp_path,
+        )
     assert [line.split(":")[1] for line in str(caught.value).splitlines()] == ["1", "3", "5", "6"]
 
 

@@ -135,7 +135,9 @@ def edited(count: int, seed: int = 12) -> Iterator[Mutant]:
     shipped = {}
     for name in stackfile.available():
         # As written: without what the project adds.
-        shipped[name] = {key: value for key, value in stackfile.read(name).config.items() if not key.startswith("pulumi:")}
+        shipped[name] = {
+            key: value for key, value in stackfile.read(name).config.items() if not key.startswith("pulumi:")
+        }
     known = _schema_places()
     names = list(known)
     own = {name: _places(config) for name, config in shipped.items()}
@@ -148,7 +150,11 @@ def edited(count: int, seed: int = 12) -> Iterator[Mutant]:
             path = choose.choice(own[stack]) if choose.random() < 0.5 else choose.choice(names)
             value = REMOVED if choose.random() < 0.12 else choose.choice(VALUES)
             named = tuple(part if isinstance(part, str) else "x" for part in path)
-            if value is not REMOVED and choose.random() < 0.6 and (part := known.get(named) or known.get(_generic(named, known))):
+            if (
+                value is not REMOVED
+                and choose.random() < 0.6
+                and (part := known.get(named) or known.get(_generic(named, known)))
+            ):
                 value = _fitting(part, choose)
             elif choose.random() < 0.1:
                 # Another entry's value, of the right shape in another place.
@@ -183,7 +189,43 @@ def cut(count: int, seed: int = 12) -> Iterator[Mutant]:
     """`count` files with characters taken out, doubled, put in, or lines moved: what an editor, a merge or a disk does."""
     choose = random.Random(seed)
     texts = {name: stackfile.read(name).path.read_text() for name in stackfile.available()}
-    pieces = ("\t", "\r", ":", "-", "[", "]", "{", "}", '"', "'", "#", "&x", "*x", "!x", "!!binary ", "|", ">", "<<: ", "? ", "---\n", "...\n", "\0", "\x85", "\ufeff", "%", "@", "`", "<<<<<<< HEAD\n", "=======\n", "~", "2026-12-08", "1_0", "0x1F", ".nan", "!!set ")
+    pieces = (
+        "\t",
+        "\r",
+        ":",
+        "-",
+        "[",
+        "]",
+        "{",
+        "}",
+        '"',
+        "'",
+        "#",
+        "&x",
+        "*x",
+        "!x",
+        "!!binary ",
+        "|",
+        ">",
+        "<<: ",
+        "? ",
+        "---\n",
+        "...\n",
+        "\0",
+        "\x85",
+        "\ufeff",
+        "%",
+        "@",
+        "`",
+        "<<<<<<< HEAD\n",
+        "=======\n",
+        "~",
+        "2026-12-08",
+        "1_0",
+        "0x1F",
+        ".nan",
+        "!!set ",
+    )
     for _ in range(count):
         stack = choose.choice(sorted(texts))
         text = texts[stack]

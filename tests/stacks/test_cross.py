@@ -102,6 +102,8 @@ EXISTING_CLUSTERS = [
     ("efs", {**EXISTING, "storage.efs": {"backup": True}}, 'storage.efs | given {"backup": true} | expected no such key with cluster.existing, which makes no AWS resource'),
     ("one writer", {**EXISTING, "storage.accessMode": "ReadWriteOnce"}),
     ("a load balancer", {**EXISTING, C + ".exposure": NLB}, 'graphs.chat.exposure.type | given "nlb" | expected clusterIP: an NLB is made by EKS Auto Mode only'),
+    ("a zone", {**EXISTING, C + ".placement": {"zone": "use1-az1"}}, 'graphs.chat.placement.zone | given "use1-az1" | expected nothing with cluster.existing, whose zones are its own matter'),
+    ("one zone, asked for", {**EXISTING, C + ".placement": {"sameZone": True}}),
     ("a graph on an UltraServer", {**EXISTING, C: {"model": "qwen", "backend": "trtllm", "transport": "none", "computeDomain": "none", "worker": {"gpus": 4, "tensorParallel": 4}, "placement": {"ultraServer": "rack-a"}}}, 'graphs.chat.backend | given "trtllm" | expected mocker with cluster.existing, where the program makes no GPU capacity', 'graphs.chat.placement.ultraServer | given "rack-a" | expected an UltraServer of capacity: (none is defined)'),
 ]  # fmt: skip
 
@@ -202,7 +204,7 @@ RESERVATIONS = [
     ("a block", reserving(BLOCK)),
     ("a block that ends as it starts", reserving({**BLOCK, "start": BLOCK["end"]}), "capacity.pools.spare.reservations[0].start | given 2026-12-08T11:30:00Z | expected a moment before end"),
     ("a block without start", reserving({"kind": "capacityBlock", "end": BLOCK["end"]})),
-    ("a block without end", reserving({"kind": "capacityBlock", "start": BLOCK["end"]}), "capacity.pools.spare.reservations[0].end | expected the block's end, so that its draining can be planned; the key is required | add | end: 2026-12-08T11:30:00Z"),
+    ("a block without end", reserving({"kind": "capacityBlock", "start": BLOCK["end"]}), "capacity.pools.spare.reservations[0].end | expected the block's end, so that its draining can be planned; the key is required | add | end: \"2026-12-08T11:30:00Z\""),
     ("a block's end on the half hour", reserving({**BLOCK, "end": "2026-12-08T12:30:00Z"}), "capacity.pools.spare.reservations[0].end | given 2026-12-08T12:30:00Z | expected a moment at 11:30 UTC, when every Capacity Block ends (EC2 User Guide)"),
     ("an hour of an On-Demand reservation", reserving({"start": BLOCK["start"]}), "capacity.pools.spare.reservations[0].start | given 2026-12-01T11:30:00Z | expected no window on an On-Demand Capacity Reservation"),
     ("hours of an On-Demand reservation", reserving({"start": BLOCK["start"], "end": BLOCK["end"]}), "capacity.pools.spare.reservations[0].start | given 2026-12-01T11:30:00Z | expected no window on an On-Demand Capacity Reservation"),
@@ -286,6 +288,45 @@ def test_graphs(changes: Changes, faults: list[str]) -> None:
     assert told("ordinary", changes) == faults
 
 
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+def beside(*names: str, version: str = "1.5.0", **changes: Any) -> dict[str, Any]:
+    """Mockers beside the graph `chat`."""
+    return {"dynamo.version": version, **{f"graphs.{name}": {**MOCKER, **changes} for name in names}}
+
+
+def begins(other: str, name: str = "chat", version: str = "1.5.0") -> str:
+    return f'graphs.{other} | given "{other}" | expected a name that does not begin with {name}: the frontend of {name} would serve the workers of {other} as its own, since Dynamo {version} finds them by the beginning of their name (dynamo #10990) | fix rename one of the two, give them two namespaces, or set dynamo.version: "1.6.1", with which both may stay'
+
+
+def generation(other: str) -> str:
+    return f'graphs.{other} | given "{other}" | expected a name that does not look like chat and a generation of its workers, which the frontend of chat would take it for | fix rename one of the two, or give them two namespaces'
+
+
+NAMES = [
+    ("apart", beside("large-chat", "cha-t", "talk")),
+    ("a longer one", beside("chat-large"), begins("chat-large")),
+    ("without a dash", beside("chat2"), begins("chat2")),
+    ("a shorter one", beside("cha"), begins("chat", "cha")),
+    ("three in a row", beside("cha", "chatty"), begins("chat", "cha"), begins("chatty", "cha"), begins("chatty")),
+    ("the older release", beside("chat-large", version="1.4.0"), begins("chat-large", version="1.4.0")),
+    ("another namespace", beside("chat-large", namespace="other")),
+    ("a strict frontend", beside("chat-large", "chat2", "chat-1a2b3c4", "chat-1a2b3c4g", "chat-legacy2", version="1.6.1")),
+    ("a strict frontend and a generation", beside("chat-1a2b3c4d", version="1.6.1"), generation("chat-1a2b3c4d")),
+    ("a strict frontend and the generation before there were any", beside("chat-legacy", version="1.6.1"), generation("chat-legacy")),
+    ("a generation in another namespace", beside("chat-1a2b3c4d", version="1.6.1", namespace="other")),
+    ("a release nobody knows", beside("chat-large", version="9.9.9"), 'dynamo.version | given "9.9.9" | expected one of 1.4.0, 1.5.0, 1.6.1'),
+]  # fmt: skip
+
+
+@rows(NAMES)
+def test_names(changes: Changes, faults: list[str]) -> None:
+    """A frontend finds its workers by the beginning of a name (tests/engine/test_dynamo.py asks the real one): requests for
+    one model would be answered by another's workers, and nothing would say so."""
+    assert told("ordinary", changes) == faults
+
+
 # --- exposure ---------------------------------------------------------------------------------------------------------
 
 EXPOSURES = [
@@ -357,6 +398,9 @@ PLACEMENTS = [
     ("EFA across zones", pair("efa", placement={"pool": "gpu", "instanceType": "g6e.24xlarge", "sameZone": False}), "graphs.chat.placement.sameZone | given false | expected true with transport: efa, since EFA does not cross zones"),
     ("TCP across zones", pair("tcp", placement={"pool": "gpu", "sameZone": False})),
     ("a mocker's", {"graphs.fake": {**MOCKER, "placement": {"pool": "gpu", "instanceType": "g6e.2xlarge"}}}, 'graphs.fake.placement.instanceType | given "g6e.2xlarge" | expected nothing: the mocker runs on ordinary CPU nodes', 'graphs.fake.placement.pool | given "gpu" | expected nothing: the mocker runs on ordinary CPU nodes'),
+    ("a mocker's reserved nodes", {"graphs.fake": {**MOCKER, "placement": {"reservedOnly": True}}}, "graphs.fake.placement.reservedOnly | given true | expected nothing: the mocker runs on ordinary CPU nodes"),
+    ("a mocker's zone", {"graphs.fake": {**MOCKER, "placement": {"zone": "use1-az2"}}}),
+    ("a mocker's zone without subnets", {"graphs.fake": {**MOCKER, "placement": {"zone": "use1-az9"}}}, "graphs.fake.placement.zone | given \"use1-az9\" | expected a zone of the network: use1-az1, use1-az2, use1-az4; did you mean use1-az4?"),
     ("a mocker's transport", {"graphs.fake": {**MOCKER, "transport": "efa", "worker": None, "prefill": {"gpus": 0}, "decode": {"gpus": 0}}}, 'graphs.fake.transport | given "efa" | expected tcp or none, since the mocker transfers nothing'),
     ("a mocker's over TCP", {"graphs.fake": {**MOCKER, "transport": "tcp", "worker": None, "prefill": {"gpus": 0}, "decode": {"gpus": 0}}}),
     ("in a pool that cannot be read", {P: {"x": 1}}, "capacity.pools.gpu.capacity | expected a value; the key is required | add | dynamo-eks:capacity: | pools: | gpu: | capacity: [spot, on-demand]", "capacity.pools.gpu.x | given 1 | expected no such key here, but capacity, consolidateAfter, disruptionBudget, ephemeralStorage, expireAfter, families, gpuLimit, instanceTypes, reservations, usesOpenReservations, weight, zones"),

@@ -14,7 +14,9 @@ from typing import Any
 ANSWERS = Path(__file__).parent / "answers.json"
 
 SCALARS = tuple(
-    line for line in (Path(__file__).parent / "scalars.txt").read_text().splitlines() if line and not line.startswith("#!")
+    line
+    for line in (Path(__file__).parent / "scalars.txt").read_text().splitlines()
+    if line and not line.startswith("#!")
 )
 """One in a line, each tried as a value, inside an object, in a list and as a key."""
 
@@ -85,7 +87,5 @@ def _written() -> dict[str, bytes]:
         "aliases-that-double": b"config:\n  dynamo-eks:a0: &a0 [1, 1]\n"
         + b"".join(f"  dynamo-eks:a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n".encode() for n in range(1, 5)),
         "aliases-without-end": b"config:\n  dynamo-eks:a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
-        + b"".join(
-            f"  dynamo-eks:a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n".encode() for n in range(1, 9)
-        ),
+        + b"".join(f"  dynamo-eks:a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n".encode() for n in range(1, 9)),
     }
