@@ -141,9 +141,7 @@ def test_a_field_is_taken_back(
             code, said = told.run(up)
             assert code == 1 and 'conflict with "kubectl-edit"' in said, said[-1500:]
             command = "PULUMI_K8S_ENABLE_PATCH_FORCE=true make up STACK=demo"
-            assert (
-                f"account: somebody else has written a field that the stack sets. To take it back: {command}" in said
-            )
+            assert f"account: somebody else has written a field that the stack sets. To take it back: {command}" in said
             monkeypatch.setenv("PULUMI_K8S_ENABLE_PATCH_FORCE", "true")
             told.environment["PULUMI_K8S_ENABLE_PATCH_FORCE"] = "true"
             code, said = told.run(up)
