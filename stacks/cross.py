@@ -888,7 +888,9 @@ def _placement(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
                     f"{where}.{alias}", "nothing: the mocker runs on ordinary CPU nodes", getattr(placement, field)
                 )
         if placement.zone and draft.existing_cluster:
-            yield Fault(f"{where}.zone", "nothing with cluster.existing, whose zones are its own matter", placement.zone)
+            yield Fault(
+                f"{where}.zone", "nothing with cluster.existing, whose zones are its own matter", placement.zone
+            )
         elif placement.zone and (zones := draft.zone_ids) and placement.zone not in zones:
             yield Fault(f"{where}.zone", one_of(placement.zone, zones, "a zone of the network:"), placement.zone)
         if graph.transport == "efa":

@@ -239,7 +239,9 @@ class Settings:
             if PREFIX + name in secret_keys:
                 # The engine does not say which value in it is encrypted, and hands all of them over in clear. The file does.
                 if not any(fault.full_key.startswith(PREFIX + name) and fault.given == "[hidden]" for fault in faults):
-                    faults.append(Fault(name, f"no encrypted value in it; only {' and '.join(SECRETS)} may be", "[hidden]"))
+                    faults.append(
+                        Fault(name, f"no encrypted value in it; only {' and '.join(SECRETS)} may be", "[hidden]")
+                    )
                 raw[name], parsed[name] = {}, {} if name in _ENTRIES else None
             elif name in _ENTRIES:
                 parsed[name] = _entries(name, model, given, faults, broken)
@@ -278,7 +280,9 @@ class Settings:
         faults += cross_faults(draft)
         if "aws:region" in secret_keys:
             faults = [fault for fault in faults if fault.key != "aws:region"]
-            faults.append(Fault("aws:region", "a region that is not encrypted, so that it can be planned for", "[hidden]"))
+            faults.append(
+                Fault("aws:region", "a region that is not encrypted, so that it can be planned for", "[hidden]")
+            )
         faults += _documentation(written)
         faults += [fault for key, value in raw.items() for fault in _twice(value, key)]
         if faults:

@@ -198,8 +198,26 @@ def _required(part: Any) -> set[str]:
 def test_every_required_key_has_an_example() -> None:
     """A missing key is told with the line to add."""
     # Told by the rules between keys, with lines of their own.
-    between = {"config", "aws:region", "aws:config:region", "cluster", "dynamo-eks:cluster", "dynamo-eks:config:cluster"}
-    between |= {"publicAccessCidrs", "existing", "families", "instanceTypes", "id", "tags", "create", "worker", "prefill", "decode"}
+    between = {
+        "config",
+        "aws:region",
+        "aws:config:region",
+        "cluster",
+        "dynamo-eks:cluster",
+        "dynamo-eks:config:cluster",
+    }
+    between |= {
+        "publicAccessCidrs",
+        "existing",
+        "families",
+        "instanceTypes",
+        "id",
+        "tags",
+        "create",
+        "worker",
+        "prefill",
+        "decode",
+    }
     assert _required(schema()) - {"secure", "preset"} - between == set(EXAMPLES)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from operations.preflight import quotas
 from operations.preflight.lines import exit_code
+from review.stackfile import ROOT
 from tests.operations.preflight.account import ACCOUNT, AT, Account, Denied, Fault, good, lines, wrong
 from tests.stacks.edited import ABSENT
 
@@ -386,6 +387,21 @@ def test_no_permission_is_no_failure_of_the_stack() -> None:
                 right in f"{line.answered} {line.todo}" or "zones are not known" in line.answered for line in missing
             ), (call, missing)
         assert exit_code(found) == 2
+
+
+def test_the_page_names_every_right() -> None:
+    """Whoever is given the rights of the page, and no others, must be able to ask everything."""
+    page = (ROOT / "docs" / "preflight.md").read_text().partition("## The rights to ask")[2].split("```")[1].split()
+    services = {"service-quotas": "servicequotas", "efs": "elasticfilesystem"}
+    called = {call.replace(service := call.partition(".")[0], services.get(service, service)).replace(".", ":", 1)
+              for _, _, _, call in _calls()}  # fmt: skip
+    seldom = {
+        "servicequotas:GetAWSDefaultServiceQuota",
+        "servicequotas:ListServiceQuotas",
+        "iam:GetUser",
+        "ecr:DescribeImages",
+    }
+    assert {*page} == called | seldom and len(page) == len({*page})
 
 
 def test_no_right_at_all() -> None:
