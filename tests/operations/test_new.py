@@ -53,18 +53,8 @@ def written(tmp_path: Path, name: str) -> Path:
 
 
 def test_everything_by_arguments(run: Any, tmp_path: Path) -> None:
-    result = run(
-        "--stack",
-        "prod",
-        "--region",
-        "eu-west-1",
-        "--account",
-        "111122223333",
-        "--admin",
-        ROLE,
-        "--reach",
-        "52.95.4.7/32",
-    )
+    words = ["--region", "eu-west-1", "--account", "111122223333", "--admin", ROLE, "--reach", "52.95.4.7/32"]
+    result = run("--stack", "prod", *words)
     assert result.exit_code == 0, result.output
     source = (stackfile.ROOT / "stacks" / "Pulumi.g6e-dev.yaml").read_text().splitlines()
     made = written(tmp_path, "prod").read_text().splitlines()
