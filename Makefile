@@ -83,18 +83,21 @@ preflight: $(VENV)/.installed ## ask account, registries and Hugging Face what c
 preview: engine $(VENV)/.installed ## `pulumi preview` of STACK with the real engine, after checking CLI and credentials
 	@pulumi preview --stack $(STACK) --diff
 
+# ARGS as it was typed: make puts nothing in for the $ of a URN, and neither does the shell.
+AS_TYPED = $(if $(value ARGS),--args '$(subst ','\'',$(value ARGS))')
+
+# `exec`: whoever is asked to stop must be the command itself, which then waits for the engine; a shell would be gone at once.
 # Before a block has started, what needs its nodes is left out: a Job there would wait for its timeout.
-up: engine $(VENV)/.installed ## `pulumi up` of STACK; refuses when a rule of the plan fails or an earlier operation was cut off
+up: engine $(VENV)/.installed ## `pulumi up` of STACK; refuses when a rule of the plan fails or an earlier operation was cut off (YES=1, ARGS)
 	@$(PY) -m operations ready --stack $(STACK)
 	@$(PY) -m operations.preflight --stack $(STACK) --for-up
-	@pulumi up --stack $(STACK) $$($(PY) -m review --stack $(STACK) --format arguments) \
-	  || { $(PY) -m operations protected --stack $(STACK); exit 1; }
+	@exec $(PY) -m operations up --stack $(STACK) $(if $(YES),--yes) $$($(PY) -m review --stack $(STACK) --format arguments) $(AS_TYPED)
 
-recover: engine $(VENV)/.installed ## after an operation was cut off: unlock STACK and find what it left (YES=1 does not ask)
-	@$(PY) -m operations recover --stack $(STACK) $(if $(YES),--yes) $(ARGS)
+recover: engine $(VENV)/.installed ## after an operation was cut off: unlock STACK and find what it left (YES=1 does not ask, ARGS)
+	@exec $(PY) -m operations recover --stack $(STACK) $(if $(YES),--yes) $(AS_TYPED)
 
-destroy: engine $(VENV)/.installed ## `pulumi destroy` of STACK, after looking whether it can (KEEP=protected, YES=1)
-	@$(PY) -m operations destroy --stack $(STACK) $(if $(YES),--yes) $(if $(KEEP),--keep $(KEEP))
+destroy: engine $(VENV)/.installed ## `pulumi destroy` of STACK, after looking whether it can (KEEP=protected, YES=1, ARGS)
+	@exec $(PY) -m operations destroy --stack $(STACK) $(if $(YES),--yes) $(if $(KEEP),--keep $(KEEP)) $(AS_TYPED)
 
 # Of the stack: only when it was asked for, since the default one is no mocker's. Asked first whether Dynamo runs here at all.
 SERVED = $(if $(filter file,$(origin STACK)),mocker-local,$(STACK))

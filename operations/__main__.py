@@ -1,11 +1,16 @@
-"""`python -m operations`: recover, ready, protected, destroy.
+"""`python -m operations`: up, recover, ready, destroy.
 
-Exit code 0 when it is done, 1 when it is refused or a person must decide, 2 when the engine or the backend fails.
+Exit code 0 when it is done, 1 when it is refused or a person must decide, 2 when the engine or the backend fails. An `up` or
+a `destroy` that was begun ends with the engine's own code. `make` turns every one but 0 into 2.
 """
 
 from __future__ import annotations
 
+import shlex
 import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, NoReturn
 
@@ -13,17 +18,22 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from operations import credentials, teardown
+from operations import aftermath, credentials, lock, teardown
 from operations import recover as recovery
 from operations.aws_finder import AwsFinder
 from operations.cluster_finder import ClusterFinder
 from operations.credentials import Access
-from operations.engine import Engine, EngineError, NoStack
+from operations.engine import Engine, EngineError, NoStack, Operation, Stopped
 from operations.lookup import Everywhere, Finder, Verdict
-from operations.state import State, words
+from operations.state import PROVIDER_PREFIX, State, words
 
 Stack = Annotated[str, typer.Option(help="Stack to work on.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+FOR_ENGINE = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""Whatever a command does not know itself goes to the engine as it is."""
+
+PROVIDERS_END_S = 60.0
+"""How long `recover` waits for the providers of an engine that is gone."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -59,6 +69,22 @@ def command_of(stack: str) -> str:
     return f"make recover STACK={stack}"
 
 
+def terminal() -> bool:
+    """Whether there is somebody to ask."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _agreed(question: str, yes: bool, command: str) -> None:
+    """End unless it was said beforehand, or is said now."""
+    if yes:
+        return
+    if not terminal():
+        _console(error=True).print(f"There is no terminal to ask on: {question}\nWhen it is so: {command} YES=1")
+        raise typer.Exit(1)
+    if not typer.confirm(question):
+        raise typer.Exit(1)
+
+
 @app.command()
 def recover(
     stack: Stack,
@@ -69,18 +95,21 @@ def recover(
     gone: Annotated[
         list[str] | None, typer.Option("--gone", metavar="NAME", help="It does not exist, found by hand.")
     ] = None,
+    take_lock: Annotated[
+        bool, typer.Option("--take-lock", help="The operation that holds the stack is dead, however young its lock is.")
+    ] = False,
 ) -> None:
-    """Take the lock away, find out what became of interrupted creations, and mend the state."""
+    """Take the lock of a dead operation away, find out what became of its creations, and mend the state."""
     out = _console()
     stated = recovery.Stated(dict(_pair(item) for item in exists or ()), frozenset(gone or ()))
-    if not yes and not typer.confirm(f"Is it certain that no operation on {stack} is running, anywhere?"):
-        raise typer.Exit(1)
     _right_account(stack)
     engine = Engine(stack)
     try:
-        why_not = engine.cancel()
-        out.print(f"Lock: {why_not}." if why_not else "Lock: none is held now.")
+        engine.state()  # one that cannot be read is put back first, under whatever lock there is
+        _unlock(engine, out, yes=yes, take_lock=take_lock)
         state = engine.state()
+        if state.creating:
+            _let_providers_end(out, stack, take_lock=take_lock)
         plan = recovery.plan(state, finder_of(state, _right_account(stack, state)), stated)
     except recovery.BadAnswer as error:
         _console(error=True).print(str(error))
@@ -93,12 +122,11 @@ def recover(
     _show(out, plan)
     if plan.undecided:
         out.print(
-            f"\n{len(plan.undecided)} undecided; nothing was changed. State what you find: "
+            f"\n{len(plan.undecided)} undecided; nothing was written into the state. State what you find: "
             f'{command_of(stack)} ARGS="--is NAME=ID --gone NAME". See docs/runbooks/recover.md.'
         )
         raise typer.Exit(1)
-    if not yes and not typer.confirm("\nWrite this into the state?"):
-        raise typer.Exit(1)
+    _agreed("\nWrite this into the state?", yes, command_of(stack))
     try:
         after = recovery.carry_out(engine, state, plan)
     except EngineError as error:
@@ -111,6 +139,66 @@ def recover(
         _console(error=True).print(refused)
         raise typer.Exit(1)
     out.print(f"Recovered. Go on with `make up STACK={stack}`, or `make destroy STACK={stack}`.")
+
+
+def _unlock(engine: Engine, out: Console, *, yes: bool, take_lock: bool) -> None:
+    """Take the lock away when its operation is dead; end when it lives, or may live and nobody says otherwise."""
+    bad, stack, now = _console(error=True), engine.stack, datetime.now(UTC)
+    try:
+        held = engine.holders()
+    except NoStack:
+        raise
+    except EngineError as error:
+        held = [lock.Holder(f"somebody of whom the backend says: {error}", None)]
+    if not held:
+        out.print("Lock: nobody holds it.")
+        return
+    for item in held:
+        if item.lives_here:
+            bad.print(
+                f"{item.in_words(now)} holds {stack}, and its process is running here. Nothing was changed. "
+                f"Wait for it, or have it end in order with: kill -INT {item.pid}"
+            )
+            raise typer.Exit(1)
+    named = "; ".join(item.in_words(now) for item in held)
+    if any(item.young(now) for item in held) and not take_lock and (yes or not terminal()):
+        bad.print(
+            f"{stack} is held by {named}. A lock that young may be that of a living operation, and two engines would write one "
+            "state. Nothing was changed. When it is certain that it is dead, say so: "
+            f'{command_of(stack)}{" YES=1" if yes else ""} ARGS="--take-lock"'
+        )
+        raise typer.Exit(1)
+    _agreed(
+        f"{stack} is held by {named}. Is it certain that this operation is dead, wherever it ran?",
+        yes or take_lock,
+        command_of(stack),
+    )
+    engine.cancel()
+    if engine.holders():
+        bad.print(f"Another operation has taken {stack} meanwhile. Nothing else was changed.")
+        raise typer.Exit(1)
+    out.print(f"Lock: taken away from {named}.")
+
+
+def _let_providers_end(out: Console, stack: str, *, take_lock: bool) -> None:
+    """Wait for providers whose engine was killed: they carry out the call they were in, and only then is it known how."""
+    end = time.monotonic() + PROVIDERS_END_S
+    told = False
+    while found := lock.orphaned_providers():
+        named = ", ".join(f"{item.name} (pid {item.pid})" for item in found)
+        if take_lock:
+            out.print(f"Still running without their engine: {named}. What they are making is not seen.")
+            return
+        if time.monotonic() > end:
+            _console(error=True).print(
+                f"Still running without their engine: {named}. What they make is not seen yet, so nothing is decided. "
+                f"End them with: kill {' '.join(str(item.pid) for item in found)}\nand then: {command_of(stack)}"
+            )
+            raise typer.Exit(1)
+        if not told:
+            out.print(f"Waiting for the providers of the engine that is gone: {named}")
+            told = True
+        time.sleep(1)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -134,7 +222,7 @@ def _show(out: Console, plan: recovery.Plan) -> None:
     for item in plan.reread:
         out.print(f"{words(item.resource)}: interrupted while {item.kind}; is read again")
     for urn in plan.unread:
-        out.print(f"{urn.rsplit('::', 1)[1]}: taken in before and not read; is read now")
+        out.print(f"{urn.rsplit('::', 1)[1]}: an earlier recovery did not get to read it; is read now")
 
 
 @app.command()
@@ -147,29 +235,58 @@ def ready(stack: Stack) -> None:
     except EngineError as error:
         _fail(error)
     if refused:
-        _console(error=True).print(refused)
+        bad = _console(error=True)
+        bad.print(refused)
+        if named := _held_by(Engine(stack)):
+            bad.print(
+                f"{stack} is held by {named}. If that operation is alive, nothing was cut off yet: wait for its end."
+            )
         raise typer.Exit(1)
 
 
-@app.command()
-def protected(stack: Stack) -> None:
-    """Name what is protected, and the setting that lets each go: the engine's refusal of an edit names no setting."""
+def _held_by(engine: Engine) -> str:
     try:
-        state = Engine(stack).state()
-    except NoStack:
-        return
+        return "; ".join(item.in_words(datetime.now(UTC)) for item in engine.holders())
+    except EngineError:
+        return ""
+
+
+@app.command(context_settings=FOR_ENGINE)
+def up(context: typer.Context, stack: Stack, yes: Yes = False) -> None:
+    """Look first, then create and change, then say what it came to when that is not all of it."""
+    ready(stack)
+    if not (yes or terminal() or {"--skip-preview", "-f"} & set(context.args)):
+        _console(error=True).print(
+            f"There is no terminal to ask on, so nothing was begun. Without one: make up STACK={stack} YES=1"
+        )
+        raise typer.Exit(1)
+    engine = Engine(stack)
+    try:
+        ended = engine.up(yes=yes, arguments=context.args)
+        if ended.code:
+            state = _state_after(engine)
+            for line in aftermath.of_up(ended, state, stack, command_of(stack)):
+                _console(error=True).print(line)
     except EngineError as error:
         _fail(error)
-    found = teardown.obstacles(state, keep_protected=False)
-    if found:
-        told = _console(error=True)
-        told.print("If it was refused because something is protected, nothing was changed. Each is let go by:")
-        for item in found:
-            told.print(f"  {item.what}: {item.release}")
+    raise typer.Exit(_code(ended.code))
 
 
-@app.command()
+def _state_after(engine: Engine) -> State:
+    try:
+        return engine.state()
+    except NoStack:
+        return State({})
+
+
+def _code(code: int) -> int:
+    """A shell's exit code; one that a signal ended has that of shells."""
+    return code if code >= 0 else 128 - code
+
+
+@app.command(context_settings=FOR_ENGINE)
 def destroy(
+    context: typer.Context,
     stack: Stack,
     yes: Yes = False,
     keep: Annotated[Keep | None, typer.Option(help="Leave what is protected, and what it depends on.")] = None,
@@ -203,20 +320,31 @@ def destroy(
     if silent:
         bad.print("Nothing was destroyed. docs/runbooks/recover.md says what to do when the cluster is lost for good.")
         raise typer.Exit(1)
-    code = engine.destroy(yes=yes, exclude_protected=keep is Keep.protected)
+    if not (yes or terminal()):
+        bad.print(
+            f"There is no terminal to ask on, so nothing was begun. Without one: make destroy STACK={stack} YES=1"
+        )
+        raise typer.Exit(1)
     try:
+        ended = engine.destroy(yes=yes, exclude_protected=keep is Keep.protected, arguments=context.args)
         after = engine.state()
     except EngineError as error:
         _fail(error)
-    if {item.urn for item in after.resources} == {item.urn for item in before.resources}:
+    if {item.urn for item in after.resources} == {item.urn for item in before.resources} and not ended.did.touched:
         out.print("Nothing was destroyed.")
     else:
-        _left(out, before, after, access)
-    raise typer.Exit(code)
+        _left(out, before, after, ended, access)
+    for line in aftermath.pending(ended, after, command_of(stack)):
+        bad.print(line)
+    # A destroy that was stopped ends with 0, and says that all has been deleted.
+    kept = before.kept_with_protected() if keep is Keep.protected else {}
+    left = [item for item in after.resources if item.urn not in kept and not item.type.startswith(PROVIDER_PREFIX)]
+    short = bool(left) and not context.args
+    raise typer.Exit(_code(ended.code) or int(short))
 
 
-def _left(out: Console, before: State, after: State, access: Access) -> None:
-    left = [*teardown.left_in_state(before, after), *teardown.left_outside(before, after)]
+def _left(out: Console, before: State, after: State, ended: Operation, access: Access) -> None:
+    left = [*teardown.left_in_state(before, after, ended.did.failed), *teardown.left_outside(before, after)]
     tagged = teardown.tagged_things(before, access=access)
     if isinstance(tagged, str):
         out.print(f"Not looked for by tag: {tagged}.")
@@ -236,5 +364,28 @@ def _fail(error: EngineError) -> NoReturn:
     raise typer.Exit(2)
 
 
+def arguments(words: Sequence[str]) -> list[str]:
+    """The command line with `--args TEXT` taken apart as a shell would, but with nothing put in for `$`, which URNs hold."""
+    if "--args" not in words:
+        return list(words)
+    at = list(words).index("--args")
+    return [*words[:at], *shlex.split(words[at + 1]), *words[at + 2 :]]
+
+
+def main(words: Sequence[str]) -> int:
+    """Run a command; its exit code."""
+    try:
+        taken = arguments(words)
+    except ValueError as error:
+        _console(error=True).print(f"ARGS cannot be read as a command line: {error}")
+        return 2
+    try:
+        app(taken)
+    except Stopped:
+        _console(error=True).print("Stopped, as was asked for; what was under way has come to its own end.")
+        return 130
+    return 0
+
+
 if __name__ == "__main__":
-    app()
+    sys.exit(main(sys.argv[1:]))

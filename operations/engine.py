@@ -1,15 +1,20 @@
-"""The pulumi CLI, as far as operations need it. Nothing here runs the program: state in, state out."""
+"""The pulumi CLI, as far as operations need it. Every call is let end by itself (`process.py`)."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import yaml
+
+from operations import backups, events, lock, process
+from operations.process import Ended
 from operations.state import State
 
 
@@ -17,12 +22,26 @@ class EngineError(Exception):
     """The CLI refused; its own words are the message."""
 
 
-CUT_OFF = "failed to load checkpoint: EOF"
-"""What the CLI says when a backend of plain files was cut off while it wrote the state's companion file."""
-
-
 class NoStack(EngineError):
     """The backend has no stack of this name."""
+
+
+class Lost(EngineError):
+    """The state is cut off or gone, and its backups are there; how to put one back is part of the message."""
+
+
+class Stopped(Exception):
+    """Somebody asked for an end while the CLI was at work. It has come to its own end."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An `up` or a `destroy` that has ended."""
+
+    code: int
+    """The engine's; 0 also for a destroy that was stopped before its end."""
+    did: events.Did
+    asked_to_stop: bool
 
 
 class Engine:
@@ -37,30 +56,71 @@ class Engine:
 
     def state(self) -> State:
         answer = self._run("stack", "export")
-        if answer.returncode:
-            kind = NoStack if "no stack named" in answer.stderr else EngineError
-            raise kind(_said(answer))
-        return State(json.loads(answer.stdout))
+        if not answer.code:
+            return State(json.loads(answer.stdout))
+        try:
+            where = self.files()
+        except EngineError:
+            raise _error(answer) from None
+        if where is not None and (way_out := backups.way_out(where, f"make recover STACK={self.stack}")):
+            raise Lost(f"{_said(answer)}\n{way_out}")
+        if where is None and "failed to load checkpoint" in answer.stderr:
+            raise Lost(
+                f"{_said(answer)}\nWhole states are kept in the backend, under .pulumi/backups and .pulumi/history."
+            )
+        raise _error(answer)
 
-    def cancel(self) -> str | None:
-        """Take away the lock of an operation that died; None when a lock was taken away, else why there was none."""
+    @cached_property
+    def url(self) -> str:
+        """Where the states are: `file://…`, `s3://…`, `https://api.pulumi.com`."""
+        answer = self._run("whoami", "--json", of_stack=False)
+        if answer.code:
+            raise EngineError(_said(answer))
+        return str(json.loads(answer.stdout)["url"])
+
+    def files(self) -> backups.Files | None:
+        """Where the state is on this machine; None when it is elsewhere."""
+        folder = self.folder or Path.cwd()
+        project = yaml.safe_load((folder / "Pulumi.yaml").read_text())["name"]
+        return backups.files(self.url, project, self.stack, folder)
+
+    def holders(self) -> list[lock.Holder]:
+        """Who holds the stack; nobody when it is free. EngineError when the backend does not tell."""
+        return self._cloud_holders() if self.url.startswith("http") else self._file_holders()
+
+    def _file_holders(self) -> list[lock.Holder]:
+        # Asks for the lock, and then for a name that is taken: nothing is changed, whether it gets the lock or not.
+        answer = self._run("stack", "rename", self.stack.rpartition("/")[2])
+        found = lock.holders(answer.stderr)
+        if found or "already exists" in answer.stderr:
+            return found
+        raise _error(answer)
+
+    def _cloud_holders(self) -> list[lock.Holder]:
+        answer = self._run("stack", "--output", "json")
+        if answer.code:
+            raise _error(answer)
+        running = json.loads(answer.stdout).get("currentOperation")
+        if not running:
+            return []
+        return [lock.Holder(running["author"], lock.moment(running["started"]), kind=running["kind"])]
+
+    def cancel(self) -> None:
+        """Take every lock of the stack away."""
         answer = self._run("cancel", "--yes")
-        if not answer.returncode:
-            return None
-        # Pulumi Cloud answers 409 when the last update has ended by itself, and so there is no lock.
-        if "409" in answer.stderr or "already completed" in answer.stderr:
-            return "no operation holds the stack"
-        raise EngineError(_said(answer))
+        # Pulumi Cloud answers 409 when the update has ended by itself meanwhile.
+        if answer.code and "409" not in answer.stderr and "already completed" not in answer.stderr:
+            raise EngineError(_said(answer))
 
     def write(self, document: Mapping[str, Any]) -> None:
-        """Replace the state, after the engine has checked that it is whole."""
+        """Replace the state, after the engine has checked that it is whole. What is pending in it does not go along."""
         with TemporaryDirectory() as folder:
             # Values in it are encrypted, and still nobody else's business.
             file = Path(folder) / "state.json"
             file.touch(mode=0o600)
             file.write_text(json.dumps(document))
             answer = self._run("stack", "import", "--file", str(file))
-        if answer.returncode:
+        if answer.code:
             raise EngineError(_said(answer))
 
     def refresh(self, urns: Sequence[str]) -> None:
@@ -68,42 +128,56 @@ class Engine:
         targets = [word for urn in urns for word in ("--target", urn)]
         # Creations still undecided stay as they are; without this an interactive CLI would ask about each.
         answer = self._run("refresh", "--yes", "--skip-preview", "--skip-pending-creates", *targets)
-        if answer.returncode:
+        if answer.code:
             raise EngineError(_said(answer))
 
-    def destroy(self, *, yes: bool, exclude_protected: bool) -> int:
-        """Destroy in the foreground, asking as the CLI asks; its exit code."""
+    def up(self, *, yes: bool, arguments: Sequence[str]) -> Operation:
+        """Create and change in the foreground, asking as the CLI asks."""
+        return self._operate("up", *(["--yes"] if yes else []), *arguments)
+
+    def destroy(self, *, yes: bool, exclude_protected: bool, arguments: Sequence[str] = ()) -> Operation:
+        """Destroy in the foreground, asking as the CLI asks."""
         # Never together with --exclude, which the CLI then ignored for years (pulumi/pulumi#19231).
         words = (["--yes"] if yes else []) + (["--exclude-protected"] if exclude_protected else [])
-        return subprocess.run(self._command("destroy", *words), cwd=self.folder, env=self._environment).returncode
+        return self._operate("destroy", *words, *arguments)
 
-    def _command(self, *words: str) -> list[str]:
-        return ["pulumi", *words, "--stack", self.stack]
+    def _operate(self, *words: str) -> Operation:
+        with TemporaryDirectory() as folder:
+            # A folder that nobody else can enter. The engine writes secrets as [secret] there.
+            log = Path(folder) / "events.jsonl"
+            ended = self._start([*words, "--event-log", str(log)], debug=True)
+            lines = log.read_text().splitlines() if log.is_file() else []
+        did = events.did(lines)
+        return Operation(ended.code, did, ended.asked_to_stop or did.stopped)
 
-    @property
-    def _environment(self) -> dict[str, str]:
-        return {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "1", **(self.environment or {})}
-
-    def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def _start(
+        self, words: Sequence[str], *, debug: bool = False, of_stack: bool = True, capture: bool = False
+    ) -> Ended:
+        # The switch for developers of the CLI is what makes it take --event-log.
+        environment = {
+            **os.environ,
+            "PULUMI_SKIP_UPDATE_CHECK": "1",
+            **({"PULUMI_DEBUG_COMMANDS": "true"} if debug else {}),
+            **(self.environment or {}),
+        }
+        command = ["pulumi", *words, *(["--stack", self.stack] if of_stack else [])]
         try:
-            return subprocess.run(
-                [*self._command(*words), "--non-interactive", "--color", "never"],
-                cwd=self.folder,
-                env=self._environment,
-                capture_output=True,
-                text=True,
-            )
+            return process.run(command, folder=self.folder, environment=environment, capture=capture)
         except FileNotFoundError:
             raise EngineError("the pulumi CLI is not on PATH; see https://www.pulumi.com/docs/install/ ") from None
 
+    def _run(self, *words: str, of_stack: bool = True) -> Ended:
+        ended = self._start([*words, "--non-interactive", "--color", "never"], of_stack=of_stack, capture=True)
+        if ended.asked_to_stop:
+            raise Stopped
+        return ended
 
-def _said(answer: subprocess.CompletedProcess[str]) -> str:
+
+def _error(answer: Ended) -> EngineError:
+    return (NoStack if "no stack named" in answer.stderr else EngineError)(_said(answer))
+
+
+def _said(answer: Ended) -> str:
     """What the CLI said, without what it always says."""
     lines = (answer.stderr + answer.stdout).splitlines()
-    said = "\n".join(line for line in lines if line.strip()) or f"pulumi ended with {answer.returncode}"
-    if CUT_OFF in said:
-        # gocloud.dev/blob/fileblob renames the state into place, and writes NAME.attrs in place.
-        said += (
-            "\nA file:// backend was cut off while writing: delete the empty STACK.json.attrs beside the stack's state."
-        )
-    return said
+    return "\n".join(line for line in lines if line.strip()) or f"pulumi ended with {answer.code}"

@@ -37,7 +37,7 @@ class Plan:
     reread: tuple[Pending, ...]
     """Interrupted updates and deletions; a read shows how far they came."""
     unread: tuple[str, ...]
-    """URNs that an earlier recovery took in and did not get to read."""
+    """URNs that an earlier recovery wrote into the state and did not get to read."""
 
     @property
     def nothing(self) -> bool:
@@ -113,7 +113,7 @@ def carry_out(engine: Engine, state: State, decided: Plan) -> State:
     """Write the mended state, read what was taken in, and give the state as it then is."""
     if decided.undecided:
         raise ValueError("undecided: " + ", ".join(words(item.pending.resource) for item in decided.undecided))
-    if decided.decisions:
+    if decided.decisions or decided.reread:
         engine.write(state.mended(decided.taken, decided.forgotten))
     urns = [*decided.taken, *(item.urn for item in decided.reread), *decided.unread]
     if urns:
@@ -133,5 +133,5 @@ def refusal(state: State, command: str) -> str | None:
         )
     if state.unread:
         listed = "\n".join(f"  {words(item)}" for item in state.unread)
-        return f"taken into the state by a recovery that did not get to read them:\n{listed}\nRun: {command}"
+        return f"a recovery was cut off before it had read:\n{listed}\nRun: {command}"
     return None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-UNREAD = "taken into the state by `make recover`, and not read since"
+UNREAD = "marked by `make recover`, and not read since"
 """Marks a resource (in its `initErrors`) until a refresh has read it. The engine itself clears the list with every read."""
 
 ROOT_TYPE = "pulumi:pulumi:Stack"
@@ -134,7 +134,7 @@ class State:
 
     @property
     def unread(self) -> list[Resource]:
-        return [item for item in self.resources if item.unread]
+        return [item for item in self.resources if item.unread and not item.replaced]
 
     @property
     def protected(self) -> list[Resource]:
@@ -178,17 +178,26 @@ class State:
     # --- mending ----------------------------------------------------------------------------------------------------
 
     def mended(self, adopted: Mapping[str, Adopted], cleared: set[str]) -> dict[str, Any]:
-        """The document with pending creates decided: `adopted` by URN become resources, `cleared` are forgotten.
+        """The document with pending creates decided (`adopted` by URN become resources, `cleared` are forgotten) and what
+        else was interrupted marked as not read.
 
         `pulumi refresh --import-pending-creates` promises the same and, in engine 3.259, forgets the resource instead:
         the entry becomes an `importing` one, which nothing reads, and the next `up` makes it again. A resource entry
         also says more than an import can: inputs, parent, dependencies and options as the program gave them. Outputs
         start as the inputs, because the reads of some types (routes, policy attachments) look at them and not at the id.
+
+        `pulumi stack import` drops every pending operation, interrupted updates and deletions too, and so does a refresh that
+        is cut off. So what they were about is marked, until it has been read.
         """
         document = copy.deepcopy(dict(self.document))
         deployment = document["deployment"]
         resources: list[dict[str, Any]] = deployment["resources"]
         left, waiting = [], dict(adopted)
+        interrupted = {item.urn for item in self.interrupted}
+        for item in resources:
+            # An old copy of a replacement is not read; it waits for its deletion by the next `up` anyhow.
+            if item["urn"] in interrupted and not item.get("delete"):
+                item["initErrors"] = sorted({*(item.get("initErrors") or ()), UNREAD})
         for item in deployment.get("pending_operations") or ():
             urn = item["resource"]["urn"]
             if item["type"] != "creating" or (urn not in adopted and urn not in cleared):

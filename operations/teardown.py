@@ -7,7 +7,7 @@ fails on it. So whatever would stop it half way is looked for before the engine 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 BACKUP = "aws:efs/backupPolicy:BackupPolicy"
 
 SETTINGS = {**STATEFUL, "eks:index:Cluster": STATEFUL[CLUSTER]}
-"""What releases a type. The cluster's component hands its protection on to roles, access entries and all else in it."""
+"""What releases a type. The cluster's component hands its protection on to its roles and all else in it."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,8 @@ class Left:
     why: str
 
 
-def left_in_state(before: State, after: State) -> list[Left]:
-    """What the state still holds."""
+def left_in_state(before: State, after: State, failed: Collection[str] = ()) -> list[Left]:
+    """What the state still holds; `failed` are the URNs of which the engine reported an error."""
     kept = before.kept_with_protected()
     found = []
     for item in after.resources:
@@ -133,8 +133,10 @@ def left_in_state(before: State, after: State) -> list[Left]:
         elif kept.get(item.urn):
             names = sorted(set(kept[item.urn]))
             why = f"needed by {', '.join(names[:3])}{' and others' * (len(names) > 3)}, which is protected"
-        else:
+        elif item.urn in failed:
             why = "not deleted: its own error is above; run `make destroy` again when the cause is gone"
+        else:
+            why = "not deleted: the destroy ended before it; run `make destroy` again"
         found.append(Left(words(item), why))
     return found
 

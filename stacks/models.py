@@ -535,10 +535,16 @@ class ModelSource(Model):
 Router = Literal["round-robin", "random", "power-of-two", "kv", "direct", "least-loaded", "device-aware-weighted"]
 
 
+Scaler = Literal["stack", "others"]
+
+_SCALED_BY = """Who decides how many replicas there are. `stack`: every change of the graph sets `replicas`, also back from what somebody scaled by hand meanwhile. `others` (KEDA, a planner, a person with kubectl): no number is sent, a new graph starts with the operator's own 1, and `replicas` is what room is planned for. Changed to `others`, a number that nobody else has written yet falls to 1."""
+
+
 class Frontend(Model):
     """The OpenAI-compatible entrance of a graph."""
 
     replicas: Annotated[int, Field(ge=1, le=100)] = 1
+    scaled_by: Scaler = Field(default="stack", description=_SCALED_BY)
     router: Router = "round-robin"
     """How requests are spread over workers. `kv` follows cached prefixes and needs KV events, which the program switches on."""
     cpu: Cpu = "4"
@@ -551,6 +557,7 @@ class Worker(Model):
     """Workers of one role. GPUs are counted per pod; a worker of several nodes has one pod on each."""
 
     replicas: Annotated[int, Field(ge=0, le=1000)] = 1
+    scaled_by: Scaler = Field(default="stack", description=_SCALED_BY)
     nodes: Annotated[int, Field(ge=1, le=18)] = 1
     """Nodes of one worker: a leader pod and nodes - 1 others that start together. More than one needs Grove, which the program then installs."""
     gpus: Annotated[int, Field(ge=0, le=16)] = 1

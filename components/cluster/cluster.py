@@ -1,7 +1,7 @@
 """An EKS cluster in Auto Mode.
 
-Makes a KMS key with alias for the cluster's Secrets, the log group of the control plane, the cluster with its roles and
-access entries (`pulumi_eks.Cluster`), and a policy that lets Auto Mode put our tags on what it launches.
+Makes a KMS key with alias for the cluster's Secrets, the log group of the control plane, the cluster with its roles
+(`pulumi_eks.Cluster`), its administrators' access entries, and a policy that lets Auto Mode put our tags on what it launches.
 Assumes private subnets in at least two Availability Zones that EKS supports, tagged for internal load balancers, with a
 way to the internet.
 """
@@ -59,7 +59,7 @@ class AutoModeClusterArgs:
     deletion_protection: bool
     """EKS itself refuses to delete the cluster until an update has switched this off."""
     protect: bool
-    """Pulumi refuses to delete or replace the cluster and its key."""
+    """Pulumi refuses to delete or replace the cluster, its roles and its key. Administrators can be revoked all the same."""
     vpc_id: pulumi.Input[str]
     """VPC of the cluster. Changing it replaces the cluster."""
     private_subnet_ids: Sequence[pulumi.Input[str]]
@@ -141,7 +141,8 @@ class AutoModeCluster(pulumi.ComponentResource):
         self.kubeconfig = pulumi.Output.all(self.endpoint, self.certificate_authority).apply(
             lambda known: json.dumps(_kubeconfig(args, *known))
         )
-        self.ready = [cluster, tags_policy]
+        # Whoever takes the cluster down may be one of its administrators: access goes after everything in the cluster.
+        self.ready = [cluster, tags_policy, *self._admins(name, args, cluster)]
         self.register_outputs(
             {
                 "cluster_name": self.cluster_name,
@@ -213,18 +214,6 @@ class AutoModeCluster(pulumi.ComponentResource):
             # cluster until a node has booted.
             coredns_addon_options=eks.CoreDnsAddonOptionsArgs(enabled=False),
             authentication_mode=eks.AuthenticationMode.API,
-            access_entries={
-                entry.key: eks.AccessEntryArgs(
-                    principal_arn=entry.principal_arn,
-                    access_policies={
-                        "admin": eks.AccessPolicyAssociationArgs(
-                            policy_arn=CLUSTER_ADMIN,
-                            access_scope=aws.eks.AccessPolicyAssociationAccessScopeArgs(type="cluster"),
-                        )
-                    },
-                )
-                for entry in admin_entries(args.admins)
-            },
             # Without it the component reads the account's default VPC.
             vpc_id=args.vpc_id,
             private_subnet_ids=list(args.private_subnet_ids),
@@ -246,6 +235,32 @@ class AutoModeCluster(pulumi.ComponentResource):
                 depends_on=[*args.egress, *([log_group] if log_group else [])],
             ),
         )
+
+    def _admins(self, name: str, args: AutoModeClusterArgs, cluster: eks.Cluster) -> list[pulumi.Resource]:
+        """Access entries of the administrators, each with its policy.
+
+        Not through the cluster's component: its children are protected with it, and nobody could be taken out of `admins`.
+        """
+        made: list[pulumi.Resource] = []
+        for admin in admin_entries(args.admins):
+            entry = aws.eks.AccessEntry(
+                f"{name}-{admin.key}",
+                cluster_name=self.cluster_name,
+                principal_arn=admin.principal_arn,
+                # Stacks of before hold it as the component's child; its policy's alias follows from this one. Can go when no
+                # such stack is left.
+                opts=pulumi.ResourceOptions(parent=self, aliases=[pulumi.Alias(parent=cluster)]),
+            )
+            policy = aws.eks.AccessPolicyAssociation(
+                f"{name}-{admin.key}-admin",
+                cluster_name=self.cluster_name,
+                principal_arn=admin.principal_arn,
+                policy_arn=CLUSTER_ADMIN,
+                access_scope=aws.eks.AccessPolicyAssociationAccessScopeArgs(type="cluster"),
+                opts=pulumi.ResourceOptions(parent=entry, depends_on=[entry]),
+            )
+            made += [entry, policy]
+        return made
 
     def _tags_policy(self, name: str, cluster: eks.Cluster) -> aws.iam.RolePolicy:
         return aws.iam.RolePolicy(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components.capacity.instances import Instance, allocatable
-from components.dynamo.manifest import COMPONENT_LABEL, EFA, GPU, GRAPH_LABEL
+from components.dynamo.manifest import COMPONENT_LABEL, EFA, GPU, GRAPH_LABEL, ROOM
 
 _DECIMAL = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
 _BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50}
@@ -85,9 +85,15 @@ def expected_pods(graph: Mapping[str, Any]) -> tuple[ExpectedPod, ...]:
     return tuple(
         _pod(metadata, component, replica, rank, grove)
         for component in spec["components"]
-        for replica in range(component.get("replicas", 1))
+        for replica in range(_replicas(metadata, component))
         for rank in range(_nodes(component))
     )
+
+
+def _replicas(metadata: Mapping[str, Any], component: Mapping[str, Any]) -> int:
+    """What the graph asks for; of a component that others scale, what room is planned for."""
+    room = dict(item.split("=") for item in metadata.get("annotations", {}).get(ROOM, "").split(",") if item)
+    return component.get("replicas", int(room.get(component["name"], 1)))
 
 
 def _nodes(component: Mapping[str, Any]) -> int:

@@ -15,10 +15,13 @@ from components.catalog import DynamoRelease
 from components.dynamo import backends, fabric
 from components.dynamo.compute_domain import CLAIM, GROVE_GROUP, domain_of, template_of
 from components.dynamo.download import MOUNT, snapshot_path
-from stacks.models import Graph, ModelSource, Worker
+from stacks.models import Frontend, Graph, ModelSource, Worker
 
 API_VERSION = "nvidia.com/v1beta1"
 KIND = "DynamoGraphDeployment"
+
+ROOM = "dynamo-eks/room-for"
+"""Annotation of a graph: how many replicas room is planned for, of each component that others scale."""
 
 COMPILATION_MOUNT = "/home/dynamo/.cache/vllm"
 """The images run as user dynamo; the operator's own default lies under /root."""
@@ -91,6 +94,17 @@ def roles(graph: Graph) -> dict[str, Worker]:
     return {role: worker for role, worker in found.items() if worker is not None}
 
 
+def room_for_others(graph: Graph) -> dict[str, int]:
+    """Components that others scale, each with the number of replicas that room is planned for."""
+    parts: dict[str, Worker | Frontend] = {"frontend": graph.frontend, **roles(graph)}
+    return {role: part.replicas for role, part in parts.items() if part.scaled_by == "others"}
+
+
+def _replicas(part: Worker | Frontend) -> dict[str, int]:
+    """Nothing for what others scale: a field that is sent is a field that is owned, and set back."""
+    return {} if part.scaled_by == "others" else {"replicas": part.replicas}
+
+
 def manifest(name: str, graph: Graph, model: ModelSource, around: Surroundings) -> dict[str, Any]:
     """The complete object. Everything in it is known before anything runs."""
     if ganged(graph):
@@ -100,6 +114,11 @@ def manifest(name: str, graph: Graph, model: ModelSource, around: Surroundings) 
         annotations = {"nvidia.com/enable-grove": "false"}
     if not graph.pod_monitor:
         annotations["nvidia.com/enable-metrics"] = "false"
+    # What the stack sends is the stack's, whoever has written it meanwhile. Without this, one `kubectl patch` of a number of
+    # replicas has every later change of the graph refused (pulumi-kubernetes, server-side apply).
+    annotations["pulumi.com/patchForce"] = "true"
+    if room := room_for_others(graph):
+        annotations[ROOM] = ",".join(f"{role}={count}" for role, count in room.items())
     spec: dict[str, Any] = {"components": [_frontend(name, graph, around)]}
     if graph.backend != "mocker":
         spec["backendFramework"] = graph.backend
@@ -264,7 +283,7 @@ def _frontend(name: str, graph: Graph, around: Surroundings) -> dict[str, Any]:
     return {
         "name": "frontend",
         "type": "frontend",
-        "replicas": frontend.replicas,
+        **_replicas(frontend),
         "podTemplate": _pod(
             graph,
             around,
@@ -425,7 +444,7 @@ def _worker(
     component: dict[str, Any] = {
         "name": role,
         "type": role,
-        "replicas": worker.replicas,
+        **_replicas(worker),
         "podTemplate": _pod(
             graph,
             around,

@@ -20,7 +20,7 @@ def _cluster(graph: Graph) -> Any:
 
 
 def test_what_pulumi_eks_makes_is_listed_and_marked(graph: Graph) -> None:
-    """A reviewer must see every role and access entry that `up` will make: a plan without them hides who gets admin."""
+    """A reviewer must see every role that `up` will make: a plan without them hides who may do what in the account."""
     made = {node.key.split(":", 1)[1] for node in graph if node.assumed}
     assert made == {
         "index:ServiceRole::cluster-eksRole",
@@ -36,8 +36,6 @@ def test_what_pulumi_eks_makes_is_listed_and_marked(graph: Graph) -> None:
         "iam/rolePolicyAttachment:RolePolicyAttachment::cluster-nodeRole-22021ef5",
         "eks/cluster:Cluster::cluster-eksCluster",
         "providers:kubernetes::cluster-eks-k8s",
-        "eks/accessEntry:AccessEntry::cluster-platform-123456789012",
-        "eks/accessPolicyAssociation:AccessPolicyAssociation::cluster-platform-123456789012-admin",
     }
 
 
@@ -129,6 +127,15 @@ def test_admins_get_the_whole_cluster(graph: Graph) -> None:
     assert association.inputs["policyArn"].endswith("/AmazonEKSClusterAdminPolicy")
     assert association.inputs["accessScope"] == {"type": "cluster"}
     assert association.inputs["clusterName"] == "prod"
+
+
+def test_admins_are_not_protected_with_the_cluster(graph: Graph) -> None:
+    """Whoever left the team keeps the whole cluster until somebody takes the cluster's own protection away."""
+    made = graph.of("aws:eks/access*")
+    assert len(made) == 2 and not [node.key for node in made if node.protect or node.assumed]
+    # A destroy by an administrator needs access until everything in the cluster is gone.
+    namespace = graph["kubernetes:core/v1:Namespace::inference"]
+    assert all(graph.destroyed_before(namespace, node) for node in made)
 
 
 def test_another_admin_moves_nobody() -> None:

@@ -13,7 +13,7 @@ import os
 import runpy
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -32,7 +32,7 @@ from tests.engine.operators import InCluster
 from tests.engine.standin_aws import Aws
 from tests.engine.standin_eks import Eks
 from tests.engine.standin_kubernetes import Kubernetes
-from tests.engine.standins import Served
+from tests.engine.standins import Served, StandIn
 
 ROOT = stackfile.ROOT
 
@@ -114,11 +114,12 @@ class World:
         contracts: Path | None,
         answers: Answers,
         in_cluster: InCluster | None = None,
+        others: Sequence[StandIn] = (),
     ) -> None:
         self.cluster = cluster
         self.aws = Aws(answers)
         self.eks = Eks(answers)
-        parts: list[Any] = [self.aws, self.eks]
+        parts: list[Any] = [self.aws, self.eks, *others]
         self.kubernetes: Kubernetes | None = None
         self._own: list[InCluster] = []
         if in_cluster is None and cluster is not None:

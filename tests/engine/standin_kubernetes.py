@@ -1,7 +1,10 @@
 """Stand-in for the `kubernetes` provider: applies to the real API server, waits as the real provider waits.
 
-Real: the API server with its schemas, admission, finalizers and garbage collection; every write is server-side apply with
-strict field validation, so that a misspelt field fails (the published provider would have it pruned without a word).
+Real: the API server with its schemas, admission, finalizers, garbage collection and field managers. As by the published
+provider an object is created by a POST, under the manager `pulumi-kubernetes`; the first update hands its fields over to a
+manager of the object's own, which applies on the server's side (`fixCSAFieldManagers` in its provider/pkg/await) and is refused
+fields that somebody else has written, unless it forces. Other than there, every write is validated strictly: a misspelt field
+fails, where the published provider has it pruned without a word.
 Plays: creation refused when the object exists, replacement by `replacements.KUBERNETES`, deletion before replacement where
 the name is given, the waits of Job, Deployment, PersistentVolumeClaim, LoadBalancer Service and `pulumi.com/waitFor`, secrets of a
 Secret wrapped in the state.
@@ -9,7 +12,7 @@ Helm's part is the least real: a Release installs its chart's CRDs from the cont
 Secret `sh.helm.release.v1...`) in the namespace. None of the chart's objects appear, and its values are not rendered. Of a
 `yaml.v2.ConfigFile` the kinds and names are real, the content is the least that the API server takes.
 Not shown: the kubeconfig (whatever it says, the test's own control plane is meant), a cluster that does not answer, a
-Service's wait for ready endpoints, and conflicts with the field managers of operators that are not there.
+Service's wait for ready endpoints, conflicts with the field managers of operators that are not there, and `ignoreChanges`.
 """
 
 from __future__ import annotations
@@ -48,6 +51,11 @@ from tests.engine.standins import (
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
 
+CREATOR = "pulumi-kubernetes"
+"""Under this name the provider creates."""
+HANDED_OVER = {CREATOR, "kubectl", "before-first-apply"}
+"""Managers whose updates the object's own one takes over. `kubectl patch` is another: `kubectl-patch`."""
+
 _SERVER_SIDE = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink")
 
 
@@ -64,6 +72,8 @@ class Kubernetes(StandIn):
         self.patience_s = patience_s
         """Nothing is waited for longer than this, whatever time the program allows: in-cluster stand-ins are quick."""
         self._reachable = False
+        self._force = False
+        """Whether the provider takes back what somebody else has written, of every object (`enablePatchForce`)."""
         self._taken_over: set[str] = set()
         """CRDs that the control plane had beforehand, for every test: the stack's is the same, and they stay."""
         self._local = threading.local()
@@ -73,6 +83,8 @@ class Kubernetes(StandIn):
     def configure(self, arguments: dict[str, Any]) -> None:
         # Without a known kubeconfig the published provider does not talk to a cluster at all, in a first preview.
         self._reachable = bool(arguments.get("kubeconfig")) and arguments["kubeconfig"] != UNKNOWN
+        # The engine hands it over as text.
+        self._force = str(arguments.get("enablePatchForce")).lower() == "true"
 
     def config_fixed(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> frozenset[str]:
         """With an identity only that counts; without one, whatever may mean another cluster (provider.go, DiffConfig)."""
@@ -119,9 +131,10 @@ class Kubernetes(StandIn):
         id_ = _id(inputs)
         if inputs["kind"] == "CustomResourceDefinition" and self._get(inputs) is not None:
             self._taken_over.add(id_)
-        elif self._get(inputs) is not None:
+            return id_, self._settle(urn, id_, properties, self._apply(urn, inputs, force=True), timeout_s)
+        if self._get(inputs) is not None:
             raise Refused(f"{inputs['kind']} {id_} exists already; the provider creates only what is not there")
-        return id_, self._settle(urn, id_, properties, self._apply(urn, inputs), timeout_s)
+        return id_, self._settle(urn, id_, properties, self._post(urn, inputs), timeout_s)
 
     def read(
         self, urn: str, id_: str, inputs: struct_pb2.Struct, state: struct_pb2.Struct
@@ -155,6 +168,7 @@ class Kubernetes(StandIn):
         if preview:
             self._dry_run(urn, inputs)
             return news
+        self._hand_over(urn, inputs)
         return self._settle(urn, id_, news, self._apply(urn, inputs), timeout_s)
 
     def delete(self, urn: str, id_: str, properties: struct_pb2.Struct, timeout_s: float) -> None:
@@ -240,7 +254,8 @@ class Kubernetes(StandIn):
             absent = [crd for crd in self.crds(inputs["chart"], inputs["version"]) if self._get(crd) is None]
             self.cluster.load({crd["metadata"]["name"]: crd for crd in absent})
         namespace, name = id_.split("/")
-        self._apply(urn, _record(namespace, name, {key: inputs.get(key) for key in ("chart", "version", "name")}))
+        record = _record(namespace, name, {key: inputs.get(key) for key in ("chart", "version", "name")})
+        self._apply(urn, record, force=True)
         return id_, laid_over(properties, computed)
 
     def crds(self, chart: str, version: str) -> list[dict[str, Any]]:
@@ -250,16 +265,61 @@ class Kubernetes(StandIn):
 
     # --- REST -------------------------------------------------------------------------------------------------------
 
-    def _apply(self, urn: str, inputs: Mapping[str, Any], dry_run: bool = False) -> dict[str, Any]:
+    def _post(self, urn: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        # What only an apply would refuse (two entries of one key in a list) must not wait for the first update.
+        self._apply(urn, inputs, dry_run=True, force=True)
+        path = str(self._path(inputs)).rpartition("/")[0]
+        parameters = {"fieldManager": CREATOR, "fieldValidation": "Strict"}
+        status, body = self._request("POST", path, params=parameters, json=inputs)
+        if status >= 400:
+            raise Refused(f"{inputs['kind']} {_id(inputs)}: {body.get('message')}")
+        return body
+
+    def _hand_over(self, urn: str, inputs: Mapping[str, Any]) -> None:
+        """Make the fields that were created, or written by `kubectl apply`, those of the object's own manager."""
+        live = self._get(inputs)
+        kept, own = [], None
+        for entry in (live or {}).get("metadata", {}).get("managedFields") or ():
+            if entry["manager"] == _manager(urn) and entry["operation"] == "Apply":
+                own = entry
+        for entry in (live or {}).get("metadata", {}).get("managedFields") or ():
+            if entry is own:
+                continue
+            if entry["manager"] not in HANDED_OVER or entry["operation"] != "Update" or entry.get("subresource"):
+                kept.append(entry)
+            elif own is None:
+                own = {**entry, "manager": _manager(urn), "operation": "Apply"}
+            else:
+                own = {**own, "fieldsV1": _union(own["fieldsV1"], entry["fieldsV1"])}
+        if live is None or own is None:
+            return
+        patch = [
+            {"op": "test", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]},
+            {"op": "replace", "path": "/metadata/managedFields", "value": [*kept, own]},
+        ]
+        status, body = self._request(
+            "PATCH",
+            str(self._path(inputs)),
+            data=json.dumps(patch),
+            headers={"Content-Type": "application/json-patch+json"},
+        )
+        if status >= 400:
+            raise Refused(f"{inputs['kind']} {_id(inputs)}: {body.get('message')}")
+
+    def _apply(
+        self, urn: str, inputs: Mapping[str, Any], *, dry_run: bool = False, force: bool = False
+    ) -> dict[str, Any]:
         path = self._path(inputs)
         if path is None:
             raise Refused(f"the API server does not know {inputs['apiVersion']} {inputs['kind']}")
+        forced = force or self._force or _annotations(inputs).get("pulumi.com/patchForce") == "true"
         status, body = self._request(
             "PATCH",
             path,
             params={
-                "fieldManager": f"pulumi-kubernetes-{hashlib.sha256(urn.encode()).hexdigest()[:8]}",
+                "fieldManager": _manager(urn),
                 "fieldValidation": "Strict",
+                "force": str(forced).lower(),
                 **({"dryRun": "All"} if dry_run else {}),
             },
             data=json.dumps(inputs),
@@ -276,7 +336,10 @@ class Kubernetes(StandIn):
             return
         if metadata.get("namespace") and self._get(_namespace(metadata["namespace"])) is None:
             return
-        self._apply(urn, inputs, dry_run=True)
+        # Fields of the creator are handed over first in the real thing, which a preview cannot; so it forces, as there.
+        live = self._get(inputs) or {}
+        created = any(item["manager"] == CREATOR for item in live.get("metadata", {}).get("managedFields") or ())
+        self._apply(urn, inputs, dry_run=True, force=created or not live)
 
     def _get(self, obj: Mapping[str, Any]) -> dict[str, Any] | None:
         path = self._path(obj)
@@ -320,6 +383,16 @@ def _read(folder: Path) -> list[dict[str, Any]]:
         for crd in documents
         if crd
     ]
+
+
+def _manager(urn: str) -> str:
+    """Name under which the provider applies one object; there a random one, kept in the state."""
+    return f"{CREATOR}-{hashlib.sha256(urn.encode()).hexdigest()[:8]}"
+
+
+def _union(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Two sets of fields as one (`fieldsV1`: nested, a leaf is an empty object)."""
+    return {key: _union(one.get(key, {}), other.get(key, {})) for key in {**one, **other}}
 
 
 def _type(urn: str) -> str:

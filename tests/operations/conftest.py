@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from operations.__main__ import app
+from operations import __main__ as command
 
 KUBECTL = """#!/bin/sh
 # What is asked is written down; `kubectl.json` is the answer to every question but readiness, `kubectl.err` an error.
@@ -47,13 +47,20 @@ class Shell:
         file = self.folder / "calls.jsonl"
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
+    def called(self, command: str) -> list[str]:
+        """The words of the last call of a command, without what every call has."""
+        words = [call for call, name in zip(self.calls, self.commands, strict=True) if name == command][-1]
+        return words[: words.index("--event-log")] if "--event-log" in words else words
+
     @property
     def commands(self) -> list[str]:
         return [" ".join(words[:2]) if words[0] == "stack" else words[0] for words in self.calls]
 
     def run(self, *words: str, typed: str = "") -> tuple[int, str]:
-        """Exit code, and everything on both streams."""
-        result = CliRunner().invoke(app, [words[0], "--stack", "demo", *words[1:]], input=typed)
+        """Exit code, and everything on both streams; there is a terminal when something is typed."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(command, "terminal", lambda: bool(typed))
+            result = CliRunner().invoke(command.app, [words[0], "--stack", "demo", *words[1:]], input=typed)
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result.exit_code, " ".join(result.output.split())

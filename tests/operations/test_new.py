@@ -53,13 +53,14 @@ def written(tmp_path: Path, name: str) -> Path:
 
 
 def test_everything_by_arguments(run: Any, tmp_path: Path) -> None:
-    result = run("--stack", "prod", "--region", "eu-west-1", "--admin", ROLE, "--reach", "52.95.4.7/32")
+    words = ["--region", "eu-west-1", "--account", "111122223333", "--admin", ROLE, "--reach", "52.95.4.7/32"]
+    result = run("--stack", "prod", *words)
     assert result.exit_code == 0, result.output
     source = (stackfile.ROOT / "stacks" / "Pulumi.g6e-dev.yaml").read_text().splitlines()
     made = written(tmp_path, "prod").read_text().splitlines()
     differ = [(a, b) for a, b in zip(source, made, strict=True) if a != b]
     assert [after.strip() for _, after in differ] == [
-        'aws:region: "eu-west-1"', 'publicAccessCidrs: ["52.95.4.7/32"]', f'admins: ["{ROLE}"]',
+        'aws:region: "eu-west-1"', 'dynamo-eks:account: "111122223333"', 'publicAccessCidrs: ["52.95.4.7/32"]', f'admins: ["{ROLE}"]',
     ]  # fmt: skip
     file = stackfile.read("prod", written(tmp_path, "prod"))
     assert Settings.parse("prod", file.config).to_fill_in == ()

@@ -7,14 +7,16 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pulumi
 import pytest
+import yaml
 
 from stacks.faults import EXAMPLES, Fault, from_pydantic, listed, nearest, one_of, report
 from stacks.models import MOMENT, moment_of
-from stacks.settings import CLOCK, Settings, SettingsError, present, schema
+from stacks.settings import CLOCK, SOURCE, Settings, SettingsError, present, schema
 from tests.stacks.edited import ABSENT, AT, Changes, edited, line, parsed, rows, told
 
 P, C, Q, N = "capacity.pools.gpu", "graphs.chat", "models.qwen", "network"
@@ -85,6 +87,37 @@ def test_the_engine_hands_sections_over_as_json(engine: Callable[[dict[str, Any]
     with pytest.raises(SettingsError) as read:
         parsed("ordinary", changes)
     assert str(loaded.value) == str(read.value)
+
+
+def test_a_fault_under_the_engine_has_its_line(
+    engine: Callable[[dict[str, Any]], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine hands values over without their lines. A line of a file that says something else would mislead."""
+    file = tmp_path / "Pulumi.ordinary.yaml"
+    monkeypatch.setenv(SOURCE, str(file))
+
+    def loaded(changes: dict[str, Any], written: dict[str, Any]) -> str:
+        config = {key: value for key, value in edited("ordinary", written).items() if not key.startswith("pulumi:")}
+        file.write_text(yaml.safe_dump({"config": config}))
+        engine(changes)
+        with pytest.raises(pulumi.RunError) as caught:
+            Settings.load()
+        return str(caught.value)
+
+    wrong = {"network.zones": 7}
+    told_ = loaded(wrong, wrong)
+    number = next(n for n, text in enumerate(file.read_text().splitlines(), 1) if text.strip() == "zones: 7")
+    assert f"    at        stacks/Pulumi.ordinary.yaml:{number}\n" in told_
+    assert "    at   " not in loaded(wrong, {"network.zones": 8})
+    assert "    at   " not in loaded(wrong, wrong | {"dynamo.check": False})
+    assert "    at   " not in loaded(wrong | {"dynamo.check": False}, wrong)
+    file.write_text(f"environment: [x]\n{file.read_text()}")
+    with pytest.raises(pulumi.RunError, match=r"ordinary.yaml:1: environment: no `environment:` here"):
+        Settings.load()
+    monkeypatch.setenv(SOURCE, "")
+    with pytest.raises(pulumi.RunError) as caught:
+        Settings.load()
+    assert "has 1 fault" in str(caught.value) and "    at   " not in str(caught.value)
 
 
 def test_a_secret_stays_one(engine: Callable[[dict[str, Any]], None]) -> None:
@@ -198,8 +231,26 @@ def _required(part: Any) -> set[str]:
 def test_every_required_key_has_an_example() -> None:
     """A missing key is told with the line to add."""
     # Told by the rules between keys, with lines of their own.
-    between = {"config", "aws:region", "aws:config:region", "cluster", "dynamo-eks:cluster", "dynamo-eks:config:cluster"}
-    between |= {"publicAccessCidrs", "existing", "families", "instanceTypes", "id", "tags", "create", "worker", "prefill", "decode"}
+    between = {
+        "config",
+        "aws:region",
+        "aws:config:region",
+        "cluster",
+        "dynamo-eks:cluster",
+        "dynamo-eks:config:cluster",
+    }
+    between |= {
+        "publicAccessCidrs",
+        "existing",
+        "families",
+        "instanceTypes",
+        "id",
+        "tags",
+        "create",
+        "worker",
+        "prefill",
+        "decode",
+    }
     assert _required(schema()) - {"secure", "preset"} - between == set(EXAMPLES)
 
 
@@ -236,7 +287,7 @@ RACKS = [
     ("a moment elsewhere", {"capacity.ultraServers.rack-a.end": "2026-12-08T12:30:00+01:00"}, 'capacity.ultraServers.rack-a.end | given "2026-12-08T12:30:00+01:00" | expected a moment in UTC in quotes with a Z at the end, such as "2026-12-08T11:30:00Z"; with that offset it is 2026-12-08T11:30:00Z'),
     ("drained too late", {"capacity.ultraServers.rack-a.drainMinutes": 74}, "capacity.ultraServers.rack-a.drainMinutes | given 74 | expected a number of at least 75: EC2 takes the machines 60 minutes before the end, and pods need time to go"),
     ("missing on purpose in a rack", {"capacity.ultraServers.rack-a.count": 18}, "capacity.ultraServers.rack-a.count | given 18 | expected no count: the type says it, 9 or 18 nodes"),
-    ("a rack's name", {"capacity.ultraServers." + "r" * 21: {"x": 1}}, 'capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr | given "rrrrrrrrrrrrrrrrrrrrr" | expected at most 20 characters (these are 21)', "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.end | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | end: 2026-12-08T11:30:00Z", "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.reservation | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | reservation: cr-0123456789abcdef0", "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.start | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | start: 2026-12-01T11:30:00Z", "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.type | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | type: u-p6e-gb200x72", "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.x | given 1 | expected no such key here, but amiRelease, drainMinutes, efaInterfaces, end, hugePagesMib, instanceType, nodeRepair, protect, reservation, rootVolumeGib, start, type, verify, zone", "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.zone | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | zone: use1-az1"),
+    ("a rack's name", {"capacity.ultraServers." + "r" * 21: {"x": 1}}, 'capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr | given "rrrrrrrrrrrrrrrrrrrrr" | expected at most 20 characters (these are 21)', 'capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.end | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | end: "2026-12-08T11:30:00Z"', "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.reservation | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | reservation: cr-0123456789abcdef0", 'capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.start | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | start: "2026-12-01T11:30:00Z"', "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.type | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | type: u-p6e-gb200x72", "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.x | given 1 | expected no such key here, but amiRelease, drainMinutes, efaInterfaces, end, hugePagesMib, instanceType, nodeRepair, protect, reservation, rootVolumeGib, start, type, verify, zone", "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.zone | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | zone: use1-az1"),
 ]  # fmt: skip
 
 
@@ -291,13 +342,13 @@ KEYS = [
     ("in an item of a list", {P + ".reservations": [{"kinds": "onDemand"}]}, "capacity.pools.gpu.reservations[0].count | expected a value; the key is required | add | dynamo-eks:capacity: | pools: | gpu: | reservations: # item 0 | count: 1", "capacity.pools.gpu.reservations[0].instanceType | expected a value; the key is required | add | dynamo-eks:capacity: | pools: | gpu: | reservations: # item 0 | instanceType: p5.48xlarge", "capacity.pools.gpu.reservations[0].kind | expected a value; the key is required | add | dynamo-eks:capacity: | pools: | gpu: | reservations: # item 0 | kind: onDemand", 'capacity.pools.gpu.reservations[0].kinds | given "onDemand" | expected no such key here, but count, create, end, id, instanceType, kind, protect, start, tags, zone; did you mean kind?', "capacity.pools.gpu.reservations[0].zone | expected a value; the key is required | add | dynamo-eks:capacity: | pools: | gpu: | reservations: # item 0 | zone: use1-az1"),
     ("in an entry of a mapping", {N + ".existing": {"vpcId": "vpc-0123456789abcdef0", "subnets": {"use1-az1": {"private": SUB, "pubic": SUB}}}}, 'network.existing.subnets.use1-az1.pubic | given "subnet-0123456789abcdef0" | expected no such key here, but private, public; did you mean public?'),
     ("in an entry of an entry", {Q + ".download": {"xetBufer": "full"}}, 'models.qwen.download.xetBufer | given "full" | expected no such key here, but memoryGib, retries, timeoutMinutes, xetBuffer; did you mean xetBuffer?'),
-    ("in a graph's part", {C + ".worker.gpu": 1}, "graphs.chat.worker.gpu | given 1 | expected no such key here, but attentionDataParallel, cpu, dataParallel, efa, engine, env, expertParallel, extraArgs, gpus, hugePagesMib, kvBufferDevice, memory, nodes, pipelineParallel, replicas, sharedMemory, tensorParallel, ultraServer; did you mean gpus?"),
+    ("in a graph's part", {C + ".worker.gpu": 1}, "graphs.chat.worker.gpu | given 1 | expected no such key here, but attentionDataParallel, cpu, dataParallel, efa, engine, env, expertParallel, extraArgs, gpus, hugePagesMib, kvBufferDevice, memory, nodes, pipelineParallel, replicas, scaledBy, sharedMemory, tensorParallel, ultraServer; did you mean gpus?"),
     ("in a chart", {"gpu.operator": {"versions": 1}}, "gpu.operator.versions | given 1 | expected no such key here, but values, version; did you mean version?"),
     ("in capacity", {"capacity.pool": {}}, "capacity.pool | given {} | expected no such key here, but pools, ultraServers; did you mean pools?"),
     ("a wrong key of a mapping", {N + ".existing": {"vpcId": "vpc-0123456789abcdef0", "subnets": {"us-east-1a": {"private": SUB}}}}, 'network.existing.subnets.us-east-1a | given "us-east-1a" | expected a zone id, such as use1-az1 (ids are the same in every account, names like us-east-1a are not)'),
     ("a wrong name of a variable", {C + ".worker.env": {"A-B": "x"}}, 'graphs.chat.worker.env.A-B | given "A-B" | expected the name of an environment variable'),
     ("missing on purpose", {C + ".numNodes": 3}, "graphs.chat.numNodes | given 3 | expected no count: a ComputeDomain has numNodes 0, and who claims a channel is in"),
-    ("missing elsewhere", {C + ".worker.count": 3}, "graphs.chat.worker.count | given 3 | expected no such key here, but attentionDataParallel, cpu, dataParallel, efa, engine, env, expertParallel, extraArgs, gpus, hugePagesMib, kvBufferDevice, memory, nodes, pipelineParallel, replicas, sharedMemory, tensorParallel, ultraServer"),
+    ("missing elsewhere", {C + ".worker.count": 3}, "graphs.chat.worker.count | given 3 | expected no such key here, but attentionDataParallel, cpu, dataParallel, efa, engine, env, expertParallel, extraArgs, gpus, hugePagesMib, kvBufferDevice, memory, nodes, pipelineParallel, replicas, scaledBy, sharedMemory, tensorParallel, ultraServer"),
     ("required in an item", {P + ".reservations": [{"kind": "onDemand"}]}, "capacity.pools.gpu.reservations[0].count | expected a value; the key is required | add | dynamo-eks:capacity: | pools: | gpu: | reservations: # item 0 | count: 1", "capacity.pools.gpu.reservations[0].instanceType | expected a value; the key is required | add | dynamo-eks:capacity: | pools: | gpu: | reservations: # item 0 | instanceType: p5.48xlarge", "capacity.pools.gpu.reservations[0].zone | expected a value; the key is required | add | dynamo-eks:capacity: | pools: | gpu: | reservations: # item 0 | zone: use1-az1"),
     ("required by an image", {C + ".image": {"repository": "r"}}, 'graphs.chat.image.tag | expected a value; the key is required | add | dynamo-eks:graphs: | chat: | image: | tag: "1.5.0-efa"'),
     ("a choice of numbers", {"cluster.logRetentionDays": 31}, "cluster.logRetentionDays | given 31 | expected one of 1, 3, 5, 7, 14, 30, 60, 90, 180, 365"),

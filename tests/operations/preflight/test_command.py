@@ -402,7 +402,7 @@ def test_what_make_runs() -> None:
             text=True, check=True).stdout.split())  # fmt: skip
 
     up = told("up")
-    at = [up.find(part) for part in ("-m operations.preflight --stack demo --for-up", "pulumi up --stack demo")]
+    at = [up.find(part) for part in ("-m operations.preflight --stack demo --for-up", "-m operations up --stack demo")]
     assert -1 not in at and at == sorted(at)
     assert "-m operations.preflight --stack demo --format json" in told("preflight", "FORMAT=json")
 
