@@ -88,6 +88,9 @@ def test_a_graph_that_was_scaled_by_hand(make_stack: Callable[..., Stack], live:
     assert live.replicas == meant
     (owner,) = live.owners("worker")
     assert owner.startswith("pulumi-kubernetes-")
+    # Taken back without an edit: what is live is read first.
+    live.scale("worker", 7, "kubectl-patch")
+    assert stack.up(refresh=True).error is None and live.replicas == meant
     stack.destroy()
 
 
@@ -141,9 +144,7 @@ def test_a_field_is_taken_back(
             code, said = told.run(up)
             assert code == 1 and 'conflict with "kubectl-edit"' in said, said[-1500:]
             command = "PULUMI_K8S_ENABLE_PATCH_FORCE=true make up STACK=demo"
-            assert (
-                f"account: somebody else has written a field that the stack sets. To take it back: {command}" in said
-            )
+            assert f"account: somebody else has written a field that the stack sets. To take it back: {command}" in said
             monkeypatch.setenv("PULUMI_K8S_ENABLE_PATCH_FORCE", "true")
             told.environment["PULUMI_K8S_ENABLE_PATCH_FORCE"] = "true"
             code, said = told.run(up)
