@@ -27,6 +27,7 @@ venv-works:
 # Installs once: the stamp is newer than the locked requirements. Bytecode is compiled here, not on the first run.
 $(VENV)/.installed: requirements.txt | venv-works
 	@python3 tools/prerequisites.py python
+	@echo "Installing this program's packages into $(VENV), once (about a minute)" >&2
 	@if [ -n "$(UV)" ]; then \
 	  { [ -x $(PY) ] || $(UV) venv -q --python ">=3.11" $(VENV); } && $(UV) pip install -q --compile-bytecode --python $(PY) -r requirements.txt; \
 	else \

@@ -17,6 +17,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from components.network.zones import REGION_ZONES, usable
+from operations.credentials import Access, Caller, NoIdentity
 from review import stackfile
 from stacks.editing import edited
 from stacks.placeholders import KNOWN, ToFillIn
@@ -115,19 +116,12 @@ def named_zones(config: Mapping[str, Any]) -> list[str]:
 # --- what can be looked up -------------------------------------------------------------------------------------------
 
 
-def caller() -> tuple[str, str] | None:
-    """Account and role (or user) that the shell's credentials are; None when nobody can be asked."""
-    import boto3
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    quick = Config(connect_timeout=2, read_timeout=3, retries={"max_attempts": 0})
+def caller(region: str) -> Caller | None:
+    """Who the shell's credentials are; None when nobody can be asked."""
     try:
-        found = boto3.Session().client("sts", region_name="us-east-1", config=quick).get_caller_identity()
-    except (BotoCoreError, ClientError):
+        return Access(region=region).caller()
+    except NoIdentity:
         return None
-    arn = re.sub(r":sts:(.*):assumed-role/([^/]+)/.*", r":iam:\1:role/\2", found["Arn"])
-    return found["Account"], arn
 
 
 def own_address() -> str | None:
@@ -145,17 +139,14 @@ def own_address() -> str | None:
 
 def block_of(reservation: str, region: str) -> Block:
     """What EC2 says of a reservation: zone and window. Only the id when nobody can be asked, or it is not there."""
-    import boto3
-    from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
     from components.capacity.window import moment
 
-    quick = Config(connect_timeout=2, read_timeout=5, retries={"max_attempts": 0})
     try:
-        client = boto3.Session().client("ec2", region_name=region, config=quick)
+        client = Access(region=region).session().client("ec2")
         (found,) = client.describe_capacity_reservations(CapacityReservationIds=[reservation])["CapacityReservations"]
-    except (BotoCoreError, ClientError, ValueError):
+    except (BotoCoreError, ClientError, NoIdentity, ValueError):
         return Block(id=reservation)
     start, end = found.get("StartDate"), found.get("EndDate")
     return Block(
@@ -257,19 +248,21 @@ def _given(
                 zones[name] = typer.prompt(f"Zone of {region} in the place of {name} ({new})")
             if name not in zones:
                 _refuse(f"{file.stack} names zone {name}, which {region} has not; give --zone {name}=<one of {new}>")
-    found = caller() if ask or account is None else None
+    found = caller(region) if ask or admin else None
     if found and ask:
-        typer.echo(f"You are {found[1]}, which becomes an administrator by creating the cluster: name others, or none.")
+        typer.echo(
+            f"You are {found.principal}, which becomes an administrator by creating the cluster: name others, or none."
+        )
     if account is None and ask:
-        account = typer.prompt("AWS account", default=found[0] if found else None)
+        account = typer.prompt("AWS account", default=found.account if found else None)
     if admin is None and ask:
         said = typer.prompt(
             "ARN of the IAM role that administers besides you (empty: none)", default="", show_default=False
         )
         admin = [said] if said else ["none"]
-    if found and found[1] in (admin or ()):
+    if found and any(found.is_(item) for item in admin or ()):
         _refuse(
-            f"{found[1]} is who you are: it becomes an administrator by creating the cluster, and EKS refuses it twice"
+            f"{found.principal} is who you are: it becomes an administrator by creating the cluster, and EKS refuses it twice"
         )
     if reach is None and ask:
         address = own_address()

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 from components import catalog
@@ -208,7 +208,10 @@ def _place(draft: Draft) -> Iterator[Fault]:
     if draft.region is None:
         yield Fault("aws:region", "a region; the key is required", add="config:\n  aws:region: us-east-1")
     elif draft.region not in REGION_ZONES:
-        yield Fault("aws:region", one_of(draft.region, REGION_ZONES), draft.region)
+        # Of another partition: the nearest name would be in another country.
+        apart = draft.region.startswith(("us-gov-", "us-iso", "cn-"))
+        told = f"{listed(REGION_ZONES)}; GovCloud and China are not supported"
+        yield Fault("aws:region", told if apart else one_of(draft.region, REGION_ZONES), draft.region)
     if draft.cluster.public_access_cidrs is None:
         yield Fault(
             "cluster.publicAccessCidrs",
@@ -441,7 +444,7 @@ def _pool(draft: Draft, name: str, pool: Pool) -> Iterator[Fault]:
             f"{key}.reservations",
             "the reservations that `reserved` draws from; without them Karpenter launches nothing reserved",
             add=f"dynamo-eks:capacity:\n  pools:\n    {name}:\n      reservations:\n"
-            "        - {id: cr-0123456789abcdef0, kind: onDemand, instanceType: p5.48xlarge, zone: use1-az1, count: 1}",
+            f"        - {{id: cr-0123456789abcdef0, kind: onDemand, instanceType: {_example(pool)}, zone: use1-az1, count: 1}}",
         )
     if pool.reservations and "reserved" not in pool.capacity:
         yield Fault(f"{key}.capacity", "`reserved` first, since the pool names reservations", list(pool.capacity))
@@ -491,6 +494,12 @@ def _pool(draft: Draft, name: str, pool: Pool) -> Iterator[Fault]:
         )
 
 
+def _example(pool: Pool) -> str:
+    """A type that the pool may launch, for an example."""
+    known = [item.type for family in pool.families for item in instances.in_family(family)]
+    return next(iter((*pool.instance_types, *known[-1:])), "p5.48xlarge")
+
+
 def _seconds(duration: str) -> int:
     """Length of a duration such as 1h30m."""
     return sum(
@@ -537,9 +546,9 @@ def _reservation(draft: Draft, key: str, pool: Pool, item: Any) -> Iterator[Faul
             yield Fault(
                 f"{key}.end",
                 "the block's end, so that its draining can be planned; the key is required",
-                add="end: 2026-12-08T11:30:00Z",
+                add='end: "2026-12-08T11:30:00Z"',
             )
-        elif (item.end.hour, item.end.minute) != (11, 30):
+        elif item.end.time() != time(11, 30):
             yield Fault(
                 f"{key}.end", "a moment at 11:30 UTC, when every Capacity Block ends (EC2 User Guide)", item.end
             )
@@ -888,7 +897,9 @@ def _placement(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
                     f"{where}.{alias}", "nothing: the mocker runs on ordinary CPU nodes", getattr(placement, field)
                 )
         if placement.zone and draft.existing_cluster:
-            yield Fault(f"{where}.zone", "nothing with cluster.existing, whose zones are its own matter", placement.zone)
+            yield Fault(
+                f"{where}.zone", "nothing with cluster.existing, whose zones are its own matter", placement.zone
+            )
         elif placement.zone and (zones := draft.zone_ids) and placement.zone not in zones:
             yield Fault(f"{where}.zone", one_of(placement.zone, zones, "a zone of the network:"), placement.zone)
         if graph.transport == "efa":

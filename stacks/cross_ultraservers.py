@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import TYPE_CHECKING, Any
 
 from components import catalog, sizing
@@ -96,7 +96,7 @@ def _machine(key: str, given: UltraServer) -> Iterator[Fault]:
 
 
 def _window(draft: Draft, key: str, given: UltraServer) -> Iterator[Fault]:
-    if (given.end.hour, given.end.minute) != END_OF_DAY:
+    if given.end.time() != time(*END_OF_DAY):
         yield Fault(f"{key}.end", "a moment at 11:30 UTC, when every Capacity Block ends (EC2 User Guide)", given.end)
         return
     if given.start >= given.end:

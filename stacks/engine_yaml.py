@@ -276,7 +276,7 @@ def resolve(tag: str, text: str) -> tuple[str, Any]:
     found, value = ("!!str", text) if tag == "!!str" else _resolved(tag, text)
     if tag in ("", found, "!!str"):
         return found, value
-    if tag == "!!float" and found == "!!int" and value < 2**63:
+    if tag == "!!float" and isinstance(value, int) and not isinstance(value, bool) and value < 2**63:
         return tag, float(value)
     raise ValueError(f"{text!r} is no {tag}")
 
@@ -479,14 +479,15 @@ def _key(made: Any) -> tuple[str, str]:
     """A key as the program has it, and as the engine writes it back before it reads again."""
     if isinstance(made, Time):
         return str(made), made.written
-    if isinstance(made, bool):
-        return (str(made).lower(),) * 2
     if made is None:
         return "<nil>", "null"
-    if isinstance(made, float):
+    text = str(made)
+    if isinstance(made, bool):
+        text = text.lower()
+    elif isinstance(made, float):
         # Written back without a point it is read as a whole number, and -0 as 0.
-        return ("0" if made == 0 else _general(made),) * 2
-    return (str(made),) * 2
+        text = _general(made) if made else "0"
+    return text, text
 
 
 def find(node: Node, path: str) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -78,6 +78,16 @@ def report(stack: str, faults: Sequence[Fault], line_of: Lines | None = None) ->
     if len(ordered) > MOST_TOLD:
         lines += ["", f"  and {len(ordered) - MOST_TOLD} more, told once these are mended"]
     return "\n".join(lines)
+
+
+def in_region(fault: Fault, zone_ids: Sequence[str]) -> Fault:
+    """A fault whose examples name zones of the stack's own region instead of us-east-1's."""
+    if "use1-az" not in fault.expected + (fault.add or "") or not zone_ids or zone_ids[0].startswith("use1-"):
+        return fault
+    own = {"use1-az1": zone_ids[0], "use1-az2": zone_ids[min(1, len(zone_ids) - 1)]}
+    texts = (re.sub("use1-az[12]", lambda found: own[found[0]], text or "") for text in (fault.expected, fault.add))
+    expected, add = texts
+    return replace(fault, expected=expected, add=add or None)
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
@@ -167,8 +177,8 @@ EXAMPLES: Mapping[str, str] = {
     "count": "count: 1",
     "reservation": "reservation: cr-0123456789abcdef0",
     "type": "type: u-p6e-gb200x72",
-    "start": "start: 2026-12-01T11:30:00Z",
-    "end": "end: 2026-12-08T11:30:00Z",
+    "start": 'start: "2026-12-01T11:30:00Z"',
+    "end": 'end: "2026-12-08T11:30:00Z"',
     "vpcId": "vpcId: vpc-0123456789abcdef0",
     "subnets": "subnets: {use1-az1: {private: subnet-0123456789abcdef0}}",
     "private": "private: subnet-0123456789abcdef0",
@@ -225,9 +235,6 @@ _TYPES = {
     "model_type": "keys and values",
     "model_attributes_type": "keys and values",
     "none_required": "nothing",
-    "datetime_type": "a moment in UTC in quotes, such as 2026-12-08T11:30:00Z",
-    "datetime_parsing": "a moment in UTC, such as 2026-12-08T11:30:00Z",
-    "datetime_from_date_parsing": "a moment in UTC, such as 2026-12-08T11:30:00Z",
 }
 
 _UNION = "how many zones (2 to 6), or a list of zone ids such as [use1-az1, use1-az2]"

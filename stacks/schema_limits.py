@@ -59,8 +59,18 @@ def tighten(properties: dict[str, Any], definitions: dict[str, Any]) -> None:
     # A preset brings its roles along.
     graph["allOf"] = [
         {"anyOf": [{"required": ["preset"]}, {"required": ["worker"]}, {"required": ["prefill", "decode"]}]},
-        {"not": {"required": ["worker", "prefill"], "properties": {role: {"type": "object"} for role in ("worker", "prefill")}}},
-        {"not": {"required": ["worker", "decode"], "properties": {role: {"type": "object"} for role in ("worker", "decode")}}},
+        {
+            "not": {
+                "required": ["worker", "prefill"],
+                "properties": {role: {"type": "object"} for role in ("worker", "prefill")},
+            }
+        },
+        {
+            "not": {
+                "required": ["worker", "decode"],
+                "properties": {role: {"type": "object"} for role in ("worker", "decode")},
+            }
+        },
     ]
     for part in (*properties.values(), *definitions.values()):
         _close(part)

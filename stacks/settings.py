@@ -25,7 +25,7 @@ from pydantic.alias_generators import to_camel
 from components.dynamo.recipes import expanded
 from stacks import handed_over, placeholders, provider_keys
 from stacks.cross import Draft, cross_faults
-from stacks.faults import MOST_TOLD, PREFIX, Fault, Lines, StackFileError, from_pydantic, one_of, report
+from stacks.faults import MOST_TOLD, PREFIX, Fault, Lines, StackFileError, from_pydantic, in_region, one_of, report
 from stacks.models import (
     AccountId,
     AssumedRole,
@@ -141,7 +141,9 @@ def _source(stack: str, values: Mapping[str, Any], secret: Collection[str]) -> S
         return None
     file = stackfile.read(stack, path)
     wire = stackfile.as_wire(file.config)
-    same = all(_object(values.get(key)) == _object(text) for key, text in wire.items() if key not in file.secret_keys)
+    # The engine adds an empty object for each section that the file does not have.
+    ours = {key for key, text in values.items() if key.startswith(PREFIX) and text != "{}"} | set(wire)
+    same = all(_object(values.get(key)) == _object(wire.get(key)) for key in ours if key not in file.secret_keys)
     return file if same and set(file.secret_keys) == set(secret) else None
 
 
@@ -239,8 +241,17 @@ class Settings:
             if PREFIX + name in secret_keys:
                 # The engine does not say which value in it is encrypted, and hands all of them over in clear. The file does.
                 if not any(fault.full_key.startswith(PREFIX + name) and fault.given == "[hidden]" for fault in faults):
-                    faults.append(Fault(name, f"no encrypted value in it; only {' and '.join(SECRETS)} may be", "[hidden]"))
+                    faults.append(
+                        Fault(name, f"no encrypted value in it; only {' and '.join(SECRETS)} may be", "[hidden]")
+                    )
                 raw[name], parsed[name] = {}, {} if name in _ENTRIES else None
+            elif given == "":
+                # So arrives a key without a value. The engine tolerates none where Pulumi.yaml declares an object.
+                faults.append(
+                    Fault(name, "keys and values; take the line out, since the engine refuses it empty", given)
+                )
+                raw[name], parsed[name] = {}, {} if name in _ENTRIES else None
+                broken.add(name)
             elif name in _ENTRIES:
                 parsed[name] = _entries(name, model, given, faults, broken)
             elif name == "capacity" and isinstance(given, dict):
@@ -278,11 +289,18 @@ class Settings:
         faults += cross_faults(draft)
         if "aws:region" in secret_keys:
             faults = [fault for fault in faults if fault.key != "aws:region"]
-            faults.append(Fault("aws:region", "a region that is not encrypted, so that it can be planned for", "[hidden]"))
+            faults.append(
+                Fault("aws:region", "a region that is not encrypted, so that it can be planned for", "[hidden]")
+            )
         faults += _documentation(written)
         faults += [fault for key, value in raw.items() for fault in _twice(value, key)]
         if faults:
-            raise SettingsError(stack, [_as_written(fault, open_) for fault in faults], source.line if source else None)
+            zone_ids = sorted(zone.zone_id for zone in draft.region_zones if zone.zone_type == "availability-zone")
+            raise SettingsError(
+                stack,
+                [in_region(_as_written(fault, open_), zone_ids) for fault in faults],
+                source.line if source else None,
+            )
         who = _identity(handed, access, account)
         return cls(
             stack=stack,

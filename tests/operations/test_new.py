@@ -18,6 +18,7 @@ from botocore.stub import Stubber
 from typer.testing import CliRunner, Result
 
 from operations import new
+from operations.credentials import Access, Caller, NoIdentity
 from operations.new import Block, Given, changes, named_zones
 from review import stackfile
 from stacks.settings import Settings, left_open
@@ -36,7 +37,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result
     )
     shutil.copy(stackfile.ROOT / "Pulumi.yaml", tmp_path)
     monkeypatch.setattr(stackfile, "ROOT", tmp_path)
-    monkeypatch.setattr(new, "caller", lambda: None)
+    monkeypatch.setattr(new, "caller", lambda _: None)
     monkeypatch.setattr(new, "own_address", lambda: None)
     monkeypatch.setattr(new, "block_of", lambda reservation, _: Block(id=reservation))
 
@@ -53,13 +54,14 @@ def written(tmp_path: Path, name: str) -> Path:
 
 
 def test_everything_by_arguments(run: Any, tmp_path: Path) -> None:
-    result = run("--stack", "prod", "--region", "eu-west-1", "--admin", ROLE, "--reach", "52.95.4.7/32")
+    words = ["--region", "eu-west-1", "--account", "111122223333", "--admin", ROLE, "--reach", "52.95.4.7/32"]
+    result = run("--stack", "prod", *words)
     assert result.exit_code == 0, result.output
     source = (stackfile.ROOT / "stacks" / "Pulumi.g6e-dev.yaml").read_text().splitlines()
     made = written(tmp_path, "prod").read_text().splitlines()
     differ = [(a, b) for a, b in zip(source, made, strict=True) if a != b]
     assert [after.strip() for _, after in differ] == [
-        'aws:region: "eu-west-1"', 'publicAccessCidrs: ["52.95.4.7/32"]', f'admins: ["{ROLE}"]',
+        'aws:region: "eu-west-1"', 'dynamo-eks:account: "111122223333"', 'publicAccessCidrs: ["52.95.4.7/32"]', f'admins: ["{ROLE}"]',
     ]  # fmt: skip
     file = stackfile.read("prod", written(tmp_path, "prod"))
     assert Settings.parse("prod", file.config).to_fill_in == ()
@@ -109,7 +111,7 @@ def test_what_cannot_be_is_refused_and_nothing_written(words: list[str], said: s
 
 
 def test_in_a_terminal_it_asks(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(new, "caller", lambda: ("111122223333", "arn:aws:iam::111122223333:role/deployer"))
+    monkeypatch.setattr(new, "caller", lambda _: Caller("111122223333", "arn:aws:iam::111122223333:role/deployer"))
     monkeypatch.setattr(new, "own_address", lambda: "52.95.4.7")
     monkeypatch.setattr(new.sys, "stdin", type("T", (), {"isatty": lambda _: True})())
     answers = iter(["eu-west-1", ROLE, "52.95.4.7/32"])
@@ -131,7 +133,8 @@ def test_in_a_terminal_it_asks(run: Any, tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_who_deploys_is_no_administrator_besides(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """EKS answers 409 ResourceInUse when the cluster is up."""
-    monkeypatch.setattr(new, "caller", lambda: ("111122223333", ROLE))
+    session = "arn:aws:sts::111122223333:assumed-role/platform/me"
+    monkeypatch.setattr(new, "caller", lambda _: Caller("111122223333", session))
     result = run("--stack", "prod", "--admin", ROLE)
     assert result.exit_code == 2 and "by creating the cluster" in result.output
 
@@ -172,29 +175,21 @@ def test_ec2_is_asked_for_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     stub.add_client_error("describe_capacity_reservations", "InvalidCapacityReservationId.NotFound")
     stub.activate()
-    monkeypatch.setattr(boto3.Session, "client", lambda *_, **__: client)
+    monkeypatch.setattr(Access, "session", lambda _: type("S", (), {"client": lambda *_: client})())
     assert new.block_of("cr-1", "us-east-1") == Block(
         id="cr-1", zone="use1-dfw2-az1", start="2027-01-05T11:30:00Z", end="2027-01-12T11:30:00Z"
     )
     assert new.block_of("cr-2", "us-east-1") == Block(id="cr-2")
 
 
-@pytest.mark.parametrize(
-    ("arn", "role"),
-    [
-        ("arn:aws:sts::111122223333:assumed-role/deployer/me", "arn:aws:iam::111122223333:role/deployer"),
-        ("arn:aws:iam::111122223333:user/me", "arn:aws:iam::111122223333:user/me"),
-    ],
-)
-def test_a_session_is_its_role(arn: str, role: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    client = boto3.client("sts", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
-    stub = Stubber(client)
-    stub.add_response("get_caller_identity", {"Account": "111122223333", "Arn": arn})
-    stub.add_client_error("get_caller_identity", "ExpiredToken")
-    stub.activate()
-    monkeypatch.setattr(boto3.Session, "client", lambda *_, **__: client)
-    assert new.caller() == ("111122223333", role)
-    assert new.caller() is None
+def test_nobody_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without credentials the file can still be written; what could have been looked up is not offered."""
+
+    def refused(_: Access) -> Caller:
+        raise NoIdentity("no credentials")
+
+    monkeypatch.setattr(Access, "caller", refused)
+    assert new.caller("us-east-1") is None
 
 
 def _cli(folder: Path, body: str) -> str:

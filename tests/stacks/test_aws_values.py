@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import ipaddress
 from typing import Any
 
@@ -192,7 +193,7 @@ def test_a_block_of_another_century() -> None:
         ("2026-12-01T11:30:00Z", "2036-12-15T11:30:00Z", "end"),
         (None, "9999-12-15T11:30:00Z", "end"),
     ):
-        capacity = stackfile.yaml.safe_load(stackfile.yaml.safe_dump(file.config["dynamo-eks:capacity"]))
+        capacity = copy.deepcopy(file.config["dynamo-eks:capacity"])
         capacity["pools"]["block"]["reservations"][0] |= {"start": start, "end": end}
         with pytest.raises(SettingsError) as error:
             Settings.parse("p5", {**file.config, "dynamo-eks:capacity": capacity}, at=AT)

@@ -204,7 +204,7 @@ RESERVATIONS = [
     ("a block", reserving(BLOCK)),
     ("a block that ends as it starts", reserving({**BLOCK, "start": BLOCK["end"]}), "capacity.pools.spare.reservations[0].start | given 2026-12-08T11:30:00Z | expected a moment before end"),
     ("a block without start", reserving({"kind": "capacityBlock", "end": BLOCK["end"]})),
-    ("a block without end", reserving({"kind": "capacityBlock", "start": BLOCK["end"]}), "capacity.pools.spare.reservations[0].end | expected the block's end, so that its draining can be planned; the key is required | add | end: 2026-12-08T11:30:00Z"),
+    ("a block without end", reserving({"kind": "capacityBlock", "start": BLOCK["end"]}), "capacity.pools.spare.reservations[0].end | expected the block's end, so that its draining can be planned; the key is required | add | end: \"2026-12-08T11:30:00Z\""),
     ("a block's end on the half hour", reserving({**BLOCK, "end": "2026-12-08T12:30:00Z"}), "capacity.pools.spare.reservations[0].end | given 2026-12-08T12:30:00Z | expected a moment at 11:30 UTC, when every Capacity Block ends (EC2 User Guide)"),
     ("an hour of an On-Demand reservation", reserving({"start": BLOCK["start"]}), "capacity.pools.spare.reservations[0].start | given 2026-12-01T11:30:00Z | expected no window on an On-Demand Capacity Reservation"),
     ("hours of an On-Demand reservation", reserving({"start": BLOCK["start"], "end": BLOCK["end"]}), "capacity.pools.spare.reservations[0].start | given 2026-12-01T11:30:00Z | expected no window on an On-Demand Capacity Reservation"),

@@ -57,7 +57,9 @@ def test_what_the_reader_takes_the_schema_takes(answers: list[tuple[Mutant, Stac
     validator = jsonschema.Draft202012Validator(schema())
     good = [(mutant, answer) for mutant, answer in answers if isinstance(answer, StackFile)]
     assert len(good) > 60
-    wrong = {mutant.what: [error.message[:200] for error in validator.iter_errors(instance(file))] for mutant, file in good}
+    wrong = {
+        mutant.what: [error.message[:200] for error in validator.iter_errors(instance(file))] for mutant, file in good
+    }
     assert {what: errors for what, errors in wrong.items() if errors} == {}
 
 

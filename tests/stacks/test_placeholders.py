@@ -19,14 +19,14 @@ OF_AWS = [name for name in STACKS if name != "mocker-local"]
 def test_every_known_one_is_shipped_somewhere() -> None:
     """A list in code that names what no file holds is a list nobody keeps."""
     used = {item.placeholder for name in STACKS for item in left_open(stackfile.read(name).config)}
-    assert used == set(KNOWN) - {"<account-id>"}
+    assert used == set(KNOWN)
 
 
 @pytest.mark.parametrize("name", OF_AWS)
 def test_whoever_may_reach_the_endpoint_is_for_the_reader_to_say(name: str) -> None:
     """A shipped range is somebody else's, or one that EKS refuses after 57 resources exist."""
     open_ = {item.key for item in left_open(stackfile.read(name).config)}
-    assert {"cluster.publicAccessCidrs[0]", "cluster.admins[0]"} <= open_
+    assert {"account", "cluster.publicAccessCidrs[0]", "cluster.admins[0]"} <= open_
 
 
 def test_a_value_keeps_what_stands_around_a_placeholder() -> None:
@@ -53,8 +53,10 @@ def _parse(**cluster: Any) -> Settings:
 
 
 def test_settings_say_what_is_open() -> None:
-    assert [item.key for item in _parse().to_fill_in] == ["cluster.publicAccessCidrs[0]", "cluster.admins[0]"]
-    assert _parse(publicAccessCidrs=[], admins=[]).to_fill_in == ()
+    assert {item.key for item in _parse().to_fill_in} == {
+        "account", "cluster.publicAccessCidrs[0]", "cluster.admins[0]",
+    }  # fmt: skip
+    assert [item.key for item in _parse(publicAccessCidrs=[], admins=[]).to_fill_in] == ["account"]
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,7 @@ def test_editors_are_told_the_same(key: str, value: Any, good: bool) -> None:
     """What an editor lets stand and the program refuses is found out a minute before the meeting."""
     config = schema()["properties"]["config"]
     document = {"$defs": schema()["$defs"], **config}
-    values = {key: value}
+    values = {"aws:region": "us-east-1", "dynamo-eks:cluster": {"publicAccessCidrs": []}, key: value}
     assert jsonschema.Draft202012Validator(document).is_valid(values) == good
 
 

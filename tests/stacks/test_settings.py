@@ -7,14 +7,16 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pulumi
 import pytest
+import yaml
 
 from stacks.faults import EXAMPLES, Fault, from_pydantic, listed, nearest, one_of, report
 from stacks.models import MOMENT, moment_of
-from stacks.settings import CLOCK, Settings, SettingsError, present, schema
+from stacks.settings import CLOCK, SOURCE, Settings, SettingsError, present, schema
 from tests.stacks.edited import ABSENT, AT, Changes, edited, line, parsed, rows, told
 
 P, C, Q, N = "capacity.pools.gpu", "graphs.chat", "models.qwen", "network"
@@ -85,6 +87,37 @@ def test_the_engine_hands_sections_over_as_json(engine: Callable[[dict[str, Any]
     with pytest.raises(SettingsError) as read:
         parsed("ordinary", changes)
     assert str(loaded.value) == str(read.value)
+
+
+def test_a_fault_under_the_engine_has_its_line(
+    engine: Callable[[dict[str, Any]], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine hands values over without their lines. A line of a file that says something else would mislead."""
+    file = tmp_path / "Pulumi.ordinary.yaml"
+    monkeypatch.setenv(SOURCE, str(file))
+
+    def loaded(changes: dict[str, Any], written: dict[str, Any]) -> str:
+        config = {key: value for key, value in edited("ordinary", written).items() if not key.startswith("pulumi:")}
+        file.write_text(yaml.safe_dump({"config": config}))
+        engine(changes)
+        with pytest.raises(pulumi.RunError) as caught:
+            Settings.load()
+        return str(caught.value)
+
+    wrong = {"network.zones": 7}
+    told_ = loaded(wrong, wrong)
+    number = next(n for n, text in enumerate(file.read_text().splitlines(), 1) if text.strip() == "zones: 7")
+    assert f"    at        stacks/Pulumi.ordinary.yaml:{number}\n" in told_
+    assert "    at   " not in loaded(wrong, {"network.zones": 8})
+    assert "    at   " not in loaded(wrong, wrong | {"dynamo.check": False})
+    assert "    at   " not in loaded(wrong | {"dynamo.check": False}, wrong)
+    file.write_text(f"environment: [x]\n{file.read_text()}")
+    with pytest.raises(pulumi.RunError, match=r"ordinary.yaml:1: environment: no `environment:` here"):
+        Settings.load()
+    monkeypatch.setenv(SOURCE, "")
+    with pytest.raises(pulumi.RunError) as caught:
+        Settings.load()
+    assert "has 1 fault" in str(caught.value) and "    at   " not in str(caught.value)
 
 
 def test_a_secret_stays_one(engine: Callable[[dict[str, Any]], None]) -> None:
@@ -198,8 +231,26 @@ def _required(part: Any) -> set[str]:
 def test_every_required_key_has_an_example() -> None:
     """A missing key is told with the line to add."""
     # Told by the rules between keys, with lines of their own.
-    between = {"config", "aws:region", "aws:config:region", "cluster", "dynamo-eks:cluster", "dynamo-eks:config:cluster"}
-    between |= {"publicAccessCidrs", "existing", "families", "instanceTypes", "id", "tags", "create", "worker", "prefill", "decode"}
+    between = {
+        "config",
+        "aws:region",
+        "aws:config:region",
+        "cluster",
+        "dynamo-eks:cluster",
+        "dynamo-eks:config:cluster",
+    }
+    between |= {
+        "publicAccessCidrs",
+        "existing",
+        "families",
+        "instanceTypes",
+        "id",
+        "tags",
+        "create",
+        "worker",
+        "prefill",
+        "decode",
+    }
     assert _required(schema()) - {"secure", "preset"} - between == set(EXAMPLES)
 
 
@@ -236,7 +287,7 @@ RACKS = [
     ("a moment elsewhere", {"capacity.ultraServers.rack-a.end": "2026-12-08T12:30:00+01:00"}, 'capacity.ultraServers.rack-a.end | given "2026-12-08T12:30:00+01:00" | expected a moment in UTC in quotes with a Z at the end, such as "2026-12-08T11:30:00Z"; with that offset it is 2026-12-08T11:30:00Z'),
     ("drained too late", {"capacity.ultraServers.rack-a.drainMinutes": 74}, "capacity.ultraServers.rack-a.drainMinutes | given 74 | expected a number of at least 75: EC2 takes the machines 60 minutes before the end, and pods need time to go"),
     ("missing on purpose in a rack", {"capacity.ultraServers.rack-a.count": 18}, "capacity.ultraServers.rack-a.count | given 18 | expected no count: the type says it, 9 or 18 nodes"),
-    ("a rack's name", {"capacity.ultraServers." + "r" * 21: {"x": 1}}, 'capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr | given "rrrrrrrrrrrrrrrrrrrrr" | expected at most 20 characters (these are 21)', "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.end | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | end: 2026-12-08T11:30:00Z", "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.reservation | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | reservation: cr-0123456789abcdef0", "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.start | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | start: 2026-12-01T11:30:00Z", "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.type | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | type: u-p6e-gb200x72", "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.x | given 1 | expected no such key here, but amiRelease, drainMinutes, efaInterfaces, end, hugePagesMib, instanceType, nodeRepair, protect, reservation, rootVolumeGib, start, type, verify, zone", "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.zone | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | zone: use1-az1"),
+    ("a rack's name", {"capacity.ultraServers." + "r" * 21: {"x": 1}}, 'capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr | given "rrrrrrrrrrrrrrrrrrrrr" | expected at most 20 characters (these are 21)', 'capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.end | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | end: "2026-12-08T11:30:00Z"', "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.reservation | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | reservation: cr-0123456789abcdef0", 'capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.start | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | start: "2026-12-01T11:30:00Z"', "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.type | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | type: u-p6e-gb200x72", "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.x | given 1 | expected no such key here, but amiRelease, drainMinutes, efaInterfaces, end, hugePagesMib, instanceType, nodeRepair, protect, reservation, rootVolumeGib, start, type, verify, zone", "capacity.ultraServers.rrrrrrrrrrrrrrrrrrrrr.zone | expected a value; the key is required | add | dynamo-eks:capacity: | ultraServers: | rrrrrrrrrrrrrrrrrrrrr: | zone: use1-az1"),
 ]  # fmt: skip
 
 
