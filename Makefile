@@ -123,6 +123,9 @@ bench: $(VENV)/.installed-dev ## measure the plan against importing the SDK (see
 lock: ## lock the whole closure of requirements.in and requirements-dev.in again
 	uv pip compile -q --universal --no-emit-index-url --no-emit-find-links --python-version 3.11 requirements.in -o requirements.txt
 	uv pip compile -q --universal --no-emit-index-url --no-emit-find-links --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+	cd operations/serve && for release in requirements-*.in; do \
+	  uv pip compile -q --universal --no-emit-index-url --no-emit-find-links --python-version 3.11 --excludes excluded.txt $$release -o $${release%.in}.txt; \
+	done
 
 clean: ## remove what make and the tests leave behind
 	rm -rf $(VENV) .serve .pytest_cache .ruff_cache .hypothesis objects

@@ -47,7 +47,8 @@ class Keep(StrEnum):
 
 def _console(*, error: bool = False) -> Console:
     stream = sys.stderr if error else sys.stdout
-    return Console(stderr=error, highlight=False, width=None if stream.isatty() else 160, markup=False)
+    # Commands that are printed are copied: no line of them is broken. Tables are, by themselves.
+    return Console(stderr=error, highlight=False, width=None if stream.isatty() else 160, markup=False, soft_wrap=True)
 
 
 def finder_of(state: State, access: Access | None = None) -> Finder:
@@ -105,7 +106,8 @@ def recover(
     _right_account(stack)
     engine = Engine(stack)
     try:
-        engine.state()  # one that cannot be read is put back first, under whatever lock there is
+        # A state that cannot be read is put back first, and another account's lock is not ours to take.
+        _right_account(stack, engine.state())
         _unlock(engine, out, yes=yes, take_lock=take_lock)
         state = engine.state()
         if state.creating:
@@ -218,7 +220,7 @@ def _show(out: Console, plan: recovery.Plan) -> None:
     for item in plan.decisions:
         table.add_row(words(item.pending.resource), said[item.verdict], f"it {item.why}")
     if plan.decisions:
-        out.print(table)
+        out.print(table, soft_wrap=False)
     for item in plan.reread:
         out.print(f"{words(item.resource)}: interrupted while {item.kind}; is read again")
     for urn in plan.unread:
@@ -356,7 +358,7 @@ def _left(out: Console, before: State, after: State, ended: Operation, access: A
     table = Table("what is left", "why", box=None, pad_edge=False)
     for item in left:
         table.add_row(item.what, item.why)
-    out.print(table)
+    out.print(table, soft_wrap=False)
 
 
 def _fail(error: EngineError) -> NoReturn:

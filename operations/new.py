@@ -32,6 +32,9 @@ ADMINS, REACH, ACCOUNT, REGION, TOKEN = (
 )
 
 
+_KEYS = re.compile(r"^(secretsprovider|encryptionsalt|encryptedkey):.*\n?", re.MULTILINE)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Given:
     """What the owner of the new stack says; None for what was not said, which stays as it is in the source."""
@@ -210,7 +213,11 @@ def main(
         token = (
             typer.prompt("Hugging Face token (empty: later)", default="", show_default=False, hide_input=True) or None
         )
-    text = file.path.read_text()
+    if file.secret_keys:
+        keys = ", ".join(file.secret_keys)
+        _refuse(f"{source} holds values that only it can decrypt ({keys}); begin with its file as it is in git")
+    # The source's own keys to its secrets, which the CLI wrote into it: a new stack gets others.
+    text = _KEYS.sub("", file.path.read_text())
     try:
         made = edited(text, changes(text, file.config, given))
     except ValueError as error:

@@ -20,6 +20,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ import grpc
 from pulumi.automation._server import LanguageServer
 from pulumi.runtime.proto import language_pb2_grpc
 
+from review.answers import ACCOUNT
 from tests.engine.engine import ROOT, Stack
 
 _IN_TERMINAL = """
@@ -126,6 +129,32 @@ def signalled(process: subprocess.Popen[str], *numbers: signal.Signals, every_s:
         time.sleep(every_s)
 
 
+class _Identity(BaseHTTPRequestHandler):
+    """STS, as far as it says who calls; every other service refuses."""
+
+    def do_POST(self) -> None:
+        asked = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        known = b"GetCallerIdentity" in asked
+        answer = (
+            "<GetCallerIdentityResponse><GetCallerIdentityResult>"
+            f"<Account>{ACCOUNT}</Account><Arn>arn:aws:iam::{ACCOUNT}:user/operator</Arn><UserId>AIDA</UserId>"
+            "</GetCallerIdentityResult></GetCallerIdentityResponse>"
+        )
+        self.send_response(200 if known else 403)
+        self.end_headers()
+        self.wfile.write(answer.encode() if known else b"")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+@cache
+def _identity_service() -> str:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Identity)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}"
+
+
 class Interrupted:
     """A stack, and what is typed."""
 
@@ -137,6 +166,10 @@ class Interrupted:
             "PYTHONPATH": str(ROOT),
             "TERM": "xterm",
             "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_ACCESS_KEY_ID": "stand-in",
+            "AWS_SECRET_ACCESS_KEY": "stand-in",
+            "AWS_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": _identity_service(),
         }
 
     def operations(self, *words: str) -> list[str]:

@@ -169,7 +169,7 @@ def _recover(operator: Operator) -> None:
         subprocess.run(printed, shell=True, check=True)
         refused, said = operator.make("ready")
     assert refused == 0 or (refused == 1 and f"make recover STACK={operator.stack.name}" in said)
-    code, said = operator.make("recover", "--yes")
+    code, said = operator.make("recover", "--yes", "--take-lock")
     assert code == 0, said
     # Refused is an `up` just when creations are undecided.
     assert ("interrupted creation" in said) == bool(refused)

@@ -88,6 +88,9 @@ def test_a_graph_that_was_scaled_by_hand(make_stack: Callable[..., Stack], live:
     assert live.replicas == meant
     (owner,) = live.owners("worker")
     assert owner.startswith("pulumi-kubernetes-")
+    # Taken back without an edit: what is live is read first.
+    live.scale("worker", 7, "kubectl-patch")
+    assert stack.up(refresh=True).error is None and live.replicas == meant
     stack.destroy()
 
 

@@ -228,3 +228,18 @@ def test_without_the_cli_the_token_is_left_for_later(
     result = run("--stack", "mine", "--from", "p5-reserved", "--token-from", "MY_TOKEN")
     assert result.exit_code == 2
     assert "written without the token" in result.output and "pulumi config set --secret" in result.output
+
+
+def test_the_sources_keys_stay_with_it(run: Any, tmp_path: Path) -> None:
+    """Prevents a new stack that asks for another stack's passphrase, or carries a token that it can never decrypt."""
+    source = written(tmp_path, "g6e-dev")
+    text = source.read_text()
+    source.write_text(
+        f"secretsprovider: passphrase\n{text}encryptionsalt: v1:LPmv1Ox7PhU=:v1:pKYrA1ILcoVN9KhR:uyoC==\n"
+    )
+    assert run("--stack", "mine").exit_code == 0
+    assert written(tmp_path, "mine").read_text() == text
+    source.write_text(f"{text}  dynamo-eks:huggingFaceToken:\n    secure: v1:AAAA:BBBB\n")
+    refused = run("--stack", "other")
+    assert refused.exit_code == 2 and "only it can decrypt (dynamo-eks:huggingFaceToken)" in refused.output
+    assert not written(tmp_path, "other").exists()
