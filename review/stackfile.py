@@ -201,8 +201,8 @@ class _File:
             if inside:
                 self.secret.append(full)
                 made = _without(made)
-            # A key without a value arrives as empty text.
-            found[full] = "" if made is None else made
+            # Whatever is no object arrives as text, and a key without a value as empty text.
+            found[full] = made if isinstance(made, (dict, list)) else "" if made is None else _wire(made)
             if isinstance(made, str) and full.removeprefix(PREFIX) in _sections() and not inside:
                 self._text_section(full, key_node, made)
             if inside and inside != [""]:

@@ -21,6 +21,7 @@ LONGEST = (
     ("test_kill_and_resume.py", "-k", "gb200-prod"),
     ("test_kill_and_resume.py", "-k", "not gb200-prod"),
     ("test_life.py",),
+    ("test_cli.py",),
     ("test_strictness.py",),
 )
 """Begun first, so that none is alone at the end; two long tests of one file need not wait for each other."""

@@ -75,9 +75,10 @@ GROUPS = (
     ),
     Group(
         tuple(f"stacks/{name}.py" for name in (
-            "cross_ultraservers", "cross", "models", "settings", "faults", "placeholders", "aws_values", "editing", "provider_keys")),
+            "cross_ultraservers", "cross", "models", "settings", "faults", "placeholders", "aws_values", "editing", "provider_keys", "handed_over", "schema_limits")),
         ("tests/stacks", "tests/capacity", "-k", "not registers"),
     ),
+    Group(("stacks/engine_yaml.py", "review/stackfile.py"), ("tests/review/test_stackfile.py",)),
     Group(
         tuple(f"review/{name}.py" for name in ("racks", "blocks", "strict")),
         ("tests/review", "tests/rules", STACKS),

@@ -5,6 +5,7 @@ Every function takes the answer as AWS's own shapes, or `Unasked` or `Refused` i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -441,6 +442,8 @@ def kubernetes(wanted: Wanted, answer: Answer) -> Line:
 
 def addon(wanted: Wanted, name: str, version: str, answer: Answer) -> Line:
     asked = f"add-on {name} {version or '(its default)'} for {wanted.kubernetes}"
+    if _says(answer, "ResourceNotFoundException"):
+        answer = {"addons": []}
     if _none(answer):
         return unasked("versions", asked, answer)
     known = {
@@ -540,35 +543,47 @@ def cluster_name(wanted: Wanted, answer: Answer) -> Line:
     return fails("names", asked, f"{found['arn']} is", "set cluster.name, or remove that cluster")
 
 
+_WITHOUT_RESOURCE = re.compile(r"ec2:Describe|kms:(CreateKey|ListAliases)$")
+"""Actions that policies can allow for everything alone (Service Authorization Reference, "Actions, resources, and condition
+keys"): that the simulation denies them is certain. Others may be allowed on some resources, which it was not asked about."""
+
+
 def rights(principal: str, actions: Sequence[str], answers: Sequence[Answer]) -> Line:
-    """Actions against IAM's simulation. It knows policies, boundaries and what organizations deny; a denial that hangs on a
-    condition it was not told of is none."""
+    """Actions against IAM's simulation. It knows policies, boundaries and what organizations deny. A denial that hangs on a
+    resource or a condition it was not told of is none."""
     asked = f"{len(actions)} actions of what the stack is made of, for {principal}"
     missing = next((answer for answer in answers if _none(answer)), None)
     if missing is not None:
         return unasked("rights", asked, missing)
     results = [item for answer in answers for item in answer.get("EvaluationResults") or ()]
-    denied = [item for item in results if item["EvalDecision"] != "allowed"]
-    certain = [item for item in denied if not item.get("MissingContextValues")]
+    denied = {item["EvalActionName"]: item for item in results if item["EvalDecision"] != "allowed"}
+    by_organization = [
+        name
+        for name, item in denied.items()
+        if not (item.get("OrganizationsDecisionDetail") or {}).get("AllowedByOrganizations", True)
+    ]
+    open_ = {name: item.get("MissingContextValues") or () for name, item in denied.items()}
+    certain = [
+        name
+        for name, item in denied.items()
+        if not open_[name]
+        and (item["EvalDecision"] == "explicitDeny" or name in by_organization or _WITHOUT_RESOURCE.match(name))
+    ]
     if certain:
-        names = sorted(item["EvalActionName"] for item in certain)
-        by_organization = [
-            item["EvalActionName"]
-            for item in certain
-            if not (item.get("OrganizationsDecisionDetail") or {}).get("AllowedByOrganizations", True)
-        ]
-        who = "the organization's policies" if by_organization else "no policy of its own"
+        who = "the organization's policies deny them" if set(certain) & set(by_organization) else "its policies do not"
         return fails(
-            "rights", asked, f"not allowed: {_listed(names, 6)}",
-            f"let this identity do them ({who if by_organization else who + ' allows them'}"
-            f"{' deny them' if by_organization else ''}), or deploy with another one",
-        )  # fmt: skip
+            "rights",
+            asked,
+            f"not allowed: {_listed(sorted(certain), 6)}; {len(denied)} in all",
+            f"let this identity do them ({who}), or deploy with another one",
+        )
     if denied:
-        keys = sorted({key for item in denied for key in item["MissingContextValues"]})
-        return unasked(
-            "rights", asked,
-            Unasked(f"{len(denied)} depend on {_listed(keys, 4)}", "compare these conditions of the policies by hand"),
-        )  # fmt: skip
+        keys = sorted({key for each in open_.values() for key in each})
+        why = f"not allowed on everything: {_listed(sorted(denied), 6)}" + (
+            f"; they depend on {_listed(keys, 4)}" if keys else ""
+        )
+        todo = "see that its policies allow them on the stack's own resources: which these will be, a simulation cannot be told"
+        return unasked("rights", asked, Unasked(why, todo))
     return holds("rights", asked, "all allowed")
 
 

@@ -64,6 +64,14 @@ _ZONE = (
 )
 
 EDITS: tuple[Edit, ...] = (
+    # --- account ---
+    _g6e("account", "another one", {"account": "111122223333"}, "update aws aws"),
+    _g6e("aws:profile", "a profile", {"aws:profile": "platform"}, "update aws aws", "update kubernetes kubernetes"),
+    _g6e(
+        "aws:assumeRoles", "a role", {"aws:assumeRoles": [{"roleArn": "arn:aws:iam::111122223333:role/deploy"}], "account": "111122223333"},
+        "update aws aws", "update kubernetes kubernetes",
+        note="The cluster lets in who made it: another role needs an entry under `cluster.admins` first.",
+    ),
     # --- tags ---
     _g6e(
         "tags", "one more", {"tags.owner": "someone"},

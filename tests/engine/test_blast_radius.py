@@ -148,7 +148,7 @@ def description(key: str) -> str | None:
     """What the schema says of a key; `*` is an entry's name."""
     document = schema()
     section, *rest = key.split(".")
-    name = f"dynamo-eks:{section}"
+    name = section if ":" in section else f"dynamo-eks:{section}"
     at: Any = document["properties"]["config"]["properties"][name]
     for part in rest:
         at = _resolved(at, document)

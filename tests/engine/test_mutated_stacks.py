@@ -49,4 +49,5 @@ def test_every_mistake_ends_in_an_exit_code(part: int, tmp_path: Path) -> None:
             raise AssertionError(f"{mutant.stack}: {mutant.what}\n{mutant.text}") from error
         assert time.process_time() - began < SECONDS, mutant
     assert sum(ends.values()) == (EDITED + CUT) // PARTS + (part < (EDITED + CUT) % PARTS)
-    assert set(ends) == {"0", "1", "2"}, ends
+    # A failing rule is rarer than a part is large.
+    assert ends["0"] and ends["2"] and set(ends) <= {"0", "1", "2"}, ends

@@ -37,6 +37,7 @@ def limited(count: int, **more: Any) -> dict[str, Any]:
     """g6e-dev, filled in, with a limit that its graphs do not fit."""
     config = stackfile.read("g6e-dev").config
     capacity = config["dynamo-eks:capacity"]
+    more["dynamo-eks:account"] = "210987654321"
     more["dynamo-eks:cluster"] = {**config["dynamo-eks:cluster"], "publicAccessCidrs": ["52.94.76.10/32"], "admins": []}
     pool = {**capacity["pools"]["gpu"], "gpuLimit": count}
     return question("g6e-dev", **{"dynamo-eks:capacity": {"pools": {"gpu": pool}}}, **more)

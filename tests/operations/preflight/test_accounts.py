@@ -10,6 +10,7 @@ import pytest
 
 from operations.preflight import quotas
 from operations.preflight.lines import exit_code
+from review.stackfile import ROOT
 from tests.operations.preflight.account import ACCOUNT, AT, Account, Denied, Fault, good, lines, wrong
 from tests.stacks.edited import ABSENT
 
@@ -219,7 +220,9 @@ FAULTY: list[Row] = [
     ("a subnet that is not there", "ordinary", SUBNETS, lambda account: account.subnets.pop(), [("subnets", "'subnet-0123456789abcdef2' does not exist", "correct network.existing")]),
     ("a cluster of the same name", "ordinary", {}, lambda account: account.clusters.update({"dynamo-ordinary": {"stack": "other"}}),
      [("names", "cluster/dynamo-ordinary is", "set cluster.name")]),
-    ("no right to make a role", "ordinary", {}, _decided("iam:CreateRole", "implicitDeny"), [("rights", "not allowed: iam:CreateRole", "no policy of its own allows them")]),
+    ("no right to make a key", "ordinary", {}, _decided("kms:CreateKey", "implicitDeny"), [("rights", "not allowed: kms:CreateKey; 1 in all", "its policies do not")]),
+    ("no right to look", "ordinary", {}, _decided("ec2:DescribeVpcs", "implicitDeny"), [("rights", "not allowed: ec2:DescribeVpcs", "deploy with another one")]),
+    ("a right that a policy denies", "ordinary", {}, _decided("iam:CreateRole", "explicitDeny"), [("rights", "not allowed: iam:CreateRole", "its policies do not")]),
     ("a right that the organization denies", "ordinary", {}, _decided("eks:CreateCluster", "explicitDeny", OrganizationsDecisionDetail={"AllowedByOrganizations": False}),
      [("rights", "not allowed: eks:CreateCluster", "the organization's policies deny them")]),
     ("an image that is not there", "ordinary", {}, _web(VLLM, 404), [("images", "not there (404)", "correct the image's name or tag")]),
@@ -326,7 +329,11 @@ UNASKED: list[Row] = [
     ("a code nobody knows", "ordinary", {}, lambda account: account.errors.update({"eks.DescribeClusterVersions": Denied("Odd", "hm")}),
      [("versions", "Odd: hm", "look the code up")]),
     ("a right that hangs on a condition", "ordinary", {}, _decided("iam:PassRole", "implicitDeny", MissingContextValues=["iam:PassedToService"]),
-     [("rights", "1 depend on iam:PassedToService", "by hand")]),
+     [("rights", "not allowed on everything: iam:PassRole; they depend on iam:PassedToService", "a simulation cannot be told")]),
+    ("a right on some resources", "ordinary", {}, _decided("iam:CreateRole", "implicitDeny"),
+     [("rights", "not allowed on everything: iam:CreateRole", "on the stack's own resources")]),
+    ("a denial that hangs on a condition", "ordinary", {}, _decided("ec2:DescribeVpcs", "explicitDeny", MissingContextValues=["aws:SourceVpc"]),
+     [("rights", "they depend on aws:SourceVpc", "a simulation cannot be told")]),
     ("a caller that IAM does not simulate", "ordinary", {}, _set("arn", f"arn:aws:iam::{ACCOUNT}:root"), [("rights", "roles and users alone", "")]),
     ("quotas that nobody knows", "ordinary", {}, lambda account: account.quotas.pop(G), [("quotas", "NoSuchResourceException", "look the code up")]),
     ("a registry that is down", "ordinary", {}, _web(VLLM, 503), [("images", "answers 503", "later")]),
@@ -386,6 +393,21 @@ def test_no_permission_is_no_failure_of_the_stack() -> None:
                 right in f"{line.answered} {line.todo}" or "zones are not known" in line.answered for line in missing
             ), (call, missing)
         assert exit_code(found) == 2
+
+
+def test_the_page_names_every_right() -> None:
+    """Whoever is given the rights of the page, and no others, must be able to ask everything."""
+    page = (ROOT / "docs" / "preflight.md").read_text().partition("## The rights to ask")[2].split("```")[1].split()
+    services = {"service-quotas": "servicequotas", "efs": "elasticfilesystem"}
+    called = {call.replace(service := call.partition(".")[0], services.get(service, service)).replace(".", ":", 1)
+              for _, _, _, call in _calls()}  # fmt: skip
+    seldom = {
+        "servicequotas:GetAWSDefaultServiceQuota",
+        "servicequotas:ListServiceQuotas",
+        "iam:GetUser",
+        "ecr:DescribeImages",
+    }
+    assert {*page} == called | seldom and len(page) == len({*page})
 
 
 def test_no_right_at_all() -> None:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from operations.serve import __main__ as command
 from operations.serve import platforms, wheels
+from tests.conftest import recorded
 
 
 @pytest.fixture
@@ -36,8 +37,11 @@ def test_another_platform(app: typer.Typer, tmp_path: Path, monkeypatch: pytest.
     assert told(app, tmp_path) == (2, "not here")
 
 
-def test_another_engine(app: typer.Typer, tmp_path: Path) -> None:
+def test_another_engine(app: typer.Typer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The default of the other targets, and of most fingers."""
+    graph = recorded("g6e-dev")
+    seen = [dict(item.manifest) for item in graph.objects], graph.outputs
+    monkeypatch.setattr(command._Serve, "_planned", lambda _: seen)
     code, said = told(app, tmp_path, "--stack", "g6e-dev", "--graph", "vllm-agg")
     assert code == 2 and said.startswith("graph vllm-agg: worker runs `python3 -m dynamo.vllm")
     assert said.endswith("make serve runs graphs of `backend: mocker`, such as STACK=mocker-local")

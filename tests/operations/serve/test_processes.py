@@ -23,7 +23,7 @@ from operations.serve.processes import (
 from operations.serve.wheels import lock_of
 from review import stackfile
 from review.recorder import record
-from tests.conftest import AT, recorded
+from tests.conftest import AT
 
 VOLUMES = Path("/kept/volumes")
 SNAPSHOT = (
@@ -153,16 +153,8 @@ def with_init() -> dict[str, Any]:
     return graph
 
 
-def engines() -> list[Any]:
-    found = [
-        item for stack in ("g6e-dev", "gb200-prod") for item in recorded(stack).objects_of("DynamoGraphDeployment")
-    ]
-    return [dict(found[0].manifest), dict(found[-1].manifest)]
-
-
 REFUSED = [
-    (lambda: engines()[0], "runs `python3 -m dynamo.vllm`, which needs its own image and hardware; make serve runs graphs of"),
-    (lambda: engines()[1], "runs `python3 -m dynamo."),
+    (lambda: change(1, "command", ["python3", "-m", "dynamo.vllm"]), "graph mocker: worker runs `python3 -m dynamo.vllm`, which needs its own image and hardware; make serve runs graphs of `backend: mocker`, such as STACK=mocker-local"),
     (lambda: change(0, "command", ["/bin/sh"]), "graph mocker: frontend runs `/bin/sh`"),
     (lambda: change(1, "command", None), "graph mocker: worker runs ``"),
     (with_init, "graph mocker: worker has init containers, which make serve does not run"),
