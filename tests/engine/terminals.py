@@ -118,6 +118,8 @@ def makefile_in(folder: Path) -> list[str]:
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     python.chmod(0o755)
     (folder / "requirements.txt").touch()
+    if not (folder / "tools").exists():
+        (folder / "tools").symlink_to(ROOT / "tools")
     (folder / "installed" / ".installed").touch()
     return ["make", "--no-print-directory", "-f", str(ROOT / "Makefile"), "VENV=installed", f"PY={python}"]
 
