@@ -254,7 +254,9 @@ for path in map(Path, sys.argv[1:]):
         told = ""
     except _Bad as error:
         told = str(error)
-    took, peak = time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    # Not ru_maxrss, which counts what the process was forked from.
+    status = Path("/proc/self/status").read_text()
+    took, peak = time.process_time() - began, int(status.split("VmHWM:")[1].split()[0]) // 1024
     print(json.dumps([path.name, told[:300], len(told), took, peak]), flush=True)
 """
 
