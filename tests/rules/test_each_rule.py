@@ -22,13 +22,18 @@ def rebuilt(graph: Graph, nodes: list[Node], at: datetime | None = None) -> Grap
     return Graph(graph.stack, nodes, outputs=graph.outputs, reads=graph.reads, preview=graph.preview, at=at or graph.at)
 
 
+MEANT = {"g7e-staging": "vllm-disagg-efa", "p5-reserved": "vllm-disagg-p5"}
+"""The graph that an edit without a name is about, where the stack's first one by name has no prefill and decode."""
+
+
 def edit(type_: str, change: Callable[[dict[str, Any]], Any], name: str = "", **options: Any) -> Edit:
     """Change the inputs (and options) of the first node of a type."""
 
     def apply(graph: Graph) -> Graph:
         nodes, done = [], False
+        meant = name or (MEANT.get(graph.stack, "") if type_ == DGD else "")
         for node in graph:
-            if not done and node.type.endswith(type_) and name in node.name:
+            if not done and node.type.endswith(type_) and meant in node.name:
                 inputs = copy.deepcopy(dict(node.inputs))
                 change(inputs)
                 node, done = dataclasses.replace(node, inputs=inputs, **options), True

@@ -403,7 +403,7 @@ HOLDS: list[tuple[str, str, Edit, str]] = [
     ("exposed-narrowly", G7E, same, "Service dynamo/vllm-disagg-efa-frontend-nlb"),
     ("exposed-narrowly", G7E, edit("v1:Service", put("spec")), ""),
     ("exposed-narrowly", G7E, edit("v1:Service", many(put("spec/type", "ClusterIP"), put("spec/loadBalancerSourceRanges"))), ""),
-    ("download-memory", P5, same, "Job dynamo/cache-llama-3-3-70b-bb285ea2"),
+    ("download-memory", P5, same, "Job dynamo/cache-llama-3-3-70b-be0534ee"),
     ("download-memory", G, edit(JOB, many(fast, memory(requests="64Gi", limits="64Gi")), "cache"), "Job dynamo/cache-qwen3-0-6b-16446ef4"),
 ]  # fmt: skip
 """Rule, stack, edit, and what its verdict is on: nothing is wrong there; empty where there is nothing to look at."""
