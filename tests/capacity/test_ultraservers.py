@@ -315,7 +315,7 @@ def test_labels_tell_rack_and_block() -> None:
         assert node.inputs["labels"] == {
             "dynamo-eks/ultraserver": name,
             "dynamo-eks/ultraserver-node": "true",
-            "dynamo-eks/capacity-block": f"cr-0a1b2c3d4{node.inputs['nodeGroupName'][-8:]}",
+            "dynamo-eks/capacity-block": {"rack-a": "cr-0fedcba9876543210", "rack-b": "cr-0a1b2c3d4e5f6071a"}[name],
             "nvidia.com/gpu.present": "true",
         }
 
