@@ -169,6 +169,13 @@ def print_text(plan: Plan, console: Any, *, verbose: bool = False) -> None:
     console.print(
         "[dim]Recorded from the program itself, offline. The number is the step in which a resource is made.[/dim]\n"
     )
+    for item in plan.verdicts:
+        if item.verdict != "pass":
+            colour = "bold red" if item.verdict == "fail" else "yellow"
+            console.print(
+                f"[{colour}]{item.verdict}[/] {escape(item.id)}: {escape(item.subject)}: {escape(item.message)}",
+                soft_wrap=True,
+            )
     if plan.to_fill_in:
         console.print("[bold yellow]To fill in[/] (the plan goes on without; `make preview` and `make up` refuse)")
         for item in plan.to_fill_in:

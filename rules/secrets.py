@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from review.graph import SECRET, Graph
 from rules.model import Finding, Looked, rule
-
-TOKEN = re.compile(r"\b(hf_[A-Za-z0-9]{20,}|nvapi-[A-Za-z0-9_-]{20,}|AKIA[0-9A-Z]{16}|ghp_[A-Za-z0-9]{30,})")
+from stacks.tokens import is_token
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -31,7 +29,7 @@ def _texts(value: Any) -> Iterator[str]:
 def no_clear_secrets(graph: Graph) -> Iterator[Finding | Looked]:
     for node in graph:
         for text in _texts(node.inputs):
-            if TOKEN.search(text):
+            if is_token(text):
                 yield Finding(
                     node.name, "holds something shaped like a token in clear; revoke it and give it as a secret"
                 )

@@ -38,12 +38,10 @@ from stacks.models import (
     Worker,
     seconds,
 )
+from stacks.tokens import is_secret, is_token
 
 SERVICE_RANGES = ("172.20.0.0/16", "10.100.0.0/16")
 """EKS takes the first of these that the VPC does not overlap as the range of Services (EKS User Guide, CreateCluster)."""
-
-TOKEN = re.compile(r"\b(hf_[A-Za-z0-9]{20,}|nvapi-[A-Za-z0-9_-]{20,}|AKIA[0-9A-Z]{16}|ghp_[A-Za-z0-9]{30,})")
-"""Shapes of tokens of Hugging Face, NGC, AWS and GitHub."""
 
 OWNED_ENVIRONMENT = frozenset(
     {
@@ -807,7 +805,7 @@ def _exposure(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
 
 def _environment(key: str, part: Any) -> Iterator[Fault]:
     for name, value in part.env.items():
-        if TOKEN.search(value):
+        if is_secret(name, value):
             yield Fault(
                 f"{key}.env.{name}",
                 "no token in clear; it must be revoked and given as a secret",
@@ -818,7 +816,7 @@ def _environment(key: str, part: Any) -> Iterator[Fault]:
             yield Fault(f"{key}.env.{name}", "another variable; the program sets this one from other keys", value)
     for position, argument in enumerate(part.extra_args):
         flag = argument.split("=")[0]
-        if TOKEN.search(argument):
+        if is_token(argument):
             yield Fault(f"{key}.extraArgs[{position}]", "no token in clear; it must be revoked", "[hidden]")
         elif flag in OWNED_ARGUMENTS:
             yield Fault(f"{key}.extraArgs[{position}]", f"the key {OWNED_ARGUMENTS[flag]} instead of {flag}", argument)

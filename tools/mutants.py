@@ -75,7 +75,7 @@ GROUPS = (
     ),
     Group(
         tuple(f"stacks/{name}.py" for name in (
-            "cross_ultraservers", "cross", "models", "settings", "faults", "placeholders", "aws_values", "editing", "provider_keys", "handed_over", "schema_limits")),
+            "cross_ultraservers", "cross", "models", "settings", "faults", "placeholders", "aws_values", "editing", "provider_keys", "handed_over", "schema_limits", "tokens")),
         ("tests/stacks", "tests/capacity", "-k", "not registers"),
     ),
     Group(("stacks/engine_yaml.py", "review/stackfile.py"), ("tests/review/test_stackfile.py",)),

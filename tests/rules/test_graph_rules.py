@@ -13,7 +13,7 @@ from components.dynamo.expected_pods import ExpectedPod
 from review.graph import Node
 from rules.graphs import _argument, _per_node, _shares, transfer_faults
 from rules.objects import chart_of, versions
-from rules.secrets import TOKEN
+from stacks.tokens import is_token
 from tests.conftest import recorded
 
 GPU, EFA = "nvidia.com/gpu", "vpc.amazonaws.com/efa"
@@ -231,4 +231,4 @@ def test_versions() -> None:
 )
 def test_what_looks_like_a_token(text: str, token: bool) -> None:
     """A token in a log must be revoked; a check that takes names for tokens gets switched off."""
-    assert bool(TOKEN.search(text)) is token
+    assert is_token(text) is token
