@@ -111,3 +111,11 @@ def test_ids_known_by_type(type_: str) -> None:
     state = State(document(VPC_ENTRY, entry(SUBNET, "a", "subnet-0", delete=True)))
     assert state.ids(type_) == {{VPC: "vpc-1", SUBNET: "subnet-0"}[type_]}
     assert state.outputs == {"region": "us-east-1"} and ROOT not in {item.urn for item in state.resources}
+
+
+def test_an_interrupted_provider_is_not_waited_for() -> None:
+    """Nothing reads a provider, so a mark on it would stay, and every recovery would end with "cut off before it had read"."""
+    cut = entry("pulumi:providers:aws", "aws", "a")
+    state = State(document(entry(VPC, "network-vpc", "vpc-1"), pending=[("deleting", cut)]))
+    assert state.interrupted == []
+    assert State(state.mended({}, set())).unread == []
