@@ -128,9 +128,11 @@ class State:
 
     @property
     def interrupted(self) -> list[Pending]:
-        """Interrupted updates and deletions of resources that the state holds; a read shows how far they came. A provider is
-        nothing that could be read: what became of it is in the state alone."""
-        held = {item.urn for item in self.resources if not item.type.startswith(PROVIDER_PREFIX)}
+        """Interrupted updates and deletions of resources that the state holds; a read shows how far they came. Providers
+        and components are nothing that could be read: what became of them is in the state alone."""
+        held = {
+            item.urn for item in self.resources if item.raw.get("custom") and not item.type.startswith(PROVIDER_PREFIX)
+        }
         return [item for item in self.pending if item.kind in ("updating", "deleting") and item.urn in held]
 
     @property

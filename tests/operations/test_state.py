@@ -113,9 +113,12 @@ def test_ids_known_by_type(type_: str) -> None:
     assert state.outputs == {"region": "us-east-1"} and ROOT not in {item.urn for item in state.resources}
 
 
-def test_an_interrupted_provider_is_not_waited_for() -> None:
-    """Nothing reads a provider, so a mark on it would stay, and every recovery would end with "cut off before it had read"."""
-    cut = entry("pulumi:providers:aws", "aws", "a")
-    state = State(document(entry(VPC, "network-vpc", "vpc-1"), pending=[("deleting", cut)]))
+@pytest.mark.parametrize("type_", ["pulumi:providers:aws", "kubernetes:yaml/v2:ConfigFile"])
+def test_what_cannot_be_read_is_not_waited_for(type_: str) -> None:
+    """Nothing reads a provider or a component, so a mark on it would stay, and every recovery would end with "cut off before it
+    had read"."""
+    cut = entry(type_, "aws", "a", custom=type_.startswith("pulumi:"))
+    held = [] if type_.startswith("pulumi:") else [cut]
+    state = State(document(*held, entry(VPC, "network-vpc", "vpc-1"), pending=[("deleting", cut)]))
     assert state.interrupted == []
     assert State(state.mended({}, set())).unread == []
