@@ -74,6 +74,8 @@ def load_balancer(
             "loadBalancerClass": "eks.amazonaws.com/nlb",
             "loadBalancerSourceRanges": list(allowed_cidrs),
             "selector": {GRAPH_LABEL: graph, COMPONENT_LABEL: "frontend"},
-            "ports": [{"name": "http", "port": port, "targetPort": FRONTEND_PORT, "protocol": "TCP"}],
+            # Named by its number: where an apply adds the new port before the old one is given up, one name would stand twice,
+            # which the API server refuses.
+            "ports": [{"name": f"http-{port}", "port": port, "targetPort": FRONTEND_PORT, "protocol": "TCP"}],
         },
     }

@@ -150,7 +150,7 @@ def test_the_whole_load_balancer(scheme: str, word: str) -> None:
                 "nvidia.com/dynamo-graph-deployment-name": "chat",
                 "nvidia.com/dynamo-component": "frontend",
             },
-            "ports": [{"name": "http", "port": 443, "targetPort": 8000, "protocol": "TCP"}],
+            "ports": [{"name": "http-443", "port": 443, "targetPort": 8000, "protocol": "TCP"}],
         },
     }
 

@@ -148,7 +148,7 @@ EDITS: tuple[Edit, ...] = (
         "create AccessEntry main-oncall-*", "create AccessPolicyAssociation main-oncall-*",
     ),
     _g6e(
-        "cluster.publicAccessCidrs", "others", {"cluster.publicAccessCidrs": ["203.0.113.0/24"]},
+        "cluster.publicAccessCidrs", "others", {"cluster.publicAccessCidrs": ["52.94.76.0/24"]},
         "update Cluster main-eksCluster",
     ),
     _g6e(

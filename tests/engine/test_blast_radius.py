@@ -163,6 +163,8 @@ def _resolved(at: Any, document: Any) -> Any:
     while True:
         if "$ref" in at:
             at = document["$defs"][at["$ref"].rsplit("/", 1)[1]]
+        elif "allOf" in at and "properties" not in at:
+            at = at["allOf"][0]
         elif "anyOf" in at and "properties" not in at:
             at = next(item for item in at["anyOf"] if item.get("type") != "null")
         elif at.get("type") == "array":
