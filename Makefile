@@ -48,6 +48,7 @@ plan: $(VENV)/.installed ## show what the program would do, offline (STACK=all f
 
 # `make new STACK=prod FROM=g6e-dev ARGS="--region eu-west-1 --admin none --reach 52.95.4.7/32"`
 new: $(VENV)/.installed ## write a stack file of your own from a shipped one (STACK=<new name>, FROM=g6e-dev, ARGS="--region ...")
+	@$(if $(filter file,$(origin STACK)),echo "make new STACK=<a name of your own> FROM=$(FROM)" >&2; exit 2)
 	@$(PY) -m operations.new --stack $(STACK) --from $(FROM) $(ARGS)
 
 objects: $(VENV)/.installed ## write the rendered Kubernetes objects of STACK to objects/
@@ -71,8 +72,8 @@ lint: $(VENV)/.installed-dev ## ruff and pyright
 # Asked before anything that needs the engine: what is missing, in one line each.
 engine:
 	@python3 tools/prerequisites.py pulumi login
-	@if grep -q '^  aws:region' stacks/Pulumi.$(STACK).yaml 2>/dev/null; then \
-	  profile=$$(sed -n "s/^  aws:profile: *//p" stacks/Pulumi.$(STACK).yaml | tr -d "\"'"); \
+	@if grep -q '^ *aws:region' stacks/Pulumi.$(STACK).yaml 2>/dev/null; then \
+	  profile=$$(sed -n "s/^ *aws:profile: *//p" stacks/Pulumi.$(STACK).yaml | sed "s/ *\#.*//" | tr -d "\"'"); \
 	  $${profile:+env AWS_PROFILE="$$profile"} python3 tools/prerequisites.py aws credentials; \
 	fi
 .PHONY: engine

@@ -1,12 +1,13 @@
 """`python -m operations.new`: a stack file of one's own, made from one that is shipped.
 
-Exit code 0 when it is written, 2 when it is not, and then nothing is.
+Exit code 0 when it is written, 1 when it is and the token could not be encrypted into it, 2 when it is not, and then nothing is.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -189,6 +190,8 @@ def main(
     target = stackfile.ROOT / "stacks" / f"Pulumi.{stack}.yaml"
     if target.exists():
         _refuse(f"stacks/{target.name} is there already, and nothing is overwritten")
+    if stack == "all":
+        _refuse("`all` means every stack; take another name")
     if not re.fullmatch(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", stack):
         _refuse(f"a stack's name has lower-case letters, digits and dashes, at most 40; {stack!r} has not")
     try:
@@ -200,6 +203,8 @@ def main(
         token = os.environ.get(token_from)
         if not token:
             _refuse(f"the environment has no {token_from}, or it is empty")
+        if shutil.which("pulumi") is None:
+            _refuse("pulumi is not on PATH, and only it can encrypt the token; leave --token-from out, or `make check`")
     ask = sys.stdin.isatty()
     on_aws = REGION in file.config
     given = Given()
@@ -209,7 +214,7 @@ def main(
         _refuse(
             f"{source} makes nothing in AWS, so there is no region, account, administrator, range or reservation to set"
         )
-    if ask and token is None and TOKEN in {item.key for item in left_open(file.config)}:
+    if ask and token is None and shutil.which("pulumi") and TOKEN in {item.key for item in left_open(file.config)}:
         token = (
             typer.prompt("Hugging Face token (empty: later)", default="", show_default=False, hide_input=True) or None
         )
@@ -225,10 +230,18 @@ def main(
     except KeyError as error:
         _refuse(f"{source} has no {error.args[0]} to set; take a source that has it, or add it by hand afterwards")
     left = _write(target, stack, made)
-    if token is not None:
-        _encrypt(stack, token)
+    failed = _encrypt(stack, token) if token is not None else None
+    if token is not None and failed is None:
         left = [item for item in left if item.key != TOKEN]
     _next(stack, target, left, on_aws)
+    for block in given.blocks:
+        if block.end is None and block.zone is None:
+            typer.echo(
+                f"EC2 could not be asked about {block.id}: zone, start and end beside it are still the examples. Set them."
+            )
+    if failed is not None:
+        typer.echo(f"The token is not in it: {failed}", err=True)
+        raise typer.Exit(1)
 
 
 def _given(
@@ -251,10 +264,17 @@ def _given(
     if region != old:
         new = ", ".join(item.zone_id for item in usable(REGION_ZONES[region]))
         for name in named_zones(file.config):
+            # UltraServers stand in Local Zones; an ordinary zone in the place of one has none, and nobody would say so.
+            local = name.count("-") > 1
+            there = "the block's own Local Zone" if local else f"one of {new}"
             if name not in zones and ask:
-                zones[name] = typer.prompt(f"Zone of {region} in the place of {name} ({new})")
+                zones[name] = typer.prompt(f"Zone of {region} in the place of {name} ({there})")
             if name not in zones:
-                _refuse(f"{file.stack} names zone {name}, which {region} has not; give --zone {name}=<one of {new}>")
+                _refuse(f"{file.stack} names zone {name}, which {region} has not; give --zone {name}=<{there}>")
+            if local and zones[name].count("-") < 2:
+                _refuse(
+                    f"{zones[name]} is no Local Zone, and {file.stack} has an UltraServer in the place of {name}; name the block's"
+                )
     found = caller(region) if ask or admin else None
     if found and ask:
         typer.echo(
@@ -330,8 +350,8 @@ def _write(target: Path, stack: str, text: str) -> list[ToFillIn]:
         beside.unlink(missing_ok=True)
 
 
-def _encrypt(stack: str, token: str) -> None:
-    """Let the CLI encrypt the token with the stack's own key. It goes through a pipe, never on a command line."""
+def _encrypt(stack: str, token: str) -> str | None:
+    """Let the CLI encrypt the token with the stack's own key; why it could not. It goes through a pipe, never on a command line."""
     steps = (
         (["pulumi", "stack", "select", "--create", stack], None),
         (["pulumi", "config", "set", "--secret", f"dynamo-eks:{TOKEN}", "--stack", stack], token),
@@ -347,11 +367,10 @@ def _encrypt(stack: str, token: str) -> None:
                 check=False,
             )
         except FileNotFoundError:
-            _refuse(
-                f"the file is written without the token, since pulumi is not on PATH; later: {' '.join(steps[1][0])}"
-            )
+            return f"pulumi is not on PATH. Later: {' '.join(steps[1][0])}"
         if ended.returncode:
-            _refuse(f"the file is written without the token: {ended.stderr.strip()}\nlater: {' '.join(steps[1][0])}")
+            return f"{ended.stderr.strip()}\nLater: {' '.join(steps[1][0])}"
+    return None
 
 
 def _next(stack: str, target: Path, left: Sequence[ToFillIn], on_aws: bool) -> None:

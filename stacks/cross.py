@@ -38,7 +38,8 @@ from stacks.models import (
     Worker,
     seconds,
 )
-from stacks.tokens import is_secret, is_token
+from stacks.placeholders import KNOWN
+from stacks.tokens import is_argument, is_secret, is_token
 
 SERVICE_RANGES = ("172.20.0.0/16", "10.100.0.0/16")
 """EKS takes the first of these that the VPC does not overlap as the range of Services (EKS User Guide, CreateCluster)."""
@@ -271,6 +272,8 @@ def _name(draft: Draft, cluster: Cluster) -> Iterator[Fault]:
 
 def _account(draft: Draft) -> Iterator[Fault]:
     allowed, roles = draft.access.get("allowedAccountIds"), draft.access.get("assumeRoles") or ()
+    # An account that is still to fill in is compared with nothing.
+    account = None if draft.account == KNOWN["<account-id>"].stand_in else draft.account
     if draft.existing_cluster:
         given = {"account": draft.account} | {f"aws:{name}": value for name, value in draft.access.items()}
         for key, value in given.items():
@@ -280,14 +283,14 @@ def _account(draft: Draft) -> Iterator[Fault]:
                     key, "no such key together with cluster.existing, which asks nothing of AWS", shown, fix="remove it"
                 )
         return
-    if draft.account and allowed and tuple(allowed) != (draft.account,):
+    if account and allowed and tuple(allowed) != (account,):
         yield Fault(
             "aws:allowedAccountIds",
-            f"the account of dynamo-eks:account alone ({draft.account})",
+            f"the account of dynamo-eks:account alone ({account})",
             list(allowed),
             fix="remove aws:allowedAccountIds; dynamo-eks:account says the same",
         )
-    accounts = (draft.account,) if draft.account else tuple(allowed or ())
+    accounts = (account,) if account else tuple(allowed or ())
     for position, role in enumerate(roles):
         owner = role.role_arn.split(":")[4]
         if accounts and owner not in accounts:
@@ -806,17 +809,21 @@ def _exposure(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
 def _environment(key: str, part: Any) -> Iterator[Fault]:
     for name, value in part.env.items():
         if is_secret(name, value):
+            hugging_face = name.startswith(("HF_", "HUGGING")) or value.startswith("hf_")
             yield Fault(
                 f"{key}.env.{name}",
                 "no token in clear; it must be revoked and given as a secret",
                 "[hidden]",
-                fix="pulumi config set --secret dynamo-eks:huggingFaceToken",
+                fix="pulumi config set --secret dynamo-eks:huggingFaceToken"
+                if hugging_face
+                else "keep it out of the stack file; only Hugging Face's token and the registry's password have a key here",
             )
         elif name in OWNED_ENVIRONMENT:
             yield Fault(f"{key}.env.{name}", "another variable; the program sets this one from other keys", value)
     for position, argument in enumerate(part.extra_args):
         flag = argument.split("=")[0]
-        if is_token(argument):
+        before = part.extra_args[position - 1] if position else ""
+        if is_token(argument) or is_argument(flag, argument) or is_argument(before, f"{before}={argument}"):
             yield Fault(f"{key}.extraArgs[{position}]", "no token in clear; it must be revoked", "[hidden]")
         elif flag in OWNED_ARGUMENTS:
             yield Fault(f"{key}.extraArgs[{position}]", f"the key {OWNED_ARGUMENTS[flag]} instead of {flag}", argument)

@@ -18,6 +18,7 @@ SHAPES: Mapping[str, str] = {
     "Docker Hub": r"dckr_pat_[A-Za-z0-9_-]{20,}",
     "PyPI": r"pypi-[A-Za-z0-9_-]{50,}",
     "npm": r"npm_[A-Za-z0-9]{36}",
+    "a password in an address": r"[a-z][a-z0-9+.-]*://[^\s:/@]+:[^\s/@]+@",
     "a signed token (JWT)": r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",
 }
 """Shapes by who gives such tokens out (their documentation; the same shapes as in the rules of gitleaks, looked up 2026-11-25)."""
@@ -33,6 +34,16 @@ _NO_SECRET = re.compile(r"(?i)^(|true|false|none|null|empty|[0-9.]+|[/~.].*|<[^<
 """What such a variable may hold all the same: nothing, a switch, a number, a path, a mark such as <think>."""
 
 
+_MARKS = re.compile(r"^(BOS|EOS|PAD|UNK|SEP|CLS|MASK|STOP|IMAGE|VIDEO|AUDIO|THINK|TOOL)_TOKEN$", re.IGNORECASE)
+"""Names of marks in a text, which are no secrets."""
+
+
+def is_argument(flag: str, argument: str) -> bool:
+    """Whether `--flag=value` gives a secret in clear, by the flag's name."""
+    name, _, value = argument.partition("=")
+    return name == flag and flag.startswith("--") and is_secret(flag.lstrip("-").replace("-", "_"), value)
+
+
 def is_token(text: str) -> bool:
     """Whether a text holds something shaped like a token."""
     return _TOKEN.search(text) is not None
@@ -40,4 +51,5 @@ def is_token(text: str) -> bool:
 
 def is_secret(variable: str, value: str) -> bool:
     """Whether a variable of the environment is given a secret in clear, by its value's shape or by its name."""
-    return is_token(value) or (_VARIABLE.search(variable) is not None and not _NO_SECRET.match(value))
+    named = _VARIABLE.search(variable) is not None and not _MARKS.match(variable)
+    return is_token(value) or (named and not _NO_SECRET.match(value))

@@ -33,7 +33,7 @@ def admin_entries(admins: Sequence[str]) -> tuple[AdminEntry, ...]:
         match = _PRINCIPAL.match(arn)
         if match is None:
             raise ValueError(
-                f"admins: {arn!r} is not the ARN of an IAM role, such as arn:aws:iam::123456789012:role/platform; "
+                f"admins: {arn!r} is not the ARN of an IAM role, such as arn:aws:iam::111122223333:role/platform; "
                 "for a session (arn:aws:sts::…:assumed-role/platform/…) name the role itself"
             )
         name = match["path"].rsplit("/", 1)[-1]

@@ -74,5 +74,5 @@ def role_name(arn: str) -> str:
     """Name of a role from its ARN, without the path. Raises ValueError for anything but a role's ARN."""
     head, _, path = arn.partition(":role/")
     if not head.startswith("arn:") or not path:
-        raise ValueError(f"{arn!r} is not the ARN of an IAM role, such as arn:aws:iam::123456789012:role/name")
+        raise ValueError(f"{arn!r} is not the ARN of an IAM role, such as arn:aws:iam::111122223333:role/name")
     return path.rsplit("/", 1)[-1]

@@ -225,7 +225,9 @@ class _Serve:
         if graph.smoke is None:
             _say(f"Graph {graph.name} has no smokeTest in its stack.")
             return
-        passed, said = running.smoke(graph.smoke, kept)
+        passed, said = running.smoke(graph.smoke, kept, lambda: self.stop.wanted)
+        if self.stop.wanted:
+            _end(130, "Ended before the smoke test did.")
         _say(f"Smoke test of {graph.name}: {said}")
         if not passed:
             raise running.NotServing(f"graph {graph.name} does not answer as its smoke test asks")

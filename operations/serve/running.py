@@ -14,7 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -230,21 +230,26 @@ def wait_until_serving(group: Group, graphs: Sequence[LocalGraph], stop: Stop, s
         time.sleep(POLL_S)
 
 
-def smoke(test: SmokeTest, folder: Path) -> tuple[bool, str]:
+def smoke(test: SmokeTest, folder: Path, stopped: Callable[[], bool] = lambda: False) -> tuple[bool, str]:
     """Run a graph's check as its Job does, with an interpreter that has nothing but the standard library in use. Whether it
-    passed, and what it said."""
+    passed, and what it said. It ends at once when `stopped` says so."""
     program = folder / "check.py"
     program.write_text(test.program)
-    done = subprocess.run(
+    said = (folder / "check.log").open("w+")
+    child = subprocess.Popen(
         [sys.executable, "-I", "-u", str(program)],
         env={**_base(folder), **test.environment, "TERMINATION_LOG": str(folder / "termination-log")},
         cwd=folder,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=said,
         stderr=subprocess.STDOUT,
-        text=True,
         start_new_session=True,
         preexec_fn=end_with_parent,
-        check=False,
     )
-    return done.returncode == 0, done.stdout.strip()
+    with said:
+        while child.poll() is None:
+            if stopped():
+                child.kill()
+            time.sleep(0.05)
+        said.seek(0)
+        return child.returncode == 0, said.read().strip()

@@ -98,6 +98,18 @@ def test_nothing_is_overwritten(run: Any, tmp_path: Path) -> None:
         (["--token-from", "NO_SUCH_VARIABLE"], "the environment has no NO_SUCH_VARIABLE"),
         (["--from", "gb200-prod", "--region", "us-east-2"], "give --zone use1-az4=<one of use2-az1"),
         (["--zone", "use1-az4"], "give OLD=NEW"),
+        (["--stack", "all"], "means every stack"),
+        (
+            [
+                "--from",
+                "gb200-prod",
+                "--region",
+                "us-east-2",
+                *(f"--zone=use1-az{n}=use2-az{n - 3}" for n in (4, 5, 6)),
+                "--zone=use1-dfw2-az1=use2-az1",
+            ],
+            "use2-az1 is no Local Zone",
+        ),
         (["--stack", "Prod.1"], "lower-case letters, digits and dashes"),
         (["--stack", "../prod"], "lower-case letters, digits and dashes"),
     ],
@@ -137,6 +149,12 @@ def test_who_deploys_is_no_administrator_besides(run: Any, monkeypatch: pytest.M
     monkeypatch.setattr(new, "caller", lambda _: Caller("111122223333", session))
     result = run("--stack", "prod", "--admin", ROLE)
     assert result.exit_code == 2 and "by creating the cluster" in result.output
+
+
+def test_a_block_that_nobody_tells_of_is_named(run: Any) -> None:
+    """A real id beside the example's dates plans a drain on somebody else's day."""
+    result = run("--stack", "mine", "--from", "p5-reserved", "--reservation", "cr-0123456789abcdef0")
+    assert result.exit_code == 0 and "EC2 could not be asked about cr-0123456789abcdef0" in result.output
 
 
 def test_another_region_takes_other_zones() -> None:
@@ -220,14 +238,18 @@ def test_a_token_goes_through_a_pipe(
 
 @pytest.mark.parametrize("body", ["sys.exit('error: no stack')", None])
 def test_without_the_cli_the_token_is_left_for_later(
-    body: str | None, run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any
+    body: str | None, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any
 ) -> None:
+    target = written(tmp_path, "mine")
     folder = tmp_path_factory.mktemp("cli")
     monkeypatch.setenv("PATH", _cli(folder, body) if body else str(folder))
     monkeypatch.setenv("MY_TOKEN", "hf_" + "x" * 34)
     result = run("--stack", "mine", "--from", "p5-reserved", "--token-from", "MY_TOKEN")
-    assert result.exit_code == 2
-    assert "written without the token" in result.output and "pulumi config set --secret" in result.output
+    if body is None:
+        assert result.exit_code == 2 and "only it can encrypt the token" in result.output and not target.exists()
+        return
+    assert result.exit_code == 1 and target.exists() and "Written: " in result.output
+    assert "The token is not in it" in result.output and "pulumi config set --secret" in result.output
 
 
 def test_the_sources_keys_stay_with_it(run: Any, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ TOKENS = {
     "Docker Hub": "dckr_pat_" + "a" * 27,
     "PyPI": "pypi-" + "a" * 60,
     "npm": "npm_" + "a" * 36,
+    "a password in an address": "postgres://me:hunter2@db/x",
     "a signed token (JWT)": "eyJ" + "a" * 12 + ".eyJ" + "b" * 12 + "." + "c" * 12,
 }
 
@@ -33,7 +34,7 @@ def test_each_shape_has_its_case() -> None:
 )
 def test_tokens(token: str) -> None:
     assert is_token(token) and is_token(f"--key={token}") and is_secret("ANYTHING", f"Bearer {token}")
-    assert not is_token(f"x{token}") or token.startswith("-")
+    assert not is_token(f"x{token}") or token.startswith(("-", "postgres"))
 
 
 @pytest.mark.parametrize(
@@ -55,6 +56,9 @@ def test_no_tokens(text: str) -> None:
         ("TOKENIZERS_PARALLELISM", "false", False),
         ("MAX_TOKENS", "4096", False),
         ("STOP_TOKEN", "<|im_end|>", False),
+        ("BOS_TOKEN", "im_start", False),
+        ("DB_URL", "postgres://u:pw@h/db", True),
+        ("DB_URL", "postgres://h:5432/db", False),
         ("PAD_TOKEN", "0", False),
         ("SSL_PRIVATE_KEY", "/etc/tls/key.pem", False),
         ("SECRETS_FOLDER", "abc", False),
@@ -67,5 +71,9 @@ def test_variables(variable: str, value: str, secret: bool) -> None:
 
 def test_the_file_is_refused_and_shows_nothing() -> None:
     env = {"AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}
+    for words in (["--api-key", "s3cr3tvalue"], ["--api-key=s3cr3tvalue"]):
+        lines = told("ordinary", {"graphs.chat.worker.extraArgs": words})
+        assert lines and all("[hidden]" in line and "s3cr3t" not in line for line in lines)
+    assert told("ordinary", {"graphs.chat.worker.extraArgs": ["--api-key-file", "/x", "--max-tokens", "7"]}) == []
     (line,) = told("ordinary", {"graphs.chat.worker.env": env})
     assert line.startswith('graphs.chat.worker.env.AWS_SECRET_ACCESS_KEY | given "[hidden]"') and "wJalr" not in line
