@@ -61,7 +61,7 @@ def test_role_name_is_the_last_part_of_the_arn(account: str, path: list[str], na
             ["arn:aws:sts::123456789012:assumed-role/platform/me"],
             (
                 "admins: 'arn:aws:sts::123456789012:assumed-role/platform/me' is not the ARN of an IAM role, such as "
-                "arn:aws:iam::123456789012:role/platform; for a session (arn:aws:sts::…:assumed-role/platform/…) name the "
+                "arn:aws:iam::111122223333:role/platform; for a session (arn:aws:sts::…:assumed-role/platform/…) name the "
                 "role itself"
             ),
         ),

@@ -143,7 +143,9 @@ class Trouble:
                 again, victim = urn in tried, state["victim"] is None
                 if not again:
                     tried.add(urn)
-                    state["round" if victim else "turn"] += 1
+                    state["round"] += victim
+                    # A first one that is left its engine fails in its turn, as the others do.
+                    state["turn"] += not victim or state["round"] % 3 == 0
                     state["victim"] = state["victim"] or urn
                 number, others = state["round"], state["turn"]
             if again:

@@ -73,7 +73,7 @@ def test_keys_of_others_stand() -> None:
 
 
 _ACCOUNT_WORDS = (
-    'expected an AWS account in quotes, 12 digits, such as "123456789012" (without quotes YAML drops a leading 0)'
+    'expected an AWS account in quotes, 12 digits, such as "111122223333" (without quotes YAML drops a leading 0)'
 )
 _TEXT = "expected text"
 _NO_EXTERNAL = (
@@ -107,8 +107,8 @@ VALUES: list[tuple[Any, ...]] = [
     ("a role of the account", {"account": ACCOUNT, "aws:assumeRoles": [{"roleArn": ROLE}]}),
     ("a role of another account", {"account": "210987654321", "aws:assumeRoles": [{"roleArn": ROLE}]}, f'aws:assumeRoles[0].roleArn | given "{ROLE}" | expected a role of the stack\'s own account (210987654321), since that is where it leads'),
     ("a role of none of the accounts", {"aws:allowedAccountIds": ["210987654321"], "aws:assumeRoles": [{"roleArn": ROLE}]}, f'aws:assumeRoles[0].roleArn | given "{ROLE}" | expected a role of the stack\'s own account (210987654321), since that is where it leads'),
-    ("a role that is a user", {"aws:assumeRoles": [{"roleArn": "arn:aws:iam::111122223333:user/a"}]}, 'aws:assumeRoles[0].roleArn | given "arn:aws:iam::111122223333:user/a" | expected the ARN of an IAM role, such as arn:aws:iam::123456789012:role/deploy'),
-    ("a role without its ARN", {"aws:assumeRoles": [{}]}, "aws:assumeRoles[0].roleArn | expected a value; the key is required | add | aws:assumeRoles: # item 0 | roleArn: arn:aws:iam::123456789012:role/deploy"),
+    ("a role that is a user", {"aws:assumeRoles": [{"roleArn": "arn:aws:iam::111122223333:user/a"}]}, 'aws:assumeRoles[0].roleArn | given "arn:aws:iam::111122223333:user/a" | expected the ARN of an IAM role, such as arn:aws:iam::111122223333:role/deploy'),
+    ("a role without its ARN", {"aws:assumeRoles": [{}]}, "aws:assumeRoles[0].roleArn | expected a value; the key is required | add | aws:assumeRoles: # item 0 | roleArn: arn:aws:iam::111122223333:role/deploy"),
     ("a role as text", {"aws:assumeRoles": ROLE}, f'aws:assumeRoles | given "{ROLE}" | expected a list'),
     ("two roles", {"aws:assumeRoles": [{"roleArn": ROLE}, {"roleArn": ROLE}]}, f'aws:assumeRoles | given [{{"roleArn": "{ROLE}"}}, {{"roleArn": "{ROLE}"}}] | expected at most 1 of them (these are 2); put a chain of roles into a profile of ~/.aws/config, and name that in aws:profile'),
     ("a session name with a space", {"aws:assumeRoles": [{"roleArn": ROLE, "sessionName": "a b"}]}, 'aws:assumeRoles[0].sessionName | given "a b" | expected 2 to 64 letters, digits and +=,.@-'),
