@@ -224,28 +224,20 @@ def _place(draft: Draft) -> Iterator[Fault]:
             list(draft.cluster.public_access_cidrs),
             fix="name your ranges, or set allowOpenEndpoint: true if it is meant",
         )
+    yield from _admins(draft, draft.cluster)
+
+
+def _admins(draft: Draft, cluster: Cluster) -> Iterator[Fault]:
     partition = aws_values.partition(draft.region or "")
-    for position, arn in enumerate(draft.cluster.admins):
+    first: dict[tuple[str, str, str], str] = {}
+    for position, arn in enumerate(cluster.admins):
         found = aws_values.PRINCIPAL.match(arn)
-        if found and draft.region in REGION_ZONES and found["partition"] != partition:
-            yield Fault(
-                f"cluster.admins[{position}]", f"a principal of {draft.region}'s partition, arn:{partition}:iam::", arn
-            )
-        names = [
-            item["account"] + item["kind"] + item["name"]
-            for item in map(aws_values.PRINCIPAL.match, draft.cluster.admins)
-            if item
-        ]
-        if (
-            found
-            and names.index(found["account"] + found["kind"] + found["name"]) < position
-            and arn not in draft.cluster.admins[:position]
-        ):
-            yield Fault(
-                f"cluster.admins[{position}]",
-                "another name: an account has each name once, whatever its path (IAM)",
-                arn,
-            )
+        assert found is not None, "the type has looked at it"
+        key = f"cluster.admins[{position}]"
+        if draft.region in REGION_ZONES and found["partition"] != partition:
+            yield Fault(key, f"a principal of {draft.region}'s partition, arn:{partition}:iam::", arn)
+        if first.setdefault((found["account"], found["kind"], found["name"]), arn) != arn:
+            yield Fault(key, "another name: an account has each name once, whatever its path (IAM)", arn)
 
 
 def _open(ranges: Sequence[str]) -> str | None:

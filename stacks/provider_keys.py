@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stacks.faults import Fault, nearest
+from stacks.faults import PREFIX, Fault, nearest
 from stacks.models import AllowedAccounts, AssumedRoles, Profile
 
 
@@ -110,6 +110,8 @@ _OTHERS: Mapping[str, Refused] = {
 }
 """What to say of packages that the program uses."""
 
+_OURS = PREFIX.removesuffix(":")
+
 SCHEMA_PATTERN = "^(?!(dynamo-eks|aws|kubernetes|eks):)[^:]+:"
 """Keys that an editor lets stand: the engine's own (`pulumi:tags`), and those that other tools read."""
 
@@ -120,6 +122,8 @@ def unread(keys: Mapping[str, Any]) -> Iterator[Fault]:
         package, _, name = str(key).partition(":")
         if package in _OTHERS:
             refused = _OTHERS[package]
+        elif key != f"{_OURS}:{name}" and nearest(package, [_OURS]):
+            refused = Refused(f"no key of a package {package}; did you mean {_OURS}:{name}?", "correct or remove it")
         elif package != "aws" or name in KNOWN:
             continue
         elif name in REFUSED:

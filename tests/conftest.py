@@ -21,6 +21,10 @@ gc.set_threshold(200_000, 20, 20)
 # The account that moto plays would make a thousand images for every test, and nobody asks it for one.
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 
+# `make test` is a make itself: one that a test starts would take itself for its child, with other words and other options.
+for name in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES"):
+    os.environ.pop(name, None)
+
 # Speed is measured in benchmarks/; a busy machine is no reason for a property to fail.
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")

@@ -24,11 +24,11 @@ from operations.preflight.wanted import (
     PoolWanted,
     ReservationWanted,
     SubnetWanted,
-    ToFillIn,
     VcpuWanted,
     Wanted,
 )
 from stacks.faults import nearest
+from stacks.placeholders import ToFillIn
 
 Answer = Any
 """What AWS answered, or Unasked or Refused."""
@@ -83,8 +83,7 @@ def placeholders(to_fill_in: Sequence[ToFillIn]) -> list[Line]:
     if not to_fill_in:
         return [holds("placeholders", "values to fill in", "none")]
     return [
-        fails("placeholders", item.key, item.text, f"write your own value for {item.key} into the stack file")
-        for item in to_fill_in
+        fails("placeholders", item.key, item.text, f"write {item.meaning} there ({item.find})") for item in to_fill_in
     ]
 
 

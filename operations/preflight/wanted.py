@@ -17,8 +17,8 @@ from operations.preflight import quotas
 from operations.preflight.quotas import Quota
 from operations.preflight.registries import Chart
 from review.graph import SECRET, UNKNOWN, Graph
-from stacks.faults import PREFIX
 from stacks.models import Pool
+from stacks.placeholders import ToFillIn
 from stacks.settings import Settings
 
 PREFIX_ADDRESSES = 16
@@ -27,14 +27,6 @@ balancing in EKS Auto Mode")."""
 
 SYSTEM_CPU = 4
 """vCPUs of what runs beside frontends: the platform's operator, the add-ons, and the nodes' own agents. Reckoned, not measured."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ToFillIn:
-    """A placeholder that still stands in the stack file."""
-
-    key: str
-    text: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +159,7 @@ class Wanted:
 
     def unfilled(self, key: str) -> bool:
         """Whether a placeholder stands at, or below, a key: then the value is a stand-in and asking for it is idle."""
-        return any(item.key.removeprefix(PREFIX).startswith(key) for item in self.to_fill_in)
+        return any(item.key.startswith(key) for item in self.to_fill_in)
 
 
 def wanted(settings: Settings, graph: Graph) -> Wanted:
@@ -176,9 +168,7 @@ def wanted(settings: Settings, graph: Graph) -> Wanted:
     pull = settings.dynamo.image_pull_secret
     common: dict[str, Any] = {
         "stack": settings.stack,
-        "to_fill_in": tuple(
-            ToFillIn(key=str(item.key), text=str(item.text)) for item in getattr(settings, "to_fill_in", ())
-        ),
+        "to_fill_in": settings.to_fill_in,
         "images": images,
         "charts": tuple(sorted({_chart(node.inputs) for node in graph.releases}, key=lambda item: item.words)),
         "files": tuple(sorted({*_files(graph)})),

@@ -54,6 +54,8 @@ def test_a_key_without_effect_is_refused(name: str) -> None:
     ("key", "says"),
     [
         ("aws:profil", "did you mean aws:profile?"),
+        ("dynamo-ek:tags", "no key of a package dynamo-ek; did you mean dynamo-eks:tags?"),
+        ("dynamo_eks:network", "did you mean dynamo-eks:network?"),
         ("aws:allowedAccountId", "did you mean aws:allowedAccountIds?"),
         ("aws:x", "honoured are aws:region, aws:profile, aws:assumeRoles, aws:allowedAccountIds | fix"),
         ("kubernetes:context", "cluster.existing"),

@@ -155,13 +155,13 @@ def test_placeholders_stop_an_up() -> None:
     needs = good("ordinary", {"cluster.admins": [f"arn:aws:iam::{ACCOUNT}:role/deploy"]}).needs
     import dataclasses
 
-    from operations.preflight.wanted import ToFillIn
+    from stacks.placeholders import ToFillIn
 
     for key, account_, admins in (
         ("account", "could not ask", "fails"),
         ("cluster.admins[0]", "holds", "could not ask"),
     ):
-        left = dataclasses.replace(needs, to_fill_in=(ToFillIn(key=key, text="<x>"),))
+        left = dataclasses.replace(needs, to_fill_in=(ToFillIn(key, "<admin-role-arn>", "<admin-role-arn>"),))
         found = checks.core(left, checks.who(world_of(Account.good(left))))
         by_check = {line.check: str(line.verdict) for line in found}
         assert by_check == {"identity": "holds", "account": account_, "placeholders": "fails", "admins": admins}
@@ -172,13 +172,13 @@ def test_a_block_to_buy_has_its_quota_asked() -> None:
     """In a new account it is 0, and the purchase fails on the day when the block is there."""
     import dataclasses
 
-    from operations.preflight.wanted import ToFillIn
+    from stacks.placeholders import ToFillIn
     from tests.operations.preflight.account import lines
     from tests.operations.preflight.test_accounts import P5
 
     def asked(stack: str, changes: Any, key: str, change: Callable[[Account], Any]) -> list[tuple[str, str, str]]:
         needs = dataclasses.replace(
-            good(stack, changes).needs, to_fill_in=(ToFillIn(key=key, text="<reservation-id>"),)
+            good(stack, changes).needs, to_fill_in=(ToFillIn(key, "<reservation-id>", "<reservation-id>"),)
         )
         account = Account.good(needs)
         change(account)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 
 from components import catalog
 from operations.preflight.registries import Chart
-from operations.preflight.wanted import ToFillIn, Wanted, wanted
+from operations.preflight.wanted import Wanted, wanted
 from review import stackfile
 from stacks.settings import Settings
 from tests.conftest import AT, STACKS, recorded
@@ -162,22 +161,11 @@ def test_models_without_a_graph_are_not_downloaded() -> None:
     assert [item.name for item in good("ordinary", more).needs.models] == ["qwen"]
 
 
-@dataclass(frozen=True)
-class _Settings:
-    """Settings as they are when placeholders are left."""
-
-    inner: Settings
-    to_fill_in: tuple[Any, ...]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
-
 def test_placeholders() -> None:
     """A stand-in of a placeholder must not be asked for: it is somebody else's, or nobody's."""
     file = stackfile.read("g6e-dev")
     settings = Settings.parse("g6e-dev", file.config, frozenset(file.secret_keys), AT)
-    filled = _Settings(settings, (ToFillIn(key="dynamo-eks:cluster.admins[0]", text="<admin-role>"),))
-    found = wanted(filled, recorded("g6e-dev"))  # type: ignore[arg-type]
-    assert found.to_fill_in == (ToFillIn(key="dynamo-eks:cluster.admins[0]", text="<admin-role>"),)
-    assert found.unfilled("cluster.admins") and not found.unfilled("account")
+    found = wanted(settings, recorded("g6e-dev"))
+    assert found.to_fill_in == settings.to_fill_in
+    assert all(found.unfilled(key) for key in ("account", "cluster.admins", "cluster.publicAccessCidrs"))
+    assert not found.unfilled("capacity") and not found.unfilled("models")
