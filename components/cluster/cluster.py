@@ -257,7 +257,8 @@ class AutoModeCluster(pulumi.ComponentResource):
                 principal_arn=admin.principal_arn,
                 policy_arn=CLUSTER_ADMIN,
                 access_scope=aws.eks.AccessPolicyAssociationAccessScopeArgs(type="cluster"),
-                opts=pulumi.ResourceOptions(parent=entry, depends_on=[entry]),
+                # A child is made after its parent and goes before it.
+                opts=pulumi.ResourceOptions(parent=entry),
             )
             made += [entry, policy]
         return made

@@ -185,18 +185,9 @@ class Interrupted:
 
     def run(self, words: list[str]) -> tuple[int, str]:
         """Exit code and output, in a pipeline: without a terminal."""
-        ended = subprocess.run(
-            words,
-            cwd=self.stack.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=120,
-            start_new_session=True,
-        )
-        return ended.returncode, " ".join(ended.stdout.split())
+        child = self.start(words)
+        said, _ = child.communicate(timeout=120)
+        return child.returncode, " ".join(said.split())
 
     def start(self, words: list[str]) -> subprocess.Popen[str]:
         return subprocess.Popen(
