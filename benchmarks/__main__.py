@@ -70,8 +70,8 @@ def measure_graphs(count: int) -> dict[str, float]:
 
     gc.disable()
     sys.path.insert(0, str(ROOT))
-    from review import stackfile
     from review.plan import make
+    from stacks import stackfile
 
     file = stackfile.read("g6e-dev")
     config = dict(file.config)
@@ -162,7 +162,7 @@ def main() -> None:
     if given.graphs:
         print(json.dumps(measure_graphs(given.graphs)))
         return
-    from review import stackfile
+    from stacks import stackfile
 
     print(f"{'stack':14} {'plan s':>8} {'imports s':>10} {'ratio':>6}   (goal 1.15)")
     for stack, row in plan_ratios(stackfile.available(), given.rounds).items():

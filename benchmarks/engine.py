@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from review.answers import Answers
+from recording.answers import Answers
 from tests.engine.cli import Clone
 from tests.engine.control_plane import ControlPlane, require
 from tests.engine.crds import running, served

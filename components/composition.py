@@ -20,11 +20,11 @@ from components.dynamo.graph import DynamoGraph, DynamoGraphArgs
 from components.dynamo.model_cache import ModelCache, ModelCacheArgs
 from components.dynamo.namespace import PULL_SECRET, TOKEN_SECRET, GraphNamespace, GraphNamespaceArgs, RegistryLogin
 from components.dynamo.platform import DynamoPlatform, DynamoPlatformArgs
+from components.dynamo.spec import Graph
 from components.dynamo.values import platform_values
 from components.scheduling import gang as gang_objects
 from components.validation.platform_check import PlatformCheck, PlatformCheckArgs
 from components.validation.smoke import SmokeTest, SmokeTestArgs
-from stacks.models import Graph
 from stacks.settings import Settings
 
 

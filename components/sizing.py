@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 from components.capacity import instances, node_spec
 from components.capacity.instances import Instance
+from components.capacity.spec import Pool, UltraServer
 from components.capacity.ultraservers import Rack
 from components.capacity.window import Window
 from components.dynamo.manifest import efa_count, on_rack, rack_of, roles
-from stacks.models import Graph, Pool, UltraServer
+from components.dynamo.spec import Graph
 
 
 def rack(name: str, given: UltraServer) -> Rack:

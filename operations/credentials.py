@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
+from components.spec import seconds
 from operations.state import State
-from stacks.models import seconds
 from stacks.settings import Identity, Settings, identity
 
 CONNECT_S, READ_S = 5, 20
@@ -72,7 +72,7 @@ class Access:
     @classmethod
     def of_stack(cls, stack: str, state: State | None = None) -> Access:
         """As the stack file says, however faulty it is elsewhere, in the region and account that the state has been in."""
-        from review import stackfile
+        from stacks import stackfile
 
         kept = cls.of_state(state) if state is not None else cls()
         try:

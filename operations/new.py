@@ -19,7 +19,7 @@ import typer
 
 from components.network.zones import REGION_ZONES, usable
 from operations.credentials import Access, Caller, NoIdentity
-from review import stackfile
+from stacks import stackfile
 from stacks.editing import edited
 from stacks.placeholders import KNOWN, ToFillIn
 from stacks.settings import SettingsError, left_open

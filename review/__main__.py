@@ -47,7 +47,7 @@ def main(
     preview: Annotated[bool, typer.Option(help="Leave unknown what a first preview cannot know.")] = False,
 ) -> None:
     """Show what the program would do for a stack: no account, no CLI, no network."""
-    from review import stackfile
+    from stacks import stackfile
 
     code, documents = 0, []
     names = stackfile.available() if stack == "all" else [stack]
@@ -87,7 +87,7 @@ def main(
 def _may_wait(name: str) -> bool:
     """Whether anything of a stack may have to wait for a block: only UltraServers do, and without one no plan is needed to tell
     that nothing is left out. A file that cannot be read is told of by its plan."""
-    from review import stackfile
+    from stacks import stackfile
 
     try:
         capacity = stackfile.read(name).config.get("dynamo-eks:capacity")
@@ -101,8 +101,8 @@ class _Bad(Exception):
 
 
 def _plan(name: str, preview: bool, at: datetime | None):
-    from review import stackfile
     from review.plan import make
+    from stacks import stackfile
 
     try:
         file = stackfile.read(name)

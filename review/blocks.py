@@ -12,8 +12,8 @@ from typing import Any
 from components.capacity.ultraservers import TYPES
 from components.capacity.window import Phase, moment
 from components.dynamo.expected_pods import ExpectedPod
-from review.graph import Graph, Node
-from review.racks import Layout, NodePlan, SeenRack, gpus, layout, rack_pods, racks
+from recording.graph import Graph, Node
+from recording.racks import Layout, NodePlan, SeenRack, gpus, layout, rack_pods, racks
 
 JOB = "kubernetes:batch/v1:Job"
 LADDER = "dynamo-eks:index:VerificationLadder"

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi.runtime.settings import get_monitor
 
-from review.hidden import HIDDEN, without_hidden
 from stacks import handed_over
+from stacks.hidden import HIDDEN, without_hidden
 
 if TYPE_CHECKING:
     from review.plan import Plan
@@ -134,15 +134,15 @@ def begin() -> Judging:
 
 def _recording() -> bool:
     """Whether it is the recorder that runs the program: its monitor takes the engine's place, and only it has that one."""
-    recorder = sys.modules.get("review.recorder")
+    recorder = sys.modules.get("recording.recorder")
     return recorder is not None and isinstance(get_monitor(), recorder.Monitor)
 
 
 def answer(question: Mapping[str, Any]) -> Word:
     """Plan what was handed over."""
     from review.plan import make
-    from review.stackfile import StackFile
     from stacks.settings import CLOCK, present
+    from stacks.stackfile import StackFile
 
     path = ROOT / "stacks" / f"Pulumi.{question['stack']}.yaml"
     try:
@@ -172,8 +172,8 @@ def _to_fill_in(plan: Plan) -> list[str]:
     """What is to fill in, each with the line to edit."""
     if not plan.to_fill_in:
         return []
-    from review import stackfile
     from review.report import fill_in_line
+    from stacks import stackfile
 
     try:
         line = stackfile.read(plan.stack).line

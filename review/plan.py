@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from components.capacity.window import moment
-from review.graph import Graph
-from review.stackfile import StackFile
+from recording.graph import Graph
 from rules.model import Verdict
 from stacks.placeholders import ToFillIn
+from stacks.stackfile import StackFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Plan:
 
 def make(file: StackFile, *, preview: bool = False, at: datetime | None = None) -> Plan:
     """Plan a stack file. Raises `pulumi.RunError` when its settings are bad; then nothing was registered."""
-    from review.recorder import record
+    from recording.recorder import record
     from rules import judge
     from stacks.settings import left_open, own_window
 
@@ -61,8 +61,8 @@ def _allowed(config: Mapping[str, Any]) -> Mapping[str, str]:
 
 def _notes(graph: Graph) -> list[str]:
     """Where a kind or chart is checked against another version's table, once each."""
-    from review.strict import Shapes
     from rules.objects import chart_of, versions
+    from schemas.strict import Shapes
 
     shapes, running = Shapes.load(), versions(graph)
     kinds = dict.fromkeys((item.manifest.get("apiVersion", ""), item.kind) for item in graph.objects)

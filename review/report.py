@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from components.capacity.window import Phase, moment
+from recording.graph import UNKNOWN, Graph, Node
+from recording.racks import layout, rack_pods, racks
 from review import blocks
-from review.graph import UNKNOWN, Graph, Node
 from review.plan import Plan
-from review.racks import layout, rack_pods, racks
 from stacks.placeholders import ToFillIn
 
 _KNOWN_AS = (

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from components.capacity import instances
-from review.graph import Graph, KubernetesObject
+from recording.graph import Graph, KubernetesObject
 from rules.model import Finding, Looked, rule
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from review.graph import Graph
+from components.aws_values import is_open
+from recording.graph import Graph
 from rules.model import Finding, Looked, rule
-from stacks.aws_values import is_open
 
 CLUSTER = "aws:eks/cluster:Cluster"
 

@@ -9,12 +9,12 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
+from components.aws_values import is_open
 from components.capacity import instances
 from components.capacity.ultraservers import RACK_LABEL, RACK_MARK
 from components.dynamo.expected_pods import ExpectedPod, expected_pods, fits
-from review.graph import Graph, KubernetesObject
+from recording.graph import Graph, KubernetesObject
 from rules.model import Finding, Looked, rule
-from stacks.aws_values import is_open
 
 GPU = "nvidia.com/gpu"
 EFA = "vpc.amazonaws.com/efa"

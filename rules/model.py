@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
-from review.graph import Graph
+from recording.graph import Graph
 
 Level = Literal["pass", "warn", "fail"]
 

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from components.network.zones import UNSUPPORTED_ZONE_IDS
-from review.graph import Graph
+from recording.graph import Graph
 from rules.model import Finding, Looked, rule
 
 SUBNET = "aws:ec2/subnet:Subnet"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from review.graph import Graph, Node
+from recording.graph import Graph, Node
 from rules.model import Finding, Looked, rule
 
 NAMESPACED_ANYWHERE = frozenset(
@@ -54,7 +54,7 @@ def chart_of(node: Node) -> tuple[str, str]:
     "The API server drops a misspelt field and reports the object as created (measured with the real provider).",
 )
 def objects_strict(graph: Graph) -> Iterator[Finding | Looked]:
-    from review.strict import Shapes
+    from schemas.strict import Shapes
 
     shapes = Shapes.load()
     running = versions(graph)
@@ -74,7 +74,7 @@ def objects_strict(graph: Graph) -> Iterator[Finding | Looked]:
     "Helm ignores an unknown value without a word, and the default stays.",
 )
 def values_strict(graph: Graph) -> Iterator[Finding | Looked]:
-    from review.strict import Shapes
+    from schemas.strict import Shapes
 
     shapes = Shapes.load()
     for node in graph.releases:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from review.graph import Graph, Node
+from recording.graph import Graph, Node
 from rules.model import Finding, Looked, rule
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from review.graph import SECRET, Graph
+from recording.graph import SECRET, Graph
 from rules.model import Finding, Looked, rule
 from stacks.tokens import is_token
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from review.graph import Graph
+from recording.graph import Graph
 from rules.model import Finding, Looked, rule
 
 STATEFUL = {

@@ -20,8 +20,8 @@ from components.gpu.values import contradictions
 from components.network.cidr import NODE_ADDRESSES, RESERVED_ADDRESSES
 from components.scheduling import gang
 from components.validation.ladder_objects import LABEL as VERIFICATION_LABEL
-from review.graph import UNKNOWN, Graph, KubernetesObject, Node
-from review.racks import SeenRack, domain_pods, empty_node, gpus, layout, rack_pods, racks
+from recording.graph import UNKNOWN, Graph, KubernetesObject, Node
+from recording.racks import SeenRack, domain_pods, empty_node, gpus, layout, rack_pods, racks
 from rules.model import Finding, Looked, rule
 from rules.objects import chart_of
 

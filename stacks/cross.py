@@ -14,31 +14,23 @@ from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from typing import Any
 
-from components import catalog
+from components import aws_values, catalog
 from components.capacity import instances
+from components.capacity.spec import Capacity, Pool, UltraServer
+from components.cluster.spec import Cluster
 from components.dynamo.expected_pods import mib, milli
 from components.dynamo.manifest import on_rack, roles
+from components.dynamo.spec import Dynamo, Graph, ModelSource, Worker
+from components.gpu.spec import Gpu
 from components.network import endpoints
+from components.network.spec import Network
 from components.network.zones import REGION_ZONES, UNSUPPORTED_ZONE_IDS, Zone
-from stacks import aws_values, cross_ultraservers
+from components.spec import seconds
+from components.storage.spec import Storage
+from stacks import cross_ultraservers
 from stacks.faults import Fault, listed, one_of
-from stacks.models import (
-    RESERVED_TAG,
-    Capacity,
-    Cluster,
-    Dynamo,
-    Gpu,
-    Graph,
-    ModelSource,
-    Network,
-    Pool,
-    Review,
-    Storage,
-    UltraServer,
-    Worker,
-    seconds,
-)
 from stacks.placeholders import KNOWN
+from stacks.sections import RESERVED_TAG, Review
 from stacks.tokens import is_argument, is_secret, is_token
 
 SERVICE_RANGES = ("172.20.0.0/16", "10.100.0.0/16")

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from components import catalog, sizing
 from components.capacity import instances, network_cards
+from components.capacity.spec import UltraServer
 from components.capacity.ultraservers import MAX_DOMAIN_NODES, TYPES, Rack
 from components.capacity.window import END_OF_DAY, Window, moment
 from components.dynamo import compute_domain
 from components.dynamo.manifest import efa_count, ganged, on_rack, rack_of, roles
+from components.dynamo.spec import Graph, Worker
 from components.gpu import values as charts
 from components.network import cidr as address_plan
 from stacks.faults import Fault, listed, one_of
-from stacks.models import Graph, UltraServer, Worker
 
 if TYPE_CHECKING:
     from stacks.cross import Draft

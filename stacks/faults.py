@@ -219,7 +219,7 @@ PATTERNS: Mapping[str, str] = {
     r"^[a-z0-9]([a-z0-9._:-]*[a-z0-9])?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$": "an image without scheme and tag, in lower case, such as nvcr.io/nvidia/ai-dynamo/vllm-runtime",
     r"^[\w][\w.-]{0,127}(@sha256:[0-9a-f]{64})?$": "an image's tag, letters, digits and _.-, at most 128, with or without a digest behind it",
 }
-"""What a pattern means in words; every pattern of models.py has an entry (a test says so)."""
+"""What a pattern means in words; every pattern of the settings has an entry (a test says so)."""
 
 _EMPTY = "at least one item"
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from components.aws_values import STAND_IN_ADDRESS
+
 
 @dataclass(frozen=True, slots=True)
 class Placeholder:
@@ -41,7 +43,7 @@ KNOWN: Mapping[str, Placeholder] = {
     "<your-ip>": Placeholder(
         "the public IPv4 address that kubectl and pulumi come from",
         "curl -s https://checkip.amazonaws.com",
-        "192.0.2.1",
+        STAND_IN_ADDRESS,
         documentation=True,
     ),
     "<reservation-id>": Placeholder(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stacks.faults import PREFIX, Fault, nearest
-from stacks.models import AllowedAccounts, AssumedRoles, Profile
+from stacks.sections import AllowedAccounts, AssumedRoles, Profile
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,33 +21,21 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
+from components.capacity.spec import Capacity, Pool, RackName, UltraServer
+from components.cluster.spec import Cluster
 from components.dynamo.recipes import expanded
+from components.dynamo.spec import Dynamo, Graph, GraphName, ModelSource
+from components.gpu.spec import Gpu
+from components.network.spec import Network
+from components.spec import DnsLabel, Moment
+from components.storage.spec import Storage
 from stacks import handed_over, placeholders, provider_keys
 from stacks.cross import Draft, cross_faults
 from stacks.faults import MOST_TOLD, PREFIX, Fault, Lines, StackFileError, from_pydantic, in_region, one_of, report
-from stacks.models import (
-    AccountId,
-    AssumedRole,
-    Capacity,
-    Cluster,
-    DnsLabel,
-    Dynamo,
-    Gpu,
-    Graph,
-    GraphName,
-    ModelSource,
-    Moment,
-    Network,
-    Pool,
-    RackName,
-    Review,
-    Storage,
-    Tags,
-    UltraServer,
-)
+from stacks.sections import AccountId, AssumedRole, Review, Tags
 
 if TYPE_CHECKING:
-    from review.stackfile import StackFile
+    from stacks.stackfile import StackFile
 
 SECTIONS: Mapping[str, Any] = {
     "tags": Tags,
@@ -132,7 +120,7 @@ def _values(given: Any) -> list[Mapping[str, Any]]:
 def _source(stack: str, values: Mapping[str, Any], secret: Collection[str]) -> StackFile | None:
     """The running stack's file, where there is one that says what the engine handed over. It says something else when the
     configuration came from another file (`--config-file`)."""
-    from review import stackfile
+    from stacks import stackfile
 
     given = os.environ.get(SOURCE)
     path = Path(given) if given else stackfile.ROOT / stackfile.shown(stack)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from review import stackfile
-from review.graph import Graph
-from review.recorder import record
+from recording.graph import Graph
+from recording.recorder import record
+from stacks import stackfile
 
 # Recordings allocate by the ten thousand and keep what they make: collecting after every 700 objects is a third of the time.
 gc.set_threshold(200_000, 20, 20)

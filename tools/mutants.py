@@ -71,17 +71,21 @@ GROUPS = (
     Group(
         tuple(f"rules/{name}.py" for name in (
             "ultraservers", "capacity", "graphs", "order", "cluster", "network", "storage", "objects", "secrets", "model")),
-        ("tests/rules", "tests/review", STACKS),
+        ("tests/rules", "tests/review", "tests/recording", STACKS),
     ),
     Group(
         tuple(f"stacks/{name}.py" for name in (
-            "cross_ultraservers", "cross", "models", "settings", "faults", "placeholders", "aws_values", "editing", "provider_keys", "handed_over", "schema_limits", "tokens")),
+            "cross_ultraservers", "cross", "sections", "settings", "faults", "placeholders", "editing", "provider_keys", "handed_over", "schema_limits", "tokens")),
         ("tests/stacks", "tests/capacity", "-k", "not registers"),
     ),
-    Group(("stacks/engine_yaml.py", "review/stackfile.py"), ("tests/review/test_stackfile.py",)),
     Group(
-        tuple(f"review/{name}.py" for name in ("racks", "blocks", "strict")),
-        ("tests/review", "tests/rules", STACKS),
+        ("components/aws_values.py", *(f"components/{name}spec.py" for name in ("", "network/", "capacity/", "dynamo/"))),
+        ("tests/stacks", "-k", "not registers"),
+    ),
+    Group(("stacks/engine_yaml.py", "stacks/stackfile.py"), ("tests/stacks/test_stackfile.py",)),
+    Group(
+        ("recording/racks.py", "review/blocks.py", "schemas/strict.py"),
+        ("tests/recording", "tests/review", "tests/schemas", "tests/rules", STACKS),
     ),
 )  # fmt: skip
 """What decides without making a resource."""

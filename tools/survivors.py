@@ -234,7 +234,7 @@ class Pass:
 
     def _first_run(self, items: list[pytest.Item]) -> None:
         """Run everything unchanged, with probes."""
-        from review import stackfile
+        from stacks import stackfile
         from tests import conftest
 
         setattr(builtins, PROBE, lambda name: self._now.functions.add(name))

@@ -15,7 +15,7 @@ from components.catalog import DynamoRelease
 from components.dynamo import backends, fabric
 from components.dynamo.compute_domain import CLAIM, GROVE_GROUP, domain_of, template_of
 from components.dynamo.download import MOUNT, snapshot_path
-from stacks.models import Frontend, Graph, ModelSource, Worker
+from components.dynamo.spec import Frontend, Graph, ModelSource, Worker
 
 API_VERSION = "nvidia.com/v1beta1"
 KIND = "DynamoGraphDeployment"

@@ -78,7 +78,8 @@ def _planned(stack: str):
     """The checked settings and the recorded graph; a file that cannot be planned ends the command."""
     import pulumi
 
-    from review import plan, stackfile
+    from review import plan
+    from stacks import stackfile
 
     try:
         file = stackfile.read(stack)

@@ -9,6 +9,7 @@ from typing import Any
 
 from components import sizing
 from components.capacity import instances
+from components.capacity.spec import Pool
 from components.capacity.ultraservers import TYPES, Rack
 from components.dynamo.manifest import on_rack
 from components.network.cidr import NODE_ADDRESSES
@@ -16,8 +17,7 @@ from components.network.existing import ENOUGH_ADDRESSES
 from operations.preflight import quotas
 from operations.preflight.quotas import Quota
 from operations.preflight.registries import Chart
-from review.graph import SECRET, UNKNOWN, Graph
-from stacks.models import Pool
+from recording.graph import SECRET, UNKNOWN, Graph
 from stacks.placeholders import ToFillIn
 from stacks.settings import Settings
 

@@ -100,8 +100,8 @@ class _Serve:
 
     def _planned(self) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """Objects and outputs of the plan; ends with the stack file's faults, or with the rules that fail."""
-        from review import stackfile
         from review.plan import make
+        from stacks import stackfile
 
         try:
             file = stackfile.read(self.stack)

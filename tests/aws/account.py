@@ -14,7 +14,7 @@ from typing import Any
 
 import boto3
 
-from review.graph import Graph, Node
+from recording.graph import Graph, Node
 
 LEFT_OUT = {
     "aws:autoscaling/schedule:Schedule": "its group is made by EKS",
@@ -23,7 +23,7 @@ LEFT_OUT = {
     "aws:ec2/capacityReservation:CapacityReservation": "moto has none",
     "aws:ec2/flowLog:FlowLog": "moto wants its log group to be of another account's making",
     "aws:ec2/launchTemplate:LaunchTemplate": "moto takes any; tests/capacity looks at it",
-    "aws:eks/": "moto checks next to nothing of it; the plan's rules and review/eks_construct.py do",
+    "aws:eks/": "moto checks next to nothing of it; the plan's rules and recording/eks_construct.py do",
     "aws:iam/instanceProfile:InstanceProfile": "made by EKS",
     "aws:kms/": "no policy of its own",
 }

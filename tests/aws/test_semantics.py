@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from review.graph import Graph, Node
+from recording.graph import Graph, Node
 from tests.aws.account import LEFT_OUT, Account
 from tests.conftest import STACKS, recorded
 

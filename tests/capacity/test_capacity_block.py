@@ -8,8 +8,9 @@ from typing import Any
 import pulumi
 import pytest
 
-from review import recorder, stackfile
-from review.answers import Answers
+from recording import recorder
+from recording.answers import Answers
+from stacks import stackfile
 from tests.conftest import AT
 
 FILE = stackfile.read("gb200", Path(__file__).parents[1] / "stacks" / "settings" / "gb200.happy.yaml")

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from components.capacity import node_spec
 from components.capacity.node_spec import PoolSpec
 from components.capacity.reservations import mismatches
-from review import stackfile
-from review.answers import Answers
-from review.recorder import record
+from recording.answers import Answers
+from recording.recorder import record
+from stacks import stackfile
 from tests.conftest import AT, recorded
 
 END = datetime(2026, 12, 15, 11, 30, tzinfo=UTC)

@@ -21,12 +21,12 @@ from components.capacity import instances, network_cards, node_config
 from components.capacity.ultraserver_nodes import node_labels
 from components.capacity.ultraservers import MAX_DOMAIN_NODES, TYPES, Rack
 from components.capacity.window import Window
-from review import stackfile
-from review.answers import Answers
-from review.graph import Graph, Node
-from review.racks import huge_pages_mib, racks
-from review.recorder import record
+from recording.answers import Answers
+from recording.graph import Graph, Node
+from recording.racks import huge_pages_mib, racks
+from recording.recorder import record
 from rules import judge
+from stacks import stackfile
 from stacks.settings import Settings, SettingsError
 from tests.conftest import AT, recorded
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from review.graph import Graph
-from review.recorder import record
+from recording.graph import Graph
+from recording.recorder import record
 from tests.cluster.small_cluster import CONFIG, small_stack
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from review.graph import Graph
+from recording.graph import Graph
 
 
 def test_driver_has_its_rights_before_it_starts_and_until_it_is_gone(graph: Graph) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from components.cluster.cluster import AutoModeClusterArgs
-from review.graph import UNKNOWN, Graph
-from review.recorder import record
+from recording.graph import UNKNOWN, Graph
+from recording.recorder import record
 from tests.cluster.small_cluster import CONFIG, PLATFORM, settings, small_stack
 
 CLUSTER = "aws:eks/cluster:Cluster::cluster-eksCluster"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from review.answers import Answers, Child
+from recording.answers import Answers, Child
 
 BASE: dict[str, Any] = {"autoMode": {"enabled": True}, "authenticationMode": "API", "vpcId": "vpc-1", "name": "prod"}
 

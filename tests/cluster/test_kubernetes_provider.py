@@ -9,8 +9,8 @@ import pulumi_kubernetes as kubernetes
 import pytest
 
 from components.cluster.kubernetes_provider import existing_provider
-from review.graph import UNKNOWN, Graph
-from review.recorder import record
+from recording.graph import UNKNOWN, Graph
+from recording.recorder import record
 
 
 def _existing() -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from review import stackfile
-from review.graph import Graph
-from review.recorder import record
+from recording.graph import Graph
+from recording.recorder import record
+from stacks import stackfile
 from tests.conftest import AT
 
 DIFFERENCES = {

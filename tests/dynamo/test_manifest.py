@@ -17,11 +17,11 @@ from components.dynamo import backends, download
 from components.dynamo.expected_pods import expected_pods, fits, mib, milli
 from components.dynamo.manifest import Surroundings, manifest
 from components.dynamo.namespace import TOKEN_SECRET
-from review import stackfile
-from review.graph import Graph
-from review.recorder import record
-from review.strict import Shapes
+from recording.graph import Graph
+from recording.recorder import record
 from rules import judge
+from schemas.strict import Shapes
+from stacks import stackfile
 from stacks.settings import Settings
 from tests.conftest import AT, recorded
 
@@ -285,8 +285,8 @@ def test_default_share_always_fits(type_: str, gpus: int) -> None:
     if gpus > machine.gpus:
         return
     from components.dynamo.manifest import share
-    from stacks.models import Graph as GraphSettings
-    from stacks.models import Worker
+    from components.dynamo.spec import Graph as GraphSettings
+    from components.dynamo.spec import Worker
 
     worker = Worker.model_validate({"gpus": gpus, "tensorParallel": gpus})
     graph = GraphSettings.model_validate(

@@ -11,9 +11,9 @@ import pytest
 from components.dynamo.compute_domain import compute_domain, domain_of, domains, gpu_roles, template_of
 from components.dynamo.download import cache_job, snapshot_path
 from components.dynamo.exposure import curl, curl_lines, load_balancer, service_name, service_url
+from components.dynamo.spec import Graph
 from components.dynamo.values import platform_values
 from components.scheduling import gang
-from stacks.models import Graph
 
 # --- download ----------------------------------------------------------------------------------------------------------
 

@@ -26,14 +26,14 @@ from components.dynamo.expected_pods import expected_pods, fits, pod_name
 from components.dynamo.manifest import CLIQUE_GROUP_LABEL, STAGED, Surroundings, ganged, identity, manifest
 from components.dynamo.recipes import NAMES, preset
 from components.scheduling import gang
-from review import stackfile
-from review.recorder import record
-from review.strict import Shapes
+from recording.recorder import record
 from rules import judge
 from rules.objects import versions
+from schemas.strict import Shapes
+from stacks import stackfile
 from stacks.settings import Settings, SettingsError
 from tests.conftest import AT, recorded
-from tests.review.test_strict import strict_schema
+from tests.schemas.test_strict import strict_schema
 
 SHAPES = Shapes.load()
 RUNNING = {

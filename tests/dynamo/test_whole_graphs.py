@@ -25,8 +25,8 @@ from components.dynamo.manifest import (
     served_name,
     share,
 )
-from review.strict import Shapes
-from stacks.models import Graph, ModelSource
+from components.dynamo.spec import Graph, ModelSource
+from schemas.strict import Shapes
 
 SNAPSHOT = f"hub/models--org--small/snapshots/{'c' * 40}"
 WORDS = {

@@ -16,8 +16,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from review import stackfile
-from review.answers import Answers
+from recording.answers import Answers
+from stacks import stackfile
 from stacks.settings import CLOCK
 from tests.conftest import AT
 from tests.engine.engine import Failed, World

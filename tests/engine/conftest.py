@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from review.answers import Answers
+from recording.answers import Answers
 from tests.engine.control_plane import ControlPlane, require
 from tests.engine.crds import running, served
 from tests.engine.engine import Stack, World, quieten, require_engine

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from review.graph import Graph
+from recording.graph import Graph
 
 GRAPH = "kubernetes:nvidia.com/v1beta1:DynamoGraphDeployment"
 POOL = "kubernetes:karpenter.sh/v1:NodePool"

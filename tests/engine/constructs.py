@@ -1,4 +1,4 @@
-"""Play a remote component: register its children through the engine's monitor, as `review/answers.py` lists them."""
+"""Play a remote component: register its children through the engine's monitor, as `recording/answers.py` lists them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from google.protobuf import struct_pb2
 from pulumi.runtime import rpc
 from pulumi.runtime.proto import provider_pb2, resource_pb2, resource_pb2_grpc
 
-from review.answers import Answers, Child, ChildProperty, ChildReference, Computed
-from review.graph import UNKNOWN
+from recording.answers import Answers, Child, ChildProperty, ChildReference, Computed
+from recording.graph import UNKNOWN
 from tests.engine.standins import OPTIONS, plain, struct
 
 Complete = Callable[[Child, dict[str, Any]], dict[str, Any]]

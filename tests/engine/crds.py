@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from review.strict import Shapes
 from rules.objects import versions as versions_of
+from schemas.strict import Shapes
 from tests.conftest import STACKS, recorded
 from tools.shapes.read import contracts as sources
 

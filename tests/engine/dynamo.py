@@ -22,7 +22,7 @@ import pytest
 from components.dynamo.manifest import COMPONENT_LABEL, GRAPH_LABEL
 from operations.serve import platforms, running, wheels
 from operations.serve.processes import LocalGraph, Machine, Process, graphs, local_graph, model_folders
-from review.graph import Graph
+from recording.graph import Graph
 from tests.engine.control_plane import ControlPlane, until
 
 KEPT = Path(os.environ.get("SERVE_DIR") or Path.home() / ".cache" / "dynamo-eks" / "serve")

@@ -24,8 +24,9 @@ import pulumi.automation as automation
 import pytest
 import yaml
 
-from review import judged, stackfile
-from review.answers import Answers
+from recording.answers import Answers
+from review import judged
+from stacks import stackfile
 from tests.conftest import AT
 from tests.engine.control_plane import ControlPlane
 from tests.engine.operators import InCluster

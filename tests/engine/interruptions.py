@@ -28,7 +28,7 @@ from operations.cluster_finder import Cluster, ClusterFinder
 from operations.credentials import Access, Caller
 from operations.lookup import TOLD, Candidate, Everywhere, tags_of
 from operations.state import Resource, State
-from review.answers import ACCOUNT
+from recording.answers import ACCOUNT
 from tests.engine.control_plane import ControlPlane
 from tests.engine.engine import Stack, World
 from tests.engine.standins import InitFailed, Refused

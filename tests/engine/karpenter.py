@@ -22,7 +22,7 @@ from components.capacity import instances
 from components.capacity.instances import Instance, allocatable, launchable
 from components.dynamo.manifest import EFA, GPU
 from components.network.zones import REGION_ZONES
-from review.graph import Graph
+from recording.graph import Graph
 from tests.engine.control_plane import ControlPlane, free_ports, program, stop
 
 NODE_POOL, NODE_CLAIM = ("karpenter.sh/v1", "NodePool"), ("karpenter.sh/v1", "NodeClaim")

@@ -16,7 +16,7 @@ from components.capacity import instances
 from components.capacity.instances import Instance, allocatable
 from components.capacity.ultraservers import CLIQUE_LABEL
 from components.dynamo.manifest import EFA, GPU, HUGE_PAGES
-from review.racks import SeenRack, huge_pages_mib
+from recording.racks import SeenRack, huge_pages_mib
 from tests.engine.control_plane import ControlPlane
 
 CHANNEL_CLASS = "compute-domain-default-channel.nvidia.com"

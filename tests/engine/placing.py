@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from components.dynamo.expected_pods import ExpectedPod, expected_pods, fits
 from components.dynamo.manifest import EFA, GPU
-from review.graph import Graph
+from recording.graph import Graph
 from rules.graphs import ZONE, candidates
 from tests.engine.nodes import FakeNode, of_pool
 

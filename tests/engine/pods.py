@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from components.dynamo.expected_pods import ExpectedPod
-from review.graph import Graph
+from recording.graph import Graph
 from tests.engine.control_plane import ControlPlane, until
 from tests.engine.nodes import CHANNEL_CLASS
 

@@ -1,4 +1,4 @@
-"""Stand-in for the `aws` provider: a store of resources with AWS's manners, fed by `review/answers.py`.
+"""Stand-in for the `aws` provider: a store of resources with AWS's manners, fed by `recording/answers.py`.
 
 Plays: default tags and region laid into every resource that takes them (as pulumi-aws does in Check), properties that
 replace (`replacements.AWS`), a new id for a new resource, names that are taken, references to ids that do not exist,
@@ -17,8 +17,8 @@ from typing import Any
 import pulumi_aws
 from google.protobuf import struct_pb2
 
-from review.answers import Answers, digest
-from review.graph import UNKNOWN
+from recording.answers import Answers, digest
+from recording.graph import UNKNOWN
 from tests.engine.replacements import AWS
 from tests.engine.standins import Refused, StandIn, difference, laid_over, leaves, plain, struct, unknown
 

@@ -1,4 +1,4 @@
-"""Stand-in for the `eks` provider: the Construct of `eks:index:Cluster`, played as `review/eks_construct.py` lists it.
+"""Stand-in for the `eks` provider: the Construct of `eks:index:Cluster`, played as `recording/eks_construct.py` lists it.
 
 Real: the engine registers the children, asks the `aws` stand-in for each, and destroys them in its own order.
 Not shown: other components of the package, the wait for a public endpoint's health, and whether the recorded list is
@@ -7,7 +7,7 @@ still what the published plugin does (a change of its version means recording it
 
 from __future__ import annotations
 
-from review.answers import Answers
+from recording.answers import Answers
 from tests.engine.constructs import construct
 from tests.engine.standins import StandIn
 

@@ -30,8 +30,8 @@ from typing import Any
 import yaml
 from google.protobuf import struct_pb2
 
-from review.answers import Answers, Child
-from review.graph import UNKNOWN
+from recording.answers import Answers, Child
+from recording.graph import UNKNOWN
 from tests.engine.constructs import construct
 from tests.engine.control_plane import ControlPlane
 from tests.engine.crds import _age, _without_conversion

@@ -2,7 +2,7 @@
 
 Real on the other side: the engine, which calls these methods in its order and believes what they answer. A stand-in
 answers Check, Diff, Create, Read, Update, Delete, Invoke and Construct as the provider would, from the same
-`review/answers.py` as the plan. Secrets come wrapped and stay wrapped, and in a preview computed values are unknown.
+`recording/answers.py` as the plan. Secrets come wrapped and stay wrapped, and in a preview computed values are unknown.
 Not shown by any stand-in: how long things take, quotas, permissions, and the provider's own faults.
 """
 
@@ -19,8 +19,8 @@ from google.protobuf import empty_pb2, struct_pb2
 from pulumi.runtime import rpc
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
-from review import recorder
-from review.graph import UNKNOWN
+from recording import recorder
+from recording.graph import UNKNOWN
 from tests.engine.replacements import replaces
 
 OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]

@@ -13,7 +13,7 @@ import pytest
 
 from components.cluster import cluster as module
 from components.cluster.cluster import AutoModeCluster, AutoModeClusterArgs
-from review.answers import Answers
+from recording.answers import Answers
 from tests.cluster.small_cluster import PLATFORM, settings
 from tests.engine.engine import Outcome, Stack, World, quieten, require_engine
 from tests.engine.standins import StandIn

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from review import blocks, stackfile
-from review.recorder import record
+from recording.recorder import record
+from review import blocks
+from stacks import stackfile
 from tests.conftest import AT
 from tests.engine.engine import Stack
 from tests.engine.test_life import released

@@ -16,8 +16,8 @@ from typing import Any
 import pulumi
 import pytest
 
-from review.graph import Graph
-from review.recorder import record
+from recording.graph import Graph
+from recording.recorder import record
 from rules.storage import STATEFUL
 from stacks.settings import schema
 from tests.conftest import AT

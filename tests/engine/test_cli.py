@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from review import stackfile
-from review.answers import Answers
-from review.recorder import record
+from recording.answers import Answers
+from recording.recorder import record
+from stacks import stackfile
 from stacks.placeholders import KNOWN
 from tests.conftest import AT, STACKS
 from tests.engine.cli import Clone

@@ -13,7 +13,7 @@ import pulumi
 import pulumi_aws as aws
 import pytest
 
-from review.answers import Answers
+from recording.answers import Answers
 from tests.engine.engine import Stack, World, quieten, require_engine
 from tests.engine.standins import Refused
 from tests.engine.terminals import Interrupted, program_served, signalled, until

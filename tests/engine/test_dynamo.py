@@ -19,9 +19,9 @@ from pulumi import RunError
 from components.catalog import DYNAMO
 from operations.serve import running
 from operations.serve.running import LOOPBACK
-from review import stackfile
-from review.graph import Graph
-from review.recorder import record
+from recording.graph import Graph
+from recording.recorder import record
+from stacks import stackfile
 from tests.conftest import AT
 from tests.engine.control_plane import ControlPlane, until
 from tests.engine.dynamo import Pods, frontend, pods, python, workers

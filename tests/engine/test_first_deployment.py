@@ -21,8 +21,8 @@ from pathlib import Path
 import pytest
 
 from components.cluster.cluster import KEY_DELETION_DAYS
-from review import stackfile
-from review.answers import Answers
+from recording.answers import Answers
+from stacks import stackfile
 from tests.conftest import AT
 from tests.engine.cli import Clone
 from tests.engine.control_plane import ControlPlane

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from review.graph import KubernetesObject
+from recording.graph import KubernetesObject
 from tests.conftest import STACKS, recorded
 from tests.engine.control_plane import ControlPlane, Refused
 from tests.engine.mutants import at, choices, mutate, places, text

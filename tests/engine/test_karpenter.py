@@ -15,7 +15,7 @@ import pytest
 
 from components.capacity.instances import instance
 from components.dynamo.expected_pods import ExpectedPod
-from review.graph import Graph
+from recording.graph import Graph
 from tests.conftest import STACKS, recorded
 from tests.engine.control_plane import ControlPlane, require, until
 from tests.engine.karpenter import NODE_CLAIM, ZONE_NAMES, general_purpose, reservations, running, types

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from review.graph import Graph
+from recording.graph import Graph
 from tests.conftest import STACKS, recorded
 from tests.engine.control_plane import ControlPlane
 from tests.engine.engine import Outcome, Stack, edited, shipped

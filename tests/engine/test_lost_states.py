@@ -17,7 +17,7 @@ import pulumi_aws as aws
 import pytest
 
 from operations.state import State
-from review.answers import Answers
+from recording.answers import Answers
 from tests.engine.engine import Stack, World, quieten, require_engine
 from tests.engine.standins import Refused
 from tests.engine.terminals import Interrupted, program_served, until

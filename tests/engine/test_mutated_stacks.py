@@ -12,8 +12,9 @@ import pulumi
 import pytest
 from rich.console import Console
 
-from review import plan, report, stackfile
-from review.stackfile import StackFileError
+from review import plan, report
+from stacks import stackfile
+from stacks.stackfile import StackFileError
 from tests.conftest import AT
 from tests.stacks import mutants
 from tests.stacks.mutants import Mutant

@@ -14,7 +14,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 import pytest
 
-from review.answers import Answers
+from recording.answers import Answers
 from tests.engine.control_plane import ControlPlane
 from tests.engine.engine import Stack, World, edited, shipped
 from tests.engine.terminals import Interrupted, program_served

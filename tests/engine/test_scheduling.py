@@ -17,11 +17,11 @@ from components.capacity.ultraservers import CLIQUE_LABEL, RACK_LABEL
 from components.dynamo.expected_pods import ExpectedPod
 from components.dynamo.manifest import EFA, GPU
 from components.network.zones import REGION_ZONES
-from review import stackfile
-from review.graph import Graph
-from review.racks import SeenRack, layout, rack_pods, racks
-from review.recorder import record
+from recording.graph import Graph
+from recording.racks import SeenRack, layout, rack_pods, racks
+from recording.recorder import record
 from rules.graphs import ZONE
+from stacks import stackfile
 from tests.conftest import AT, STACKS, recorded
 from tests.engine.control_plane import ControlPlane
 from tests.engine.nodes import FakeNode, general, join, joined, leave, of_a_laptop, of_rack

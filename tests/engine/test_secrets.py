@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from review import plan, report
-from review.stackfile import StackFile
+from stacks.stackfile import StackFile
 from tests.conftest import AT
 from tests.engine.control_plane import ControlPlane
 from tests.engine.engine import Outcome, Stack, edited, shipped

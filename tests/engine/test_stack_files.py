@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from review import stackfile
+from stacks import stackfile
 from tests.engine.engine import ROOT, require_engine
 from tests.stacks import corpus
 

@@ -20,7 +20,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 
-from review.strict import Shapes
+from schemas.strict import Shapes
 from tests.conftest import STACKS, recorded
 from tests.engine.control_plane import ControlPlane, Refused
 from tests.engine.crds import running

@@ -19,8 +19,8 @@ from components import catalog
 from components.capacity.ultraservers import RACK_LABEL, RACK_MARK
 from components.gpu import values
 from components.scheduling import gang
-from review.strict import Shapes
 from rules.objects import chart_of
+from schemas.strict import Shapes
 from tests.conftest import recorded
 
 ROOT = Path(__file__).parents[2]

@@ -13,11 +13,11 @@ import pytest
 
 from components.network.endpoints import INTERFACE_ENDPOINTS, service_name
 from components.network.existing import FoundSubnet, SubnetPair, faults
-from review import stackfile
-from review.answers import Answers
-from review.graph import Graph
-from review.recorder import record
+from recording.answers import Answers
+from recording.graph import Graph
+from recording.recorder import record
 from rules import judge
+from stacks import stackfile
 from tests.conftest import AT, recorded
 
 BASE = Path(__file__).parents[1] / "stacks" / "settings" / "ordinary.happy.yaml"

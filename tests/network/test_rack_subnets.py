@@ -18,11 +18,11 @@ from components.network import cidr as address_plan
 from components.network.cidr import NODE_ADDRESSES, local_zone, local_zone_slot, plan, room
 from components.network.existing import FoundSubnet, rack_faults
 from components.network.rack_zones import closed_zones, nat_zone
-from review import stackfile
-from review.answers import Answers
-from review.graph import Graph
-from review.recorder import record
+from recording.answers import Answers
+from recording.graph import Graph
+from recording.recorder import record
 from rules import judge
+from stacks import stackfile
 from stacks.settings import Settings, SettingsError
 from tests.conftest import AT, recorded
 

@@ -17,7 +17,7 @@ from operations import __main__ as entry_point
 from operations import lock, teardown
 from operations.lookup import Candidate, CannotTell
 from operations.state import Resource, State
-from review import stackfile
+from stacks import stackfile
 from tests.conftest import STACKS, recorded
 from tests.operations.conftest import Shell
 from tests.operations.documents import (

@@ -16,8 +16,8 @@ from operations.aws_finder import AwsFinder
 from operations.credentials import Access, Caller, NoIdentity, accounts_in, refusal, wrong_account
 from operations.lookup import CannotTell
 from operations.state import Resource, State
-from review import stackfile
-from review.stackfile import StackFile
+from stacks import stackfile
+from stacks.stackfile import StackFile
 from tests.operations.conftest import Shell
 from tests.operations.documents import KEY, NAT, VPC, document, entry
 from tests.stacks.edited import edited

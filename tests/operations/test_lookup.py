@@ -11,7 +11,7 @@ from operations.aws_finder import ASK
 from operations.lookup import TOLD, Candidate, CannotTell, Decision, Everywhere, Verdict, decide
 from operations.recover import BadAnswer, Stated, plan, refusal
 from operations.state import UNREAD, Resource, State
-from review import stackfile
+from stacks import stackfile
 from tests.conftest import STACKS, recorded
 from tests.operations.documents import EIP, NAMESPACE, NAT, SUBNET, document, entry, urn
 

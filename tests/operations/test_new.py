@@ -20,7 +20,7 @@ from typer.testing import CliRunner, Result
 from operations import new
 from operations.credentials import Access, Caller, NoIdentity
 from operations.new import Block, Given, changes, named_zones
-from review import stackfile
+from stacks import stackfile
 from stacks.settings import Settings, left_open
 from tests.conftest import STACKS
 

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from components.capacity.ultraservers import RACK_LABEL
 from components.dynamo.expected_pods import ExpectedPod
-from review import blocks, report, stackfile
-from review.graph import Graph, Node, Read
+from recording.graph import Graph, Node, Read
+from recording.racks import BLOCK_READ, NODE_GROUP, NodePlan, SeenRack, layout, rack_pods, racks
+from recording.recorder import record
+from review import blocks, report
 from review.plan import make
-from review.racks import BLOCK_READ, NODE_GROUP, NodePlan, SeenRack, layout, rack_pods, racks
-from review.recorder import record
+from stacks import stackfile
 from tests.conftest import recorded
 
 GB200 = ["gb200-prod", "gb200-pair"]

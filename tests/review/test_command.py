@@ -13,9 +13,10 @@ import yaml
 from typer.testing import CliRunner
 
 from review import __main__ as command
-from review import report, stackfile
+from review import report
 from review.plan import Plan
 from rules import judge
+from stacks import stackfile
 from tests.conftest import STACKS, recorded
 
 APP = typer.Typer()

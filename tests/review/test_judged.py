@@ -12,11 +12,12 @@ from typing import Any
 import pulumi
 import pytest
 
-from review import judged, report, stackfile
+from recording.recorder import record
+from review import judged, report
 from review.judged import Word
 from review.plan import Plan
-from review.recorder import record
 from rules import judge
+from stacks import stackfile
 from stacks.settings import CLOCK
 from tests.conftest import AT, STACKS, recorded
 

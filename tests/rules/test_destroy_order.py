@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from review import stackfile
-from review.graph import Graph, Node
-from review.recorder import record
+from recording.graph import Graph, Node
+from recording.recorder import record
+from stacks import stackfile
 from tests.conftest import AT, recorded
 
 GRAPH = "kubernetes:nvidia.com/v1beta1:DynamoGraphDeployment"

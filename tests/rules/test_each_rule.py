@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from review.graph import Graph, Node
+from recording.graph import Graph, Node
 from rules import RULES
 from tests.conftest import recorded
 

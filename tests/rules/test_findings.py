@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from review.graph import Graph, Node
+from recording.graph import Graph, Node
 from tests.conftest import recorded
 from tests.rules.test_each_rule import (
     BY_ID,

@@ -10,7 +10,7 @@ import pytest
 
 from components.capacity.instances import Instance, allocatable
 from components.dynamo.expected_pods import ExpectedPod
-from review.graph import Node
+from recording.graph import Node
 from rules.graphs import _argument, _per_node, _shares, transfer_faults
 from rules.objects import chart_of, versions
 from stacks.tokens import is_token

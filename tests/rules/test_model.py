@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from review.graph import Graph
+from recording.graph import Graph
 from rules.model import RULES, Finding, Looked, Rule, Verdict, judge, rule
 
 EMPTY = Graph("none", [])

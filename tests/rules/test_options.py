@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from review.graph import Graph
+from recording.graph import Graph
 from tests.conftest import recorded
 
 GB200 = ["gb200-prod", "gb200-pair"]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from review.graph import Graph
-from review.racks import racks
+from recording.graph import Graph
+from recording.racks import racks
 from rules import RULES, Finding, Looked, Rule
 from tests.conftest import STACKS, recorded
 from tests.rules.test_each_rule import BY_ID, CASES, Edit

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from review.graph import UNKNOWN
+from recording.graph import UNKNOWN
 from rules.model import Finding, Looked
 from tests.conftest import recorded
 from tests.rules.test_each_rule import (

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from components.gpu import values as charts
-from review.graph import UNKNOWN
-from review.racks import racks
+from recording.graph import UNKNOWN
+from recording.racks import racks
 from rules import judge
 from rules.ultraservers import _older
 from tests.conftest import recorded

@@ -7,7 +7,7 @@ import dataclasses
 from typing import Any
 
 from components.dynamo.compute_domain import GROVE_GROUP
-from review.graph import Graph
+from recording.graph import Graph
 from tests.rules.test_each_rule import (
     DGD,
     GROUP,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from review import stackfile
+from stacks import stackfile
 from stacks.faults import Fault
 from stacks.settings import Settings, SettingsError
 from tests.conftest import AT

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from review import stackfile
+from stacks import stackfile
 from stacks.settings import schema
 
 VALUES: tuple[Any, ...] = (

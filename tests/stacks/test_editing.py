@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from review import stackfile
+from stacks import stackfile
 from stacks.editing import as_yaml, edited, paths
 from tests.conftest import STACKS
 

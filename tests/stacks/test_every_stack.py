@@ -6,11 +6,12 @@ import json
 
 import pytest
 
-from review import report, stackfile
-from review.graph import SECRET, UNKNOWN, Graph
+from recording.graph import SECRET, UNKNOWN, Graph
+from recording.recorder import record
+from review import report
 from review.plan import Plan, make
-from review.recorder import record
 from rules import RULES, judge
+from stacks import stackfile
 from tests.conftest import AT, STACKS, recorded
 
 TOKEN = "hf_" + "q" * 34

@@ -8,9 +8,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from review import stackfile
-from review.stackfile import StackFile, StackFileError
+from stacks import stackfile
 from stacks.settings import Settings, SettingsError, schema
+from stacks.stackfile import StackFile, StackFileError
 from tests.conftest import AT
 from tests.stacks import mutants
 from tests.stacks.mutants import Mutant

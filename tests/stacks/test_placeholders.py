@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from review import stackfile
 from review.plan import make
+from stacks import stackfile
 from stacks.placeholders import KNOWN, ToFillIn, stood_in, to_fill_in
 from stacks.settings import Settings, SettingsError, left_open, own_window
 from tests.conftest import STACKS

@@ -11,8 +11,8 @@ import pulumi_aws
 import pytest
 from pydantic.alias_generators import to_camel
 
-from review.graph import Graph
-from review.recorder import record
+from recording.graph import Graph
+from recording.recorder import record
 from stacks import provider_keys
 from stacks.faults import Fault
 from stacks.settings import Settings, identity, schema

@@ -14,8 +14,8 @@ import pulumi
 import pytest
 import yaml
 
+from components.spec import MOMENT, moment_of
 from stacks.faults import EXAMPLES, Fault, from_pydantic, listed, nearest, one_of, report
-from stacks.models import MOMENT, moment_of
 from stacks.settings import CLOCK, SOURCE, Settings, SettingsError, present, schema
 from tests.stacks.edited import ABSENT, AT, Changes, edited, line, parsed, rows, told
 

@@ -12,8 +12,8 @@ import pytest
 
 from components.storage.shared_files import SharedFiles, SharedFilesArgs
 from components.storage.storage_classes import StorageClasses, StorageClassesArgs, ebs_class, efs_parameters
-from review.graph import UNKNOWN, Graph
-from review.recorder import record
+from recording.graph import UNKNOWN, Graph
+from recording.recorder import record
 
 CONFIG = {"aws:region": "us-east-1"}
 ZONES = {"use1-az1": "subnet-1", "use1-az2": "subnet-2", "use1-az4": "subnet-4"}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from review import stackfile
+from stacks import stackfile
 from tools import prerequisites
 
 GOOD = {

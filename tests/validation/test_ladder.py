@@ -13,8 +13,8 @@ import pytest
 from components.validation import ladder_objects as objects
 from components.validation.ladder import VerificationLadder, VerificationLadderArgs
 from components.validation.smoke import SmokeTest, SmokeTestArgs
-from review.graph import Graph, Node
-from review.recorder import record
+from recording.graph import Graph, Node
+from recording.recorder import record
 from tests.validation.test_ladder_objects import X72
 
 CHECK_IMAGE = "python:3.12"

@@ -19,8 +19,8 @@ from components.capacity.ultraservers import CLIQUE_LABEL, RACK_LABEL, TYPES
 from components.validation import jobs
 from components.validation import ladder_objects as objects
 from components.validation.ladder_objects import RackUnderTest
-from review.strict import Shapes
-from tests.review.test_strict import strict_schema
+from schemas.strict import Shapes
+from tests.schemas.test_strict import strict_schema
 
 SHAPES = Shapes.load()
 

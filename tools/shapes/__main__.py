@@ -1,4 +1,4 @@
-"""`python -m tools.shapes build|add`: write the tables under review/shapes."""
+"""`python -m tools.shapes build|add`: write the tables under schemas/shapes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def text_of(table: Mapping[str, Any]) -> str:
 
 
 def index_of(tables: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """What `review/strict.py` reads first: which table has which kind, and which chart."""
+    """What `schemas/strict.py` reads first: which table has which kind, and which chart."""
     kinds: dict[str, list[str]] = {}
     charts: dict[str, list[str]] = {}
     files = {}

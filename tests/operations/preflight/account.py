@@ -28,7 +28,7 @@ from operations.preflight.checks import Secrets
 from operations.preflight.lines import Line, Unasked
 from operations.preflight.registries import Image
 from operations.preflight.wanted import Wanted, wanted
-from review.recorder import record
+from recording.recorder import record
 from stacks.settings import Settings
 from tests.conftest import AT
 from tests.stacks.edited import edited

@@ -10,7 +10,7 @@ import pytest
 
 from operations.preflight import quotas
 from operations.preflight.lines import exit_code
-from review.stackfile import ROOT
+from stacks.stackfile import ROOT
 from tests.operations.preflight.account import ACCOUNT, AT, Account, Denied, Fault, good, lines, wrong
 from tests.stacks.edited import ABSENT
 

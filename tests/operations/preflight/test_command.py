@@ -19,8 +19,8 @@ from operations.preflight import __main__ as command
 from operations.preflight import checks, report
 from operations.preflight.checks import Cluster, Secrets
 from operations.preflight.lines import Line, Unasked, Verdict, exit_code, fails, holds, unasked
-from review import stackfile
-from review.stackfile import StackFile
+from stacks import stackfile
+from stacks.stackfile import StackFile
 from tests.operations.conftest import Shell
 from tests.operations.documents import VPC, document, entry
 from tests.operations.preflight.account import ACCOUNT, AT, SECRET_KEYS, Account, Denied, good, values_of, wrong

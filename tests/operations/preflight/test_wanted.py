@@ -11,7 +11,7 @@ import pytest
 from components import catalog
 from operations.preflight.registries import Chart
 from operations.preflight.wanted import Wanted, wanted
-from review import stackfile
+from stacks import stackfile
 from stacks.settings import Settings
 from tests.conftest import AT, STACKS, recorded
 from tests.operations.preflight.account import good

@@ -33,7 +33,7 @@ def told(app: typer.Typer, folder: Path, *arguments: str) -> tuple[int, str]:
 def test_another_platform(app: typer.Typer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the plan, which takes seconds, and the wheels, which take minutes."""
     monkeypatch.setattr(platforms, "here", lambda: "not here")
-    monkeypatch.setattr("review.stackfile.read", lambda _: pytest.fail("the stack was read"))
+    monkeypatch.setattr("stacks.stackfile.read", lambda _: pytest.fail("the stack was read"))
     assert told(app, tmp_path) == (2, "not here")
 
 

@@ -21,8 +21,8 @@ from operations.serve.processes import (
     version_of,
 )
 from operations.serve.wheels import lock_of
-from review import stackfile
-from review.recorder import record
+from recording.recorder import record
+from stacks import stackfile
 from tests.conftest import AT
 
 VOLUMES = Path("/kept/volumes")

@@ -20,7 +20,7 @@ from components.capacity.window import Phase, Window
 from components.dynamo.compute_domain import GROVE_GROUP
 from components.dynamo.expected_pods import ExpectedPod, expected_pods
 from components.dynamo.manifest import EFA, HUGE_PAGES
-from review.graph import UNKNOWN, Graph, Node
+from recording.graph import UNKNOWN, Graph, Node
 
 NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
 TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"

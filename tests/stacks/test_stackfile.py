@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from review import stackfile
-from review.stackfile import StackFile, StackFileError
+from stacks import stackfile
+from stacks.stackfile import StackFile, StackFileError
 from tests.stacks import corpus
 
 ANSWERS = corpus.answers()
@@ -243,7 +243,7 @@ import json, resource, sys, time
 limit = 1500 * 1024**2
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 from pathlib import Path
-from review import stackfile
+from stacks import stackfile
 from review.__main__ import _Bad, _plan
 read = stackfile.read
 for path in map(Path, sys.argv[1:]):

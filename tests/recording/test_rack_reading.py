@@ -13,8 +13,8 @@ from components.capacity.node_config import encoded
 from components.capacity.ultraservers import RACK_LABEL, RACK_MARK
 from components.capacity.window import Phase, Window
 from components.dynamo.expected_pods import ExpectedPod
-from review.graph import UNKNOWN, Graph, Node, Read
-from review.racks import (  # fmt: skip
+from recording.graph import UNKNOWN, Graph, Node, Read
+from recording.racks import (  # fmt: skip
     BLOCK_READ,
     NODE_GROUP,
     SCHEDULE,
@@ -29,7 +29,7 @@ from review.racks import (  # fmt: skip
     rack_pods,
     racks,
 )
-from tests.review.test_racks import MACHINE, pod, rack
+from tests.recording.test_racks import MACHINE, pod, rack
 
 BLOCK = {"startDate": "2026-12-01T11:30:00Z", "endDate": "2026-12-08T11:30:00Z"}
 START, END = datetime(2026, 12, 1, 11, 30, tzinfo=UTC), datetime(2026, 12, 8, 11, 30, tzinfo=UTC)

@@ -12,9 +12,9 @@ import pytest
 from pulumi_kubernetes import Provider
 from pulumi_kubernetes.core.v1 import ConfigMap, Secret
 
-from review.answers import NoAnswer
-from review.graph import SECRET, UNKNOWN, Graph
-from review.recorder import record
+from recording.answers import NoAnswer
+from recording.graph import SECRET, UNKNOWN, Graph
+from recording.recorder import record
 
 CONFIG = {"aws:region": "us-east-1"}
 

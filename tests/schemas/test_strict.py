@@ -14,9 +14,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from review.graph import UNKNOWN
-from review.strict import FOLDER, Shapes, Verdict
+from recording.graph import UNKNOWN
 from rules.objects import versions
+from schemas.strict import FOLDER, Shapes, Verdict
 from tests.conftest import STACKS, recorded
 from tools.shapes import condense
 from tools.shapes.__main__ import file_name, index_of, text_of

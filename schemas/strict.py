@@ -1,7 +1,7 @@
 """The strict check: has an object or a chart value only what its kind or chart has, of the right type, and all that is required?
 
 The API server drops a misspelt field of a custom resource and reports the object as created; Helm ignores unknown values
-alike (both measured with the real ones). The tables under `review/shapes` say what there is. They know names, types,
+alike (both measured with the real ones). The tables under `schemas/shapes` say what there is. They know names, types,
 required fields, enums, bounds, patterns, and what makes two entries of a list the same one. CEL rules, and what the API
 server checks of built-in kinds in its own code, are left to it: tests/engine/test_strictness.py lists what that is.
 """
@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from review.graph import SECRET, UNKNOWN
+from recording.graph import SECRET, UNKNOWN
 
 FOLDER = Path(__file__).parent / "shapes"
 

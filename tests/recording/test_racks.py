@@ -18,9 +18,9 @@ from components.capacity.ultraservers import RACK_LABEL, RACK_MARK
 from components.dynamo.expected_pods import ExpectedPod
 from components.dynamo.manifest import Surroundings, manifest
 from components.scheduling import gang
-from review import stackfile
-from review.graph import Node
-from review.racks import Layout, SeenRack, domain_pods, empty_node, gpus, layout, needs, rack_pods, racks
+from recording.graph import Node
+from recording.racks import Layout, SeenRack, domain_pods, empty_node, gpus, layout, needs, rack_pods, racks
+from stacks import stackfile
 from stacks.settings import Settings, SettingsError
 from tests.conftest import AT, recorded
 from tests.rules.test_each_rule import BY_ID, DGD, component, edit

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from review.graph import SECRET, UNKNOWN
-from review.strict import Fault, Shapes
+from recording.graph import SECRET, UNKNOWN
+from schemas.strict import Fault, Shapes
 from tools.shapes.__main__ import file_name, index_of, text_of
 from tools.shapes.read import of_file
 

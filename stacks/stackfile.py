@@ -9,10 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from review.hidden import HIDDEN
 from stacks import engine_yaml
 from stacks.engine_yaml import Node, Unreadable
 from stacks.faults import MOST_TOLD, PREFIX, Fault, StackFileError, nearest
+from stacks.hidden import HIDDEN
 
 ROOT = Path(__file__).resolve().parent.parent
 

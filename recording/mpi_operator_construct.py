@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.catalog import MPI_OPERATOR
-from review.answers import Answers, Child, construct
+from recording.answers import Answers, Child, construct
 
 WHY = f"made by yaml.v2.ConfigFile from the MPI operator's manifest {MPI_OPERATOR}; listed from that file, which was not read now"
 

@@ -7,8 +7,6 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 
-from stacks.placeholders import KNOWN
-
 NOT_PUBLIC: Mapping[str, str] = {
     "0.0.0.0/8": "this network (RFC 791)",
     "10.0.0.0/8": "private (RFC 1918)",
@@ -28,6 +26,9 @@ NOT_PUBLIC: Mapping[str, str] = {
 }
 """IPv4 ranges from which nobody comes over the internet (IANA's special-purpose address registry). EKS refuses them in
 publicAccessCidrs ("The following CIDRs are not allowed in publicAccessCidrs"), after network and file system exist."""
+
+STAND_IN_ADDRESS = "192.0.2.1"
+"""What a plan goes on with for an address that is still to be filled in: reserved for documentation (RFC 5737)."""
 
 MOST_PUBLIC_CIDRS = 40
 """Ranges per cluster's public endpoint (EKS service quotas)."""
@@ -51,7 +52,7 @@ PRINCIPAL = re.compile(
 
 def public_cidr(value: str) -> str:
     """A range from which somebody can come over the internet. Raises ValueError."""
-    if value == f"{KNOWN['<your-ip>'].stand_in}/32":
+    if value == f"{STAND_IN_ADDRESS}/32":
         return value
     network = ipaddress.ip_network(value)
     for reserved, why in NOT_PUBLIC.items():

@@ -201,14 +201,14 @@ class Answers:
             return digest(self.stack, type_, name, length=8), {}
         function = _CREATED.get(type_)
         if function is None:
-            raise NoAnswer(f"review/answers.py does not know what {type_} ({name}) computes; add it with its source")
+            raise NoAnswer(f"recording/answers.py does not know what {type_} ({name}) computes; add it with its source")
         return function(self, name, inputs)
 
     def read(self, token: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Answer to an invoke."""
         function = _READ.get(token)
         if function is None:
-            raise NoAnswer(f"review/answers.py has no answer to {token}; add it with its source")
+            raise NoAnswer(f"recording/answers.py has no answer to {token}; add it with its source")
         return function(self, arguments)
 
     def construct(
@@ -217,7 +217,7 @@ class Answers:
         """Children and outputs of a remote component."""
         function = _CONSTRUCT.get(type_)
         if function is None:
-            raise NoAnswer(f"review/answers.py does not know what the remote component {type_} creates; add it")
+            raise NoAnswer(f"recording/answers.py does not know what the remote component {type_} creates; add it")
         return function(self, name, inputs)
 
     def assume(self, text: str) -> None:
@@ -348,7 +348,7 @@ def _get_capacity_block_reservation(answers: Answers, arguments: Mapping[str, An
 def _as_told(value: Any) -> Any:
     """A stack file's moment as EC2 tells it; whatever a test says instead, as it is."""
     from components.capacity.window import moment
-    from stacks.models import moment_of
+    from components.spec import moment_of
 
     try:
         return moment(moment_of(value))
@@ -644,5 +644,5 @@ def _backup_policy(answers: Answers, name: str, inputs: Mapping[str, Any]) -> tu
 
 
 # Remote components play their Construct in modules of their own, which register themselves when imported.
-import review.eks_construct  # noqa: E402
-import review.mpi_operator_construct  # noqa: E402, F401
+import recording.eks_construct  # noqa: E402
+import recording.mpi_operator_construct  # noqa: E402, F401

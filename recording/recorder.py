@@ -28,11 +28,11 @@ from pulumi.runtime.mocks import MockEngine, MockMonitor, Mocks, MockSettings
 from pulumi.runtime.proto import resource_pb2, source_pb2
 from pulumi.runtime.stack import run_in_stack
 
-from review.answers import Answers, ChildProperty, ChildReference, Computed
-from review.graph import SECRET, UNKNOWN, Graph, Node, Read
-from review.hidden import is_hidden
-from review.stackfile import as_wire
+from recording.answers import Answers, ChildProperty, ChildReference, Computed
+from recording.graph import SECRET, UNKNOWN, Graph, Node, Read
+from stacks.hidden import is_hidden
 from stacks.settings import CLOCK, SOURCE
+from stacks.stackfile import as_wire
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = "dynamo-eks"

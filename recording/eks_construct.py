@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from review.answers import Answers, Child, ChildProperty, ChildReference, Computed, construct
+from recording.answers import Answers, Child, ChildProperty, ChildReference, Computed, construct
 
 WHY = "made by the component provider of pulumi-eks 4.4.0; listed from what it registered under a real engine"
 """The mark of every child: the program did not register it."""
