@@ -7,14 +7,20 @@ from review import judged
 # In a process of its own, which is at work while this one imports the SDK's modules below.
 judging = judged.begin()
 
-from components import composition  # noqa: E402
+from program.serving import serving  # noqa: E402
 from stacks.settings import Settings  # noqa: E402
 
 settings = Settings.load()
 judging.end()
 
-place = composition.existing_place(settings) if settings.cluster.existing else composition.aws_place(settings)
-serving = composition.serving(settings, place)
+# Stacks on a cluster that is there need no AWS module, half of the time of a plan.
+if settings.cluster.existing:
+    from program.existing import place
+else:
+    from program.aws import place
 
-for key, value in {**place.outputs, **serving.outputs}.items():
+cluster = place(settings)
+served = serving(settings, cluster)
+
+for key, value in {**cluster.outputs, **served.outputs}.items():
     pulumi.export(key, value)

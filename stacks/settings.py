@@ -174,6 +174,11 @@ class Settings:
     """Moment the settings are read for: it decides what of a Capacity Block is still to come."""
 
     @property
+    def aws_tags(self) -> dict[str, str]:
+        """Tags of everything in AWS, also of what Karpenter launches."""
+        return {"project": "dynamo-eks", "stack": self.stack, **self.tags}
+
+    @property
     def cluster_name(self) -> str:
         return self.cluster.name or f"dynamo-{self.stack}"
 

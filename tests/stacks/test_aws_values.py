@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components import aws_values
-from stacks import cross, stackfile
 from components.aws_values import NOT_PUBLIC, internet_share, is_open, partition, principal_arn, public_cidr, tag_text
 from components.gpu import dra_driver, gpu_operator
 from components.network.zones import REGION_ZONES
 from components.scheduling import gang_scheduler
+from stacks import cross, stackfile
 from stacks.settings import Settings, SettingsError
 from tests.conftest import AT
 from tests.stacks.edited import told

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from review import plan
 from components.spec import Model
+from review import plan
 from stacks import faults, schema_limits, stackfile
 from stacks.settings import Settings, SettingsError, schema
 from stacks.stackfile import StackFile, StackFileError

@@ -1,0 +1,1 @@
+"""What a stack is made of, in order. Wiring only: components make the resources, pure modules decide."""

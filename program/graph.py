@@ -1,0 +1,103 @@
+"""One graph of the stack."""
+
+from __future__ import annotations
+
+import pulumi
+
+from components import catalog, sizing
+from components.dynamo import compute_domain, exposure, manifest
+from components.dynamo.graph import DynamoGraph, DynamoGraphArgs
+from components.dynamo.namespace import GraphNamespace
+from components.dynamo.spec import Graph
+from components.scheduling import gang as gang_objects
+from components.validation.smoke import SmokeTest, SmokeTestArgs
+from program.place import Place
+from stacks.settings import Settings
+
+
+def _fewer_zones(settings: Settings, place: Place, pool: str | None) -> tuple[str, ...]:
+    """Names of the zones a pool launches in; empty when they are all of the network's."""
+    there = list(place.zone_names)
+    zones = sizing.pool_zones(settings.capacity.pools[pool], there) if pool in settings.capacity.pools else there
+    return () if len(zones) == len(there) else tuple(place.zone_names[zone] for zone in zones)
+
+
+def graph_of(
+    settings: Settings,
+    place: Place,
+    name: str,
+    graph: Graph,
+    operator: list[pulumi.Resource],
+    namespace: GraphNamespace,
+    cache: list[pulumi.Resource],
+    pull_secret: str | None,
+    in_cluster: pulumi.ResourceOptions,
+) -> dict[str, object]:
+    """A graph with its smoke test; what the stack exports of it."""
+    model, placed = settings.models[graph.model], graph.placement.pool
+    rendered = manifest.manifest(
+        name,
+        graph,
+        model,
+        manifest.Surroundings(
+            release=catalog.dynamo_release(settings.dynamo.version),
+            machine=sizing.machine_of(graph, settings.capacity.pools.get(placed or ""), place.racks),
+            zone_names=place.zone_names,
+            zoned=settings.cluster.existing is None,
+            pool_zones=_fewer_zones(settings, place, placed),
+            image_pull_secret=pull_secret,
+            caches=frozenset(settings.storage.caches),
+            queue=gang_objects.QUEUE,
+            topology=gang_objects.TOPOLOGY,
+            rack_domain=gang_objects.RACK_DOMAIN,
+        ),
+    )
+    racks = [rack.name for rack in sizing.racks_of(graph, place.racks)] if manifest.on_rack(graph) else []
+    outside = graph.exposure
+    balancer = None
+    if outside.type == "nlb":
+        balancer = exposure.load_balancer(
+            name, graph.namespace, scheme=outside.scheme, allowed_cidrs=outside.allowed_cidrs, port=outside.port
+        )
+    made = DynamoGraph(
+        f"graph-{name}",
+        DynamoGraphArgs(manifest=rendered, compute_domains=compute_domain.domains(name, graph), load_balancer=balancer),
+        in_cluster,
+        depends_on=[
+            *operator,
+            *namespace.ready,
+            *cache,
+            *place.pools.get(placed or "", []),
+            *(resource for rack in racks for resource in place.rack_ready[rack]),
+        ],
+        claims=namespace.claims,
+    )
+    served = manifest.served_name(graph, model)
+    if graph.smoke_test is not None:
+        # On a rack these are the two highest rungs of its ladder, so that a failure says which of the two it was.
+        SmokeTest(
+            f"smoke-{name}",
+            SmokeTestArgs(
+                graph=name,
+                namespace=graph.namespace,
+                model=served,
+                service_url=made.service_url,
+                digest=manifest.digest(rendered),
+                image=catalog.PYTHON_IMAGE,
+                timeout_minutes=graph.smoke_test.timeout_minutes,
+                efa=graph.transport == "efa",
+                stages=("load", "completion") if racks else ("all",),
+            ),
+            in_cluster,
+            depends_on=made.ready,
+        )
+    outputs: dict[str, object] = {
+        "namespace": graph.namespace,
+        "service": made.service_url,
+        "model": served,
+        "portForward": f"kubectl -n {graph.namespace} port-forward svc/{made.service_name} {exposure.FRONTEND_PORT}:{exposure.FRONTEND_PORT}",
+        "curl": exposure.curl(served, f"localhost:{exposure.FRONTEND_PORT}"),
+    }
+    if made.load_balancer_host is not None:
+        outputs["loadBalancer"] = made.load_balancer_host
+    return outputs
