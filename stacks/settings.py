@@ -30,7 +30,7 @@ from components.network.spec import Network
 from components.spec import DnsLabel, Moment
 from components.storage.spec import Storage
 from stacks import handed_over, placeholders, provider_keys
-from stacks.cross import Draft, cross_faults
+from stacks.checks import Draft, cross_faults
 from stacks.faults import MOST_TOLD, PREFIX, Fault, Lines, StackFileError, from_pydantic, in_region, one_of, report
 from stacks.sections import AccountId, AssumedRole, Review, Tags
 

@@ -124,7 +124,10 @@ def _without(source: str, node: Any) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Run every deletion whose path contains one of the arguments, or all; 1 when there is a survivor without a reason."""
     os.chdir(ROOT)
-    files = [str(path.relative_to(ROOT)) for path in sorted([*(ROOT / "components").rglob("*.py"), *(ROOT / "program").rglob("*.py")])]
+    files = [
+        str(path.relative_to(ROOT))
+        for path in sorted([*(ROOT / "components").rglob("*.py"), *(ROOT / "program").rglob("*.py")])
+    ]
     files = [path for path in files if not arguments or any(word in path for word in arguments)]
     chosen = [item for path in files for item in deletions(ROOT / path)]
     listed: dict[str, str] = yaml.safe_load(REASONS.read_text()) or {}

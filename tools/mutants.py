@@ -75,7 +75,10 @@ GROUPS = (
     ),
     Group(
         tuple(f"stacks/{name}.py" for name in (
-            "cross_ultraservers", "cross", "sections", "settings", "faults", "placeholders", "editing", "provider_keys", "handed_over", "schema_limits", "tokens")),
+            *(f"checks/{name}" for name in (
+                "draft", "stack", "network", "capacity", "storage", "dynamo", "graphs", "placement", "ultra_servers", "gpu_stack",
+                "rack_graphs")),
+            "sections", "settings", "hidden", "faults", "placeholders", "editing", "provider_keys", "handed_over", "schema_limits", "tokens")),
         ("tests/stacks", "tests/capacity", "-k", "not registers"),
     ),
     Group(

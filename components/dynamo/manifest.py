@@ -257,7 +257,7 @@ def _frontend_affinity(name: str, graph: Graph, around: Surroundings) -> dict[st
 
 def _scope(around: Surroundings) -> dict[str, str]:
     """Keeps the frontend to the workers of its own graph, where it can be told so. Those before serve every graph whose name
-    begins with theirs, which the settings refuse (stacks/cross.py)."""
+    begins with theirs, which the settings refuse (stacks/checks/graphs.py)."""
     return {"DYN_NAMESPACE_PREFIX_STRICT": "true"} if around.release.strict_prefix else {}
 
 

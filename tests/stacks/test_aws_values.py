@@ -15,7 +15,8 @@ from components.aws_values import NOT_PUBLIC, internet_share, is_open, partition
 from components.gpu import dra_driver, gpu_operator
 from components.network.zones import REGION_ZONES
 from components.scheduling import gang_scheduler
-from stacks import cross, stackfile
+from stacks import stackfile
+from stacks.checks.dynamo import OWNED_NAMESPACES
 from stacks.settings import Settings, SettingsError
 from tests.conftest import AT
 from tests.stacks.edited import told
@@ -124,7 +125,7 @@ def test_no_tag_text(text: str) -> None:
 
 def test_namespaces_of_the_stacks_own_parts_are_known() -> None:
     ours = {dra_driver.NAMESPACE, gpu_operator.NAMESPACE, gang_scheduler.KAI_NAMESPACE, gang_scheduler.GROVE_NAMESPACE}
-    assert ours <= cross.OWNED_NAMESPACES
+    assert ours <= OWNED_NAMESPACES
 
 
 POOL, CHAT, FRONT = "capacity.pools.gpu", "graphs.chat", "graphs.chat.frontend"

@@ -1,0 +1,73 @@
+"""The Dynamo platform and the models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stacks.checks.draft import Draft
+from stacks.faults import Fault
+
+OWNED_NAMESPACES = frozenset(
+    {"default", "karpenter", "amazon-cloudwatch", "amazon-guardduty", "aws-observability"}
+    | {"nvidia-dra-driver-gpu", "gpu-operator", "kai-scheduler", "grove-system"}
+)
+"""Namespaces that belong to the cluster, to EKS add-ons or to another part of the stack; `kube-` is Kubernetes' own prefix."""
+
+
+OWNED_NAMESPACE = (
+    "a namespace of its own: the program makes it, and a destroy takes it with everything in it; {} is somebody else's"
+)
+
+
+XET_MEMORY_GIB = {"full": 64, "capped": 16}
+"""The Xet downloader buffers up to 64 GB, or about 8 GB when capped (huggingface_hub; Dynamo's download recipes)."""
+
+
+def dynamo(draft: Draft) -> Iterator[Fault]:
+    dynamo = draft.dynamo
+    if dynamo is None:
+        return
+    if dynamo.namespace in OWNED_NAMESPACES or dynamo.namespace.startswith("kube-"):
+        yield Fault("dynamo.namespace", OWNED_NAMESPACE.format(dynamo.namespace), dynamo.namespace)
+    pull = dynamo.image_pull_secret
+    if pull is not None:
+        if bool(pull.existing) == bool(pull.server):
+            yield Fault(
+                "dynamo.imagePullSecret",
+                "exactly one of existing and server",
+                draft.given["dynamo"]["imagePullSecret"],
+            )
+        elif pull.server and "imagePullPassword" not in draft.secrets:
+            yield Fault(
+                "imagePullPassword",
+                f"the password for {pull.server}; the key is required",
+                add="pulumi config set --secret dynamo-eks:imagePullPassword",
+            )
+    if dynamo.hugging_face_secret and "huggingFaceToken" in draft.secrets:
+        yield Fault(
+            "dynamo.huggingFaceSecret",
+            "either an existing Secret or huggingFaceToken, not both",
+            dynamo.hugging_face_secret,
+        )
+
+
+def models(draft: Draft) -> Iterator[Fault]:
+    token = "huggingFaceToken" in draft.secrets or bool(draft.dynamo and draft.dynamo.hugging_face_secret)
+    for name, model in draft.models.items():
+        if model.gated and not token and draft.dynamo is not None:
+            yield Fault(
+                f"models.{name}.gated",
+                f"a token, since {model.repository} is gated: neither huggingFaceToken nor dynamo.huggingFaceSecret is set",
+                True,
+                fix="pulumi config set --secret dynamo-eks:huggingFaceToken",
+            )
+        floor = XET_MEMORY_GIB[model.download.xet_buffer]
+        if model.download.memory_gib is not None and model.download.memory_gib < floor:
+            yield Fault(
+                f"models.{name}.download.memoryGib",
+                f"at least {floor} with xetBuffer: {model.download.xet_buffer}; less is killed halfway",
+                model.download.memory_gib,
+                fix="leave the key out, or cap the buffer"
+                if model.download.xet_buffer == "full"
+                else "leave the key out",
+            )

@@ -1,0 +1,271 @@
+"""Graphs: what they are made of and how they are reached."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from components import catalog
+from components.capacity import instances
+from components.dynamo.expected_pods import mib, milli
+from components.dynamo.manifest import on_rack, roles
+from components.dynamo.spec import Graph, Worker
+from stacks.checks.draft import Draft
+from stacks.checks.dynamo import OWNED_NAMESPACE, OWNED_NAMESPACES
+from stacks.checks.placement import placements
+from stacks.checks.stack import opened_by
+from stacks.faults import Fault, one_of
+from stacks.tokens import is_argument, is_secret, is_token
+
+OWNED_ENVIRONMENT = frozenset(
+    {
+        "HF_TOKEN",
+        "HF_HOME",
+        "HF_HUB_OFFLINE",
+        "DYN_NAMESPACE",
+        "DYN_NAMESPACE_PREFIX",
+        "DYN_NAMESPACE_PREFIX_STRICT",
+        "DYN_NAMESPACE_WORKER_SUFFIX",
+        "DYN_COMPONENT",
+        "DYN_DISCOVERY_BACKEND",
+        "DYN_SYSTEM_PORT",
+        "FI_PROVIDER",
+        "SGLANG_DISAGGREGATION_NIXL_BACKEND",
+        "TRTLLM_NIXL_KVCACHE_BACKEND",
+    }
+)
+"""Environment set by the program or the operator from other keys."""
+
+
+OWNED_ARGUMENTS: Mapping[str, str] = {
+    "--model": "model",
+    "--model-path": "model",
+    "--served-model-name": "servedModelName",
+    "--tensor-parallel-size": "tensorParallel",
+    "--tp": "tensorParallel",
+    "--tp-size": "tensorParallel",
+    "--pipeline-parallel-size": "pipelineParallel",
+    "--data-parallel-size": "dataParallel",
+    "--expert-parallel-size": "expertParallel",
+    "--ep-size": "expertParallel",
+    "--enable-expert-parallel": "expertParallel",
+    "--enable-dp-attention": "attentionDataParallel",
+    "--enable-attention-dp": "attentionDataParallel",
+    "--override-engine-args": "engine",
+    "--disaggregation-mode": "prefill and decode",
+    "--kv-transfer-config": "transport",
+    "--disaggregation-transfer-backend": "transport",
+    "--router-mode": "frontend.router",
+    "--namespace": "namespace",
+    "--namespace-prefix": "namespace",
+}
+"""Arguments written from other keys; given twice, the backend would take one of the two without a word."""
+
+
+MOST_PODS = 2000
+"""Pods of all graphs of a stack. Ours; 30 UltraServers have 540 nodes."""
+
+
+FRONTEND_CPUS, FRONTEND_MEMORY_GIB = 190, 1500
+"""What the largest machines leave that the built-in general-purpose pool launches (192 vCPU and 1536 GiB, such as
+r7i.48xlarge), without the node's own share."""
+
+
+def graphs(draft: Draft) -> Iterator[Fault]:
+    pods = sum(
+        graph.frontend.replicas + sum(worker.replicas * worker.nodes for worker in roles(graph).values())
+        for graph in draft.graphs.values()
+    )
+    if pods > MOST_PODS:
+        yield Fault("graphs", f"graphs of at most {MOST_PODS:,} pods in all, each of which the plan places", pods)
+    for name, graph in draft.graphs.items():
+        yield from _graph(draft, f"graphs.{name}", name, graph)
+    yield from _shared_workers(draft)
+
+
+GENERATION = re.compile(r"-([0-9a-f]{8}|legacy)")
+"""What the operator appends to a graph's Dynamo namespace for one generation of its workers (ai-dynamo/dynamo #10998)."""
+
+
+def _shared_workers(draft: Draft) -> Iterator[Fault]:
+    """A frontend takes for its own the workers in every Dynamo namespace that begins with `<namespace>-<graph>`, its own, and
+    looks for them in its Kubernetes namespace only (ai-dynamo/dynamo #10990; run with 1.4.0, 1.5.0 and 1.6.1). Told to be
+    strict, it takes its own and those with a generation's suffix."""
+    release = catalog.DYNAMO.get(draft.dynamo.version) if draft.dynamo else None
+    if release is None:
+        return
+    for name, graph in draft.graphs.items():
+        for other, its in draft.graphs.items():
+            if other == name or its.namespace != graph.namespace or not other.startswith(name):
+                continue
+            if not release.strict_prefix:
+                yield Fault(
+                    f"graphs.{other}",
+                    f"a name that does not begin with {name}: the frontend of {name} would serve the workers of {other} as "
+                    f"its own, since Dynamo {release.version} finds them by the beginning of their name (dynamo #10990)",
+                    other,
+                    fix='rename one of the two, give them two namespaces, or set dynamo.version: "1.6.1", with which both may stay',
+                )
+            elif GENERATION.fullmatch(other[len(name) :]):
+                yield Fault(
+                    f"graphs.{other}",
+                    f"a name that does not look like {name} and a generation of its workers, which the frontend of {name} "
+                    "would take it for",
+                    other,
+                    fix="rename one of the two, or give them two namespaces",
+                )
+
+
+def _graph(draft: Draft, key: str, name: str, graph: Graph) -> Iterator[Fault]:
+    if graph.model not in draft.models and "models" not in draft.broken:
+        yield Fault(f"{key}.model", one_of(graph.model, draft.models, "a key of models:"), graph.model)
+    given = set(roles(graph))
+    if given not in ({"worker"}, {"prefill", "decode"}):
+        yield Fault(key, "either worker (aggregated) or both prefill and decode (disaggregated)", sorted(given))
+        return
+    aggregated = given == {"worker"}
+    if aggregated and graph.transport != "none":
+        yield Fault(f"{key}.transport", "none, since an aggregated graph transfers no KV blocks", graph.transport)
+    if not aggregated and graph.transport == "none":
+        choices = "nvlink or efa" if on_rack(graph) else "efa or tcp"
+        yield Fault(f"{key}.transport", f"{choices}, since prefill hands KV blocks to decode", "none")
+    if draft.dynamo and graph.namespace == draft.dynamo.namespace:
+        yield Fault(f"{key}.namespace", "a namespace apart from the operator's (dynamo.namespace)", graph.namespace)
+    if graph.namespace in OWNED_NAMESPACES or graph.namespace.startswith("kube-"):
+        yield Fault(f"{key}.namespace", OWNED_NAMESPACE.format(graph.namespace), graph.namespace)
+    if len(graph.namespace) + 1 + len(name) > 63:
+        yield Fault(
+            f"{key}.namespace",
+            f"at most {62 - len(name)} characters: namespace and graph name make one label of at most 63 (dynamo #11709)",
+            graph.namespace,
+        )
+    yield from _image(key, graph)
+    yield from _exposure(draft, key, graph)
+    for role, worker in roles(graph).items():
+        yield from _worker(f"{key}.{role}", graph, worker)
+    yield from _environment(f"{key}.frontend", graph.frontend)
+    yield from _frontend(draft, f"{key}.frontend", graph)
+    yield from placements(draft, key, graph)
+
+
+def _image(key: str, graph: Graph) -> Iterator[Fault]:
+    image = graph.image
+    if image and image.runtime_version is None and not re.match(r"^v?\d+\.\d+\.\d+", image.tag):
+        yield Fault(
+            f"{key}.image.runtimeVersion",
+            f"the runtime's version, since tag {image.tag!r} does not begin with one and the operator refuses it; required",
+            add='runtimeVersion: "1.5.0"',
+        )
+
+
+def _exposure(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
+    exposure = graph.exposure
+    if exposure.type == "clusterIP":
+        if exposure.scheme == "public" or exposure.allowed_cidrs:
+            yield Fault(f"{key}.exposure.type", "nlb, since scheme or allowedCidrs are given", "clusterIP")
+        return
+    if draft.existing_cluster:
+        yield Fault(f"{key}.exposure.type", "clusterIP: an NLB is made by EKS Auto Mode only", "nlb")
+    if not exposure.allowed_cidrs:
+        yield Fault(
+            f"{key}.exposure.allowedCidrs",
+            "who may connect through the load balancer; the key is required",
+            add="allowedCidrs: [10.0.0.0/8]",
+        )
+    elif (share := opened_by(exposure.allowed_cidrs)) and not exposure.allow_open_access:
+        yield Fault(
+            f"{key}.exposure.allowedCidrs",
+            f"ranges you know; {share} lets anyone use the model, and the frontend asks for no password",
+            list(exposure.allowed_cidrs),
+            fix="name your ranges, or set allowOpenAccess: true if it is meant",
+        )
+    network = draft.network
+    if exposure.scheme == "public" and network and network.existing:
+        without = sorted(zone for zone, pair in network.existing.subnets.items() if pair.public is None)
+        if without:
+            yield Fault(f"{key}.exposure.scheme", f"internal, or a public subnet in {', '.join(without)}", "public")
+
+
+def _environment(key: str, part: Any) -> Iterator[Fault]:
+    for name, value in part.env.items():
+        if is_secret(name, value):
+            hugging_face = name.startswith(("HF_", "HUGGING")) or value.startswith("hf_")
+            yield Fault(
+                f"{key}.env.{name}",
+                "no token in clear; it must be revoked and given as a secret",
+                "[hidden]",
+                fix="pulumi config set --secret dynamo-eks:huggingFaceToken"
+                if hugging_face
+                else "keep it out of the stack file; only Hugging Face's token and the registry's password have a key here",
+            )
+        elif name in OWNED_ENVIRONMENT:
+            yield Fault(f"{key}.env.{name}", "another variable; the program sets this one from other keys", value)
+    for position, argument in enumerate(part.extra_args):
+        flag = argument.split("=")[0]
+        before = part.extra_args[position - 1] if position else ""
+        if is_token(argument) or is_argument(flag, argument) or is_argument(before, f"{before}={argument}"):
+            yield Fault(f"{key}.extraArgs[{position}]", "no token in clear; it must be revoked", "[hidden]")
+        elif flag in OWNED_ARGUMENTS:
+            yield Fault(f"{key}.extraArgs[{position}]", f"the key {OWNED_ARGUMENTS[flag]} instead of {flag}", argument)
+
+
+def _frontend(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
+    """A frontend off the racks runs on what the built-in general-purpose pool can launch."""
+    cpus, memory = milli(graph.frontend.cpu) / 1000, mib(graph.frontend.memory) / 1024
+    if cpus <= 0:
+        yield Fault(f"{key}.cpu", "more than nothing", graph.frontend.cpu)
+    if memory <= 0:
+        yield Fault(f"{key}.memory", "more than nothing", graph.frontend.memory)
+    if draft.existing_cluster or on_rack(graph):
+        return
+    if cpus > FRONTEND_CPUS:
+        yield Fault(
+            f"{key}.cpu", f"at most {FRONTEND_CPUS}, what the largest general-purpose node has", graph.frontend.cpu
+        )
+    if memory > FRONTEND_MEMORY_GIB:
+        yield Fault(
+            f"{key}.memory",
+            f"at most {FRONTEND_MEMORY_GIB}Gi, what the largest general-purpose node has",
+            graph.frontend.memory,
+        )
+
+
+def _worker(key: str, graph: Graph, worker: Worker) -> Iterator[Fault]:
+    yield from _environment(key, worker)
+    # Attention that is data-parallel inside the tensor-parallel group adds no ranks.
+    data_parallel = 1 if worker.attention_data_parallel else worker.data_parallel
+    product = worker.tensor_parallel * worker.pipeline_parallel * data_parallel
+    if graph.backend == "mocker":
+        if worker.gpus:
+            yield Fault(f"{key}.gpus", "0, since the mocker computes nothing", worker.gpus)
+        return
+    if worker.gpus == 0:
+        yield Fault(f"{key}.gpus", f"at least 1 for {graph.backend}; only the mocker runs without", 0)
+        return
+    parts = f"tensorParallel {worker.tensor_parallel} x pipelineParallel {worker.pipeline_parallel} x dataParallel {data_parallel}"
+    if worker.nodes == 1 and product != worker.gpus:
+        yield Fault(f"{key}.gpus", f"{product}: {parts}", worker.gpus)
+    elif product != worker.nodes * worker.gpus:
+        yield Fault(
+            f"{key}.nodes",
+            f"nodes x gpus ({worker.nodes} x {worker.gpus} = {worker.nodes * worker.gpus}) equal to {product}: {parts}",
+            worker.nodes,
+            fix="set attentionDataParallel: true, if data-parallel attention on these GPUs is meant"
+            if graph.backend == "sglang" and product == worker.nodes * worker.gpus * data_parallel
+            else None,
+        )
+    if graph.transport == "tcp" and worker.kv_buffer_device == "cuda":
+        yield Fault(f"{key}.kvBufferDevice", "cpu with transport: tcp, which cannot read GPU memory", "cuda")
+    if worker.efa and graph.transport != "efa":
+        yield Fault(f"{key}.efa", f"no EFA with transport: {graph.transport}", worker.efa)
+    type_ = graph.placement.instance_type
+    if type_ is None or not instances.known(type_):
+        return
+    machine = instances.instance(type_)
+    if worker.gpus > machine.gpus:
+        yield Fault(f"{key}.gpus", f"at most {machine.gpus}, what a {type_} has", worker.gpus)
+    if worker.efa is not None and worker.efa > machine.efa:
+        yield Fault(f"{key}.efa", f"at most {machine.efa}, what a {type_} has", worker.efa)
+    if graph.transport == "efa" and worker.efa == 0:
+        yield Fault(f"{key}.efa", "at least 1 with transport: efa", 0)

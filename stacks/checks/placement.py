@@ -1,0 +1,135 @@
+"""Where graphs run in pools, and whether they fit there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from components.capacity import instances
+from components.capacity.spec import Pool
+from components.dynamo.manifest import on_rack, roles
+from components.dynamo.spec import Graph
+from stacks.checks.capacity import unknown_type
+from stacks.checks.draft import Draft
+from stacks.checks.ultra_servers import meant
+from stacks.faults import Fault, one_of
+
+
+def placements(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
+    placement = graph.placement
+    where = f"{key}.placement"
+    if graph.transport == "efa" and placement.same_zone is False:
+        yield Fault(f"{where}.sameZone", "true with transport: efa, since EFA does not cross zones", False)
+    if graph.backend == "mocker":
+        for field, alias in (("pool", "pool"), ("instance_type", "instanceType"), ("reserved_only", "reservedOnly")):
+            if getattr(placement, field):
+                yield Fault(
+                    f"{where}.{alias}", "nothing: the mocker runs on ordinary CPU nodes", getattr(placement, field)
+                )
+        if placement.zone and draft.existing_cluster:
+            yield Fault(
+                f"{where}.zone", "nothing with cluster.existing, whose zones are its own matter", placement.zone
+            )
+        elif placement.zone and (zones := draft.zone_ids) and placement.zone not in zones:
+            yield Fault(f"{where}.zone", one_of(placement.zone, zones, "a zone of the network:"), placement.zone)
+        if graph.transport == "efa":
+            yield Fault(f"{key}.transport", "tcp or none, since the mocker transfers nothing", "efa")
+        return
+    if on_rack(graph) and not draft.existing_cluster:
+        return
+    if draft.existing_cluster:
+        yield Fault(
+            f"{key}.backend", "mocker with cluster.existing, where the program makes no GPU capacity", graph.backend
+        )
+        return
+    if placement.pool is None and meant(draft):
+        yield Fault(
+            where,
+            "the UltraServer or the pool its workers run on; the key is required",
+            add=f"dynamo-eks:graphs:\n  {key.split('.')[1]}:\n    placement: {{ultraServer: {next(iter(draft.ultra_servers), 'rack-a')}}}",
+        )
+        return
+    if placement.pool is None:
+        yield Fault(
+            f"{where}.pool",
+            "the pool its workers run on; the key is required",
+            add=f"dynamo-eks:graphs:\n  {key.split('.')[1]}:\n    placement: {{pool: gpu}}",
+        )
+        return
+    pool = draft.pools.get(placement.pool)
+    if pool is None:
+        if "capacity" not in draft.broken and "capacity.pools" not in draft.broken:
+            yield Fault(f"{where}.pool", one_of(placement.pool, draft.pools, "a pool of capacity:"), placement.pool)
+        return
+    zones = pool.zones or draft.zone_ids
+    if placement.zone and zones and placement.zone not in zones:
+        yield Fault(f"{where}.zone", one_of(placement.zone, zones, "a zone of its pool:"), placement.zone)
+    if placement.reserved_only and "reserved" not in pool.capacity:
+        yield Fault(
+            f"{where}.reservedOnly", f"false, or a pool with reserved capacity; {placement.pool} has none", True
+        )
+    type_ = placement.instance_type
+    if type_ is None:
+        if graph.transport == "efa":
+            yield Fault(
+                f"{where}.instanceType",
+                "a type with EFA, so that whole nodes can be asked for; the key is required",
+                add="placement: {instanceType: g6e.24xlarge}",
+            )
+        largest = [item.gpus for family in pool.families for item in instances.in_family(family)]
+        largest += [instances.instance(item).gpus for item in pool.instance_types if instances.known(item)]
+        for role, worker in roles(graph).items():
+            if largest and worker.gpus > max(largest):
+                yield Fault(
+                    f"{key}.{role}.gpus",
+                    f"at most {max(largest)}, the most a node of pool {placement.pool} has",
+                    worker.gpus,
+                )
+        return
+    if not instances.known(type_):
+        yield Fault(f"{where}.instanceType", unknown_type(type_), type_)
+        return
+    machine = instances.instance(type_)
+    pool_is_sound = (pool.families or pool.instance_types) and set(pool.families).issubset(instances.GPU_POOL_FAMILIES)
+    if pool_is_sound and machine.family not in pool.families and type_ not in pool.instance_types:
+        may = ", ".join(sorted({*pool.families, *pool.instance_types}))
+        yield Fault(f"{where}.instanceType", f"a type that pool {placement.pool} may launch ({may})", type_)
+    if graph.transport == "efa" and graph.worker is None and machine.efa == 0:
+        with_efa = [item.type for item in instances.in_family(machine.family) if item.efa]
+        yield Fault(
+            f"{where}.instanceType",
+            f"a type with EFA, which {type_} has not" + (f": {', '.join(with_efa)}" if with_efa else ""),
+            type_,
+        )
+    if placement.reserved_only and "reserved" in pool.capacity and machine.gpus:
+        yield from _reserved_room(key, graph, pool, machine)
+
+
+def _reserved_room(key: str, graph: Graph, pool: Pool, machine: instances.Instance) -> Iterator[Fault]:
+    placement, by_zone = graph.placement, Counter[str]()
+    for item in pool.reservations:
+        if item.instance_type == machine.type and placement.zone in (None, item.zone):
+            by_zone[item.zone] += item.count
+    whole = graph.transport == "efa"
+    needed = sum(
+        worker.replicas if whole and worker.efa is None else -(-worker.replicas * worker.gpus // machine.gpus)
+        for worker in roles(graph).values()
+    )
+    one_zone = placement.same_zone is not False
+    room = max(by_zone.values(), default=0) if one_zone else by_zone.total()
+    fitting = sorted(zone for zone, count in by_zone.items() if count >= needed)
+    if needed > room:
+        where = " in one zone" if one_zone and len(by_zone) > 1 else ""
+        yield Fault(
+            f"{key}.placement.reservedOnly",
+            f"workers that fit {room} reserved {machine.type}{where}; these need {needed} nodes",
+            True,
+            fix="lower replicas, reserve more, or allow the pool's fallback with reservedOnly: false",
+        )
+    elif one_zone and len(fitting) < len(by_zone):
+        yield Fault(
+            f"{key}.placement.zone",
+            f"a zone whose reservations hold all workers: {', '.join(fitting)}. Where the first pod starts the others have to "
+            "follow, and elsewhere too few are reserved; the key is required",
+            add=f"placement: {{zone: {fitting[0]}}}",
+        )
