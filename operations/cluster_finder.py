@@ -14,8 +14,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from operations.lookup import RELEASE, Candidate, CannotTell
+from operations.lookup import RELEASE, CannotTell
 from operations.state import Resource, State
+from recording.aws_types.card import Candidate
 
 TIMEOUT_S = 20
 

@@ -1,84 +1,23 @@
 """Whether a thing that the engine began to create exists, and under which id.
 
-`TOLD` says for every AWS type of this program how one is told from another: by names or by what it joins, which AWS
-keeps unique, or else by its tags. Objects in a cluster are told by kind, namespace and name. A `Finder` looks; `decide`
+The card of an AWS type says how one is told from another: by names or by what it joins, which AWS keeps unique, or else by
+its tags. Objects in a cluster are told by kind, namespace and name. A `Finder` looks; `decide`
 judges what it found and never guesses: two that fit are listed, and the operator decides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal, Protocol
+from typing import Protocol
 
 from operations.state import PROVIDER_PREFIX, Pending, Resource, State
+from recording.aws_types import CARDS
+from recording.aws_types.card import Candidate
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
 
-
-@dataclass(frozen=True)
-class Told:
-    """How things of a type are told apart."""
-
-    by: tuple[str, ...] = ()
-    """Inputs that no two have alike. Empty: by tags."""
-    within: tuple[str, ...] = ()
-    """Inputs that must agree besides the tags, so that a look need not go through the whole account."""
-    second: str = ""
-    """What AWS does with a second one; empty when it makes it without a word."""
-
-    @property
-    def collides(self) -> bool:
-        return bool(self.second)
-
-
-_EXISTS = "refuses it"
-_SAME = "makes no second one: the same call changes the first"
-
-TOLD: dict[str, Told] = {
-    "aws:autoscaling/schedule:Schedule": Told(("autoscalingGroupName", "scheduledActionName"), second=_SAME),
-    "aws:cloudwatch/logGroup:LogGroup": Told(("name",), second=_EXISTS),
-    "aws:ec2/availabilityZoneGroup:AvailabilityZoneGroup": Told(("groupName",), second=_SAME),
-    "aws:ec2/capacityReservation:CapacityReservation": Told(),
-    "aws:ec2/eip:Eip": Told(),
-    "aws:ec2/flowLog:FlowLog": Told(("vpcId", "logDestination"), second=_EXISTS),
-    "aws:ec2/internetGateway:InternetGateway": Told(),
-    "aws:ec2/launchTemplate:LaunchTemplate": Told(("name",), second=_EXISTS),
-    "aws:ec2/natGateway:NatGateway": Told(("allocationId",), second="refuses it, since its address is taken"),
-    "aws:ec2/route:Route": Told(("routeTableId", "destinationCidrBlock"), second=_EXISTS),
-    "aws:ec2/routeTable:RouteTable": Told(within=("vpcId",)),
-    "aws:ec2/routeTableAssociation:RouteTableAssociation": Told(("subnetId", "routeTableId"), second=_EXISTS),
-    "aws:ec2/securityGroup:SecurityGroup": Told(within=("vpcId",)),
-    "aws:ec2/subnet:Subnet": Told(("vpcId", "cidrBlock"), second=_EXISTS),
-    "aws:ec2/vpc:Vpc": Told(),
-    "aws:ec2/vpcEndpoint:VpcEndpoint": Told(
-        ("vpcId", "serviceName"), second="refuses its routes or its private DNS names"
-    ),
-    "aws:efs/backupPolicy:BackupPolicy": Told(("fileSystemId",), second=_SAME),
-    "aws:efs/fileSystem:FileSystem": Told(("creationToken",), second=_EXISTS),
-    "aws:efs/mountTarget:MountTarget": Told(("fileSystemId", "subnetId"), second=_EXISTS),
-    "aws:eks/accessEntry:AccessEntry": Told(("clusterName", "principalArn"), second=_EXISTS),
-    "aws:eks/accessPolicyAssociation:AccessPolicyAssociation": Told(
-        ("clusterName", "principalArn", "policyArn"), second=_SAME
-    ),
-    "aws:eks/addon:Addon": Told(("clusterName", "addonName"), second=_EXISTS),
-    "aws:eks/cluster:Cluster": Told(("name",), second=_EXISTS),
-    "aws:eks/nodeGroup:NodeGroup": Told(("clusterName", "nodeGroupName"), second=_EXISTS),
-    "aws:iam/role:Role": Told(("name",)),
-    "aws:iam/rolePolicy:RolePolicy": Told(("role", "name"), second=_SAME),
-    "aws:iam/rolePolicyAttachment:RolePolicyAttachment": Told(("role", "policyArn"), second=_SAME),
-    "aws:kms/alias:Alias": Told(("name",), second=_EXISTS),
-    "aws:kms/key:Key": Told(),
-    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": Told(
-        ("securityGroupId", "ipProtocol", "fromPort", "toPort", "cidrIpv4", "referencedSecurityGroupId"), second=_EXISTS
-    ),
-    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": Told(
-        ("securityGroupId", "ipProtocol", "fromPort", "toPort", "cidrIpv4", "referencedSecurityGroupId"), second=_EXISTS
-    ),
-}
-"""By type. A role's name is made by the provider when the program gives none, and then stands in the interrupted entry; the
-next attempt would get another name, so that a second role is possible (and free of charge)."""
 
 STATE_ONLY = PROVIDER_PREFIX
 """Providers exist in the state alone: the engine makes them itself, and nothing is left anywhere else."""
@@ -86,23 +25,6 @@ STATE_ONLY = PROVIDER_PREFIX
 
 class CannotTell(Exception):
     """Nobody could be asked, or the answer says nothing; the message says how to look."""
-
-
-Condition = Literal["ready", "making", "failed"]
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """Something that exists and fits."""
-
-    id: str
-    """Its id as the state writes it, which for some types is not the one that `pulumi import` takes."""
-    condition: Condition = "ready"
-    """`making`: still on its way. `failed`: there, and of no use."""
-    told: str = ""
-    """What it says of itself, for people."""
-    outputs: Mapping[str, Any] = field(default_factory=dict)
-    """What goes into the state beside the inputs."""
 
 
 class Finder(Protocol):
@@ -145,7 +67,8 @@ def words_of(resource: Resource) -> str:
             metadata.get("name"), metadata.get("namespace")
         )  # fmt: skip
         return f"{namespace}/{name}" if namespace else str(name)
-    told = TOLD.get(resource.type)
+    card = CARDS.get(resource.type)
+    told = card.told if card else None
     if told is None:
         return ""
     if any(inputs.get(key) is not None for key in told.by):

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from operations.engine import Engine
-from operations.lookup import Candidate, Decision, Finder, Verdict, decide
+from operations.lookup import Decision, Finder, Verdict, decide
 from operations.state import Adopted, Pending, State, words
+from recording.aws_types.card import Candidate
 
 
 class BadAnswer(ValueError):

@@ -12,7 +12,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from recording.answers import Answers, Child, ChildProperty, ChildReference, Computed, construct
+from recording.aws_types import CARDS
+from recording.world import Child, ChildProperty, ChildReference, Computed, World
 
 WHY = "made by the component provider of pulumi-eks 4.4.0; listed from what it registered under a real engine"
 """The mark of every child: the program did not register it."""
@@ -33,10 +34,7 @@ CREATOR_IS_ADMIN = ("accessConfig.bootstrapClusterCreatorAdminPermissions", "boo
 """Properties whose change would replace the cluster, which the component therefore ignores."""
 
 
-@construct("eks:index:Cluster")
-def eks_cluster(
-    answers: Answers, name: str, inputs: Mapping[str, Any]
-) -> tuple[Sequence[Child], Mapping[str, Any], str]:
+def eks_cluster(world: World, name: str, inputs: Mapping[str, Any]) -> tuple[Sequence[Child], Mapping[str, Any], str]:
     """Children and outputs of `pulumi_eks.Cluster` with Auto Mode on.
 
     Raises ValueError where the component itself does, where it would read the account's default VPC, and for a cluster
@@ -64,8 +62,8 @@ def eks_cluster(
         )
     )
     cluster_name = str(inputs.get("name") or name)
-    _, made = answers.created("aws:eks/cluster:Cluster", cluster, {"name": cluster_name})
-    kubeconfig = _kubeconfig(answers.region, cluster_name, made["endpoint"], made["certificateAuthority"]["data"])
+    _, made = CARDS["aws:eks/cluster:Cluster"].created(world, cluster, {"name": cluster_name})
+    kubeconfig = _kubeconfig(world.region, cluster_name, made["endpoint"], made["certificateAuthority"]["data"])
     text = json.dumps(kubeconfig)
     children.append(
         Child(
@@ -78,7 +76,7 @@ def eks_cluster(
     children += _access_entries(name, cluster, inputs.get("accessEntries") or {})
     if not inputs.get("skipDefaultNodeGroup"):
         children += _unused_instance_role(name, cluster)
-    children += _coredns(answers, name, cluster, inputs.get("corednsAddonOptions") or {}, inputs.get("version"))
+    children += _coredns(world, name, cluster, inputs.get("corednsAddonOptions") or {}, inputs.get("version"))
     group = made["vpcConfig"]["clusterSecurityGroupId"]
     outputs: dict[str, Any] = {
         "eksCluster": ChildReference(cluster),
@@ -90,7 +88,7 @@ def eks_cluster(
         "oidcIssuer": made["identities"][0]["oidcs"][0]["issuer"].removeprefix("https://"),
     }
     if own_node_role:
-        role, _ = answers.created("aws:iam/role:Role", f"{name}-nodeRole-role", {})
+        role, _ = CARDS["aws:iam/role:Role"].created(world, f"{name}-nodeRole-role", {})
         outputs["autoModeNodeRoleName"] = role
     return children, outputs, WHY
 
@@ -246,13 +244,13 @@ def _unused_instance_role(name: str, cluster: str) -> list[Child]:
 
 
 def _coredns(
-    answers: Answers, name: str, cluster: str, options: Mapping[str, Any], kubernetes_version: Any
+    world: World, name: str, cluster: str, options: Mapping[str, Any], kubernetes_version: Any
 ) -> list[Child]:
     if options.get("enabled", True) is False:
         return []
     version = options.get("version")
     if version is None:
-        answers.assume(f"EKS chooses the version of CoreDNS for Kubernetes {kubernetes_version}; not read")
+        world.assume(f"EKS chooses the version of CoreDNS for Kubernetes {kubernetes_version}; not read")
     wire = {
         "clusterName": ChildProperty(cluster, "name"),
         "addonName": "coredns",

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.catalog import MPI_OPERATOR
-from recording.answers import Answers, Child, construct
+from recording.world import Child, World
 
 WHY = f"made by yaml.v2.ConfigFile from the MPI operator's manifest {MPI_OPERATOR}; listed from that file, which was not read now"
 
@@ -31,9 +31,8 @@ OBJECTS: tuple[tuple[str, str, str | None], ...] = (
 """Type, name and namespace of every object in the file (kubeflow/mpi-operator, deploy/v2beta1/mpi-operator.yaml)."""
 
 
-@construct("kubernetes:yaml/v2:ConfigFile")
 def mpi_operator(
-    answers: Answers, name: str, inputs: Mapping[str, Any]
+    world: World, name: str, inputs: Mapping[str, Any]
 ) -> tuple[Sequence[Child], Mapping[str, Any], str]:
     """The objects of the manifest. Raises ValueError for any other file, whose content is not known here."""
     file = str(inputs.get("file"))
@@ -41,7 +40,7 @@ def mpi_operator(
         raise ValueError(
             f"ConfigFile {name!r} reads {file}, whose objects are not known here; list them with their source"
         )
-    answers.assume(f"the MPI operator's manifest at {file} holds what its release {MPI_OPERATOR} does; not read")
+    world.assume(f"the MPI operator's manifest at {file} holds what its release {MPI_OPERATOR} does; not read")
     children: list[Child] = []
     for type_, object_name, namespace in OBJECTS:
         path = f"{namespace}/{object_name}" if namespace else object_name

@@ -28,8 +28,9 @@ from pulumi.runtime.mocks import MockEngine, MockMonitor, Mocks, MockSettings
 from pulumi.runtime.proto import resource_pb2, source_pb2
 from pulumi.runtime.stack import run_in_stack
 
-from recording.answers import Answers, ChildProperty, ChildReference, Computed
+from recording.answers import Answers
 from recording.graph import SECRET, UNKNOWN, Graph, Node, Read
+from recording.world import ChildProperty, ChildReference, Computed
 from stacks.hidden import is_hidden
 from stacks.settings import CLOCK, SOURCE
 from stacks.stackfile import as_wire

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from operations.preflight.lines import Line, Refused, Unasked, unasked
 from operations.preflight.quotas import Quota
 from operations.preflight.registries import Image, Login
 from operations.preflight.wanted import ReservationWanted, Wanted
+from recording.aws_types import ALWAYS, CARDS
 
 WORKERS = 16
 """Questions asked at once: nearly all of the time is waiting."""
@@ -264,16 +264,10 @@ def _names(wanted: Wanted, asker: Asker, caller: Caller, at: Any) -> Iterator[Li
     yield judge.cluster_name(wanted, asker.aws("eks", "describe_cluster", name=wanted.cluster_name))
 
 
-@cache
-def actions_by_type() -> Mapping[str, Sequence[str]]:
-    """IAM actions by type of AWS resource; `always` are those of every stack."""
-    return yaml.safe_load(Path(__file__).with_name("actions.yaml").read_text())
-
-
 def actions(types: Sequence[str]) -> list[str]:
-    """Actions that a stack of these types needs."""
-    table = actions_by_type()
-    return sorted({action for name in ("always", *types) for action in table.get(name, ())})
+    """IAM actions that a stack of these types needs."""
+    cards = [CARDS[type_] for type_ in types if type_ in CARDS]
+    return sorted({*ALWAYS, *(action for card in cards for action in card.actions)})
 
 
 def _rights(wanted: Wanted, asker: Asker, caller: Caller, at: Any) -> Iterator[Line]:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from recording.answers import Answers, Child
+from recording.answers import Answers
+from recording.world import Child
 
 BASE: dict[str, Any] = {"autoMode": {"enabled": True}, "authenticationMode": "API", "vpcId": "vpc-1", "name": "prod"}
 

@@ -11,8 +11,9 @@ from google.protobuf import struct_pb2
 from pulumi.runtime import rpc
 from pulumi.runtime.proto import provider_pb2, resource_pb2, resource_pb2_grpc
 
-from recording.answers import Answers, Child, ChildProperty, ChildReference, Computed
+from recording.answers import Answers
 from recording.graph import UNKNOWN
+from recording.world import Child, ChildProperty, ChildReference, Computed
 from tests.engine.standins import OPTIONS, plain, struct
 
 Complete = Callable[[Child, dict[str, Any]], dict[str, Any]]

@@ -2,7 +2,7 @@
 
 Real: the SIGKILL, the lock and the pending operations it leaves, and the commands of `operations`, as an operator types them.
 Standing in: who looks. AWS's part is the stand-in's own store, told apart by the very table that boto3's questions are made
-from (`operations.lookup.TOLD`); the cluster's part asks the real API server, without kubectl.
+from (its card); the cluster's part asks the real API server, without kubectl.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ from operations import __main__ as command
 from operations import teardown
 from operations.cluster_finder import Cluster, ClusterFinder
 from operations.credentials import Access, Caller
-from operations.lookup import TOLD, Candidate, Everywhere, tags_of
+from operations.lookup import Everywhere, tags_of
 from operations.state import Resource, State
-from recording.answers import ACCOUNT
+from recording.aws_types import CARDS
+from recording.aws_types.card import Candidate
+from recording.world import ACCOUNT
 from tests.engine.control_plane import ControlPlane
 from tests.engine.engine import Stack, World
 from tests.engine.standins import InitFailed, Refused
@@ -192,7 +194,8 @@ class Store:
         self.world = world
 
     def find(self, resource: Resource) -> Sequence[Candidate]:
-        told = TOLD[resource.type]
+        told = CARDS[resource.type].told
+        assert told is not None, resource.type
         return [
             Candidate(id_)
             for (type_, id_), thing in self.world.aws.things.items()

@@ -1,7 +1,7 @@
 """Stand-in for the `aws` provider: a store of resources with AWS's manners, fed by `recording/answers.py`.
 
 Plays: default tags and region laid into every resource that takes them (as pulumi-aws does in Check), properties that
-replace (`replacements.AWS`), a new id for a new resource, names that are taken, references to ids that do not exist,
+replace (their cards), a new id for a new resource, names that are taken, references to ids that do not exist,
 deletion refused while something else refers to the resource, EKS deletion protection, and reads.
 Not shown: whether AWS takes the values themselves (policies, CIDRs and zones are tried on an emulator), quotas,
 capacity, permissions, eventual consistency, times.
@@ -17,9 +17,10 @@ from typing import Any
 import pulumi_aws
 from google.protobuf import struct_pb2
 
-from recording.answers import Answers, digest
+from recording.answers import Answers
+from recording.aws_types import CARDS
 from recording.graph import UNKNOWN
-from tests.engine.replacements import AWS
+from recording.world import digest
 from tests.engine.standins import Refused, StandIn, difference, laid_over, leaves, plain, struct, unknown
 
 _ID = re.compile(r"(vpc|subnet|sg|igw|rtb|nat|eipalloc|fs|vpce|cr|lt)-0[0-9a-f]{16}")
@@ -80,8 +81,8 @@ class Aws(StandIn):
 
     def check(self, urn: str, olds: struct_pb2.Struct, news: struct_pb2.Struct) -> struct_pb2.Struct:
         type_, known = _type(urn), properties_of(_type(urn))
-        if type_ not in AWS:
-            raise Refused(f"{type_} is not in tests/engine/replacements.py; add what replaces it, with its source")
+        if type_ not in CARDS:
+            raise Refused(f"{type_} has no card in recording/aws_types/; add one, with its sources")
         given = plain(news)
         wrong = sorted(given.keys() - known)
         if wrong:
@@ -96,7 +97,7 @@ class Aws(StandIn):
         return laid_over(news, added)
 
     def diff(self, urn: str, id_: str, old: dict[str, Any], new: dict[str, Any]) -> Any:
-        table = AWS[_type(urn)]
+        table = CARDS[_type(urn)].replaced
         name = table.named
         named = bool(name) and new.get(name) is not None and new.get(name) == old.get(name)
         return difference(old, new, table.properties, delete_first=named or table.delete_first)
@@ -181,7 +182,7 @@ class Aws(StandIn):
         return f"{name}-{digest(self.answers.stack, name, *['again'] * made, length=7)}"
 
     def _refuse_taken(self, type_: str, inputs: dict[str, Any]) -> None:
-        unique = AWS[type_].unique
+        unique = CARDS[type_].replaced.unique
         if unique is None or inputs.get(unique) is None:
             return
         for thing in self.things.values():

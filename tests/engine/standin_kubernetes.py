@@ -30,8 +30,9 @@ from typing import Any
 import yaml
 from google.protobuf import struct_pb2
 
-from recording.answers import Answers, Child
+from recording.answers import Answers
 from recording.graph import UNKNOWN
+from recording.world import Child
 from tests.engine.constructs import construct
 from tests.engine.control_plane import ControlPlane
 from tests.engine.crds import _age, _without_conversion

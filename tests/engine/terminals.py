@@ -29,7 +29,7 @@ import grpc
 from pulumi.automation._server import LanguageServer
 from pulumi.runtime.proto import language_pb2_grpc
 
-from recording.answers import ACCOUNT
+from recording.world import ACCOUNT
 from tests.engine.engine import ROOT, Stack
 
 _IN_TERMINAL = """

@@ -15,8 +15,9 @@ import pytest
 
 from operations import __main__ as entry_point
 from operations import lock, teardown
-from operations.lookup import Candidate, CannotTell
+from operations.lookup import CannotTell
 from operations.state import Resource, State
+from recording.aws_types.card import Candidate
 from stacks import stackfile
 from tests.conftest import STACKS, recorded
 from tests.operations.conftest import Shell

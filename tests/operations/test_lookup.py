@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from operations.aws_finder import ASK
-from operations.lookup import TOLD, Candidate, CannotTell, Decision, Everywhere, Verdict, decide
+from operations.lookup import CannotTell, Decision, Everywhere, Verdict, decide
 from operations.recover import BadAnswer, Stated, plan, refusal
 from operations.state import UNREAD, Resource, State
+from recording.aws_types import CARDS
+from recording.aws_types.card import Candidate
 from stacks import stackfile
 from tests.conftest import STACKS, recorded
 from tests.operations.documents import EIP, NAMESPACE, NAT, SUBNET, document, entry, urn
@@ -134,7 +135,7 @@ def test_every_type_of_every_stack_can_be_looked_for() -> None:
             if not node.custom or node.type.startswith(("pulumi:", "dynamo-eks:")):
                 continue
             if node.type.startswith("aws:"):
-                if node.type not in TOLD:
+                if CARDS[node.type].told is None:
                     missing.add(node.type)
             elif node.type == "kubernetes:helm.sh/v3:Release":
                 if not node.inputs.get("name"):
@@ -144,7 +145,7 @@ def test_every_type_of_every_stack_can_be_looked_for() -> None:
             elif not (node.inputs.get("metadata") or {}).get("name"):
                 nameless.add(node.key)
     assert missing == set() and nameless == set()
-    assert ASK.keys() == TOLD.keys()
+    assert [type_ for type_, card in CARDS.items() if (card.told is None) != (card.ask is None)] == []
 
 
 def test_what_makes_a_thing_unique_is_in_every_entry() -> None:
@@ -157,7 +158,8 @@ def test_what_makes_a_thing_unique_is_in_every_entry() -> None:
     for stack in STACKS:
         tagged: dict[tuple, list[str]] = {}
         for node in recorded(stack):
-            told = TOLD.get(node.type)
+            card = CARDS.get(node.type)
+            told = card.told if card else None
             if told is None:
                 continue
             needed = set(told.by[:1] if "Rule" in node.type else told.by) - made_up.get(node.type, set())
@@ -175,7 +177,7 @@ def test_the_runbook_lists_what_aws_would_make_twice() -> None:
     text = (stackfile.ROOT / "docs" / "runbooks" / "recover.md").read_text()
     listed = text.partition("## What AWS would make twice")[2].partition("\n## ")[0].partition("By hand")[0]
     rows = "".join(line.split("|")[1] for line in listed.splitlines() if line.startswith("| `"))
-    twice = {type_ for type_, told in TOLD.items() if not told.collides}
+    twice = {type_ for type_, card in CARDS.items() if card.told and not card.told.collides}
     assert {f"{type_.split(':')[1].split('/')[0]}.{type_.split(':')[2]}" for type_ in twice} == set(
         rows.split("`")[1::2]
     )

@@ -12,9 +12,9 @@ import pytest
 from pulumi_kubernetes import Provider
 from pulumi_kubernetes.core.v1 import ConfigMap, Secret
 
-from recording.answers import NoAnswer
 from recording.graph import SECRET, UNKNOWN, Graph
 from recording.recorder import record
+from recording.world import NoAnswer
 
 CONFIG = {"aws:region": "us-east-1"}
 
@@ -76,7 +76,7 @@ def test_an_output_in_text_is_an_error() -> None:
 
 def test_a_type_without_an_answer_is_an_error() -> None:
     """A made-up answer would be planned with."""
-    with pytest.raises(NoAnswer, match=r"aws:s3.* add it with its source"):
+    with pytest.raises(NoAnswer, match=r"no card of aws:s3.* add one, with its sources"):
         made(lambda: aws.s3.Bucket("bucket"))
 
 

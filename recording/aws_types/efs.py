@@ -1,0 +1,101 @@
+"""EFS."""
+
+from __future__ import annotations
+
+from recording.aws_types.asking import seen
+from recording.aws_types.card import EXISTS, SAME, Asker, Candidate, Card, Told, replaced
+from recording.world import Inputs, Made, World, digest
+
+
+def _new_file_system(world: World, name: str, inputs: Inputs) -> Made:
+    id_ = world.id("fs", name)
+    return id_, {
+        "arn": world.arn("elasticfilesystem", f"file-system/{id_}"),
+        "dnsName": f"{id_}.efs.{world.region}.amazonaws.com",
+    }
+
+
+def _find_file_system(asker: Asker, inputs: Inputs) -> list[Candidate]:
+    found = asker.every("efs", "describe_file_systems", "FileSystems", CreationToken=inputs["creationToken"])
+    return [seen(item, item["FileSystemId"], item["LifeCycleState"]) for item in found]
+
+
+def _new_mount_target(world: World, name: str, inputs: Inputs) -> Made:
+    return world.id("fsmt", name), {"ipAddress": f"10.255.0.{int(digest(name, length=2), 16)}"}
+
+
+def _find_mount_target(asker: Asker, inputs: Inputs) -> list[Candidate]:
+    found = asker.every("efs", "describe_mount_targets", "MountTargets", FileSystemId=inputs["fileSystemId"])
+    return [
+        seen(item, item["MountTargetId"], item["LifeCycleState"])
+        for item in found
+        if item["SubnetId"] == inputs["subnetId"]
+    ]
+
+
+def _new_backup_policy(world: World, name: str, inputs: Inputs) -> Made:
+    return str(inputs.get("fileSystemId")), {}
+
+
+def _find_backup_policy(asker: Asker, inputs: Inputs) -> list[Candidate]:
+    files = inputs["fileSystemId"]
+    policy = asker.client("efs").describe_backup_policy(FileSystemId=files).get("BackupPolicy") or {}
+    return [Candidate(files, told=policy["Status"])] if policy.get("Status") in ("ENABLED", "ENABLING") else []
+
+
+CARDS = (
+    Card(
+        type="aws:efs/fileSystem:FileSystem",
+        created=_new_file_system,
+        told=Told(("creationToken",), second=EXISTS),
+        ask=_find_file_system,
+        replaced=replaced(
+            "efs/file_system.go",
+            "availabilityZoneName",
+            "creationToken",
+            "encrypted",
+            "kmsKeyId",
+            "performanceMode",
+            named="creationToken",
+        ),
+        actions=(
+            "elasticfilesystem:CreateFileSystem",
+            "elasticfilesystem:DescribeFileSystems",
+            "elasticfilesystem:DescribeLifecycleConfiguration",
+            "elasticfilesystem:PutLifecycleConfiguration",
+            "elasticfilesystem:UpdateFileSystem",
+            "elasticfilesystem:DeleteFileSystem",
+            "elasticfilesystem:TagResource",
+            "kms:DescribeKey",
+        ),
+    ),
+    Card(
+        type="aws:efs/mountTarget:MountTarget",
+        created=_new_mount_target,
+        told=Told(("fileSystemId", "subnetId"), second=EXISTS),
+        ask=_find_mount_target,
+        # EFS takes one in a zone.
+        replaced=replaced("efs/mount_target.go", "fileSystemId", "ipAddress", "subnetId", delete_first=True),
+        actions=(
+            "elasticfilesystem:CreateMountTarget",
+            "elasticfilesystem:DescribeMountTargets",
+            "elasticfilesystem:DescribeMountTargetSecurityGroups",
+            "elasticfilesystem:ModifyMountTargetSecurityGroups",
+            "elasticfilesystem:DeleteMountTarget",
+            "ec2:CreateNetworkInterface",
+            "ec2:DescribeSubnets",
+            "ec2:DescribeNetworkInterfaces",
+        ),
+    ),
+    Card(
+        type="aws:efs/backupPolicy:BackupPolicy",
+        created=_new_backup_policy,
+        told=Told(("fileSystemId",), second=SAME),
+        ask=_find_backup_policy,
+        replaced=replaced("efs/backup_policy.go", "fileSystemId"),
+        actions=(
+            "elasticfilesystem:PutBackupPolicy",
+            "elasticfilesystem:DescribeBackupPolicy",
+        ),
+    ),
+)
