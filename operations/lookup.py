@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 
-from operations.state import PROVIDER_PREFIX, Pending, Resource, State
+from operations.state import Pending, Resource, State
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
 
@@ -79,10 +79,6 @@ TOLD: dict[str, Told] = {
 }
 """By type. A role's name is made by the provider when the program gives none, and then stands in the interrupted entry; the
 next attempt would get another name, so that a second role is possible (and free of charge)."""
-
-STATE_ONLY = PROVIDER_PREFIX
-"""Providers exist in the state alone: the engine makes them itself, and nothing is left anywhere else."""
-
 
 class CannotTell(Exception):
     """Nobody could be asked, or the answer says nothing; the message says how to look."""
@@ -162,8 +158,8 @@ def tags_of(resource: Resource) -> dict[str, str]:
 def decide(pending: Pending, state: State, finder: Finder) -> Decision:
     """Look for one interrupted creation and judge what is there."""
     resource = pending.resource
-    if resource.type.startswith(STATE_ONLY):
-        return Decision(pending, Verdict.forget, "a provider exists in the state alone")
+    if resource.state_only:
+        return Decision(pending, Verdict.forget, "it exists in the state alone")
     try:
         found = finder.find(resource)
     except CannotTell as reason:
