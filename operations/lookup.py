@@ -1,8 +1,8 @@
 """Whether a thing that the engine began to create exists, and under which id.
 
 The card of an AWS type says how one is told from another: by names or by what it joins, which AWS keeps unique, or else by
-its tags. Objects in a cluster are told by kind, namespace and name. A `Finder` looks; `decide`
-judges what it found and never guesses: two that fit are listed, and the operator decides.
+its tags. Objects in a cluster are told by kind, namespace and name. A `Finder` looks; `decide` judges what it found and never
+guesses: two that fit are listed, and the operator decides.
 """
 
 from __future__ import annotations
@@ -12,15 +12,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from operations.state import PROVIDER_PREFIX, Pending, Resource, State
+from operations.state import Pending, Resource, State
 from recording.aws_types import CARDS
 from recording.aws_types.card import Candidate
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
-
-
-STATE_ONLY = PROVIDER_PREFIX
-"""Providers exist in the state alone: the engine makes them itself, and nothing is left anywhere else."""
 
 
 class CannotTell(Exception):
@@ -85,8 +81,8 @@ def tags_of(resource: Resource) -> dict[str, str]:
 def decide(pending: Pending, state: State, finder: Finder) -> Decision:
     """Look for one interrupted creation and judge what is there."""
     resource = pending.resource
-    if resource.type.startswith(STATE_ONLY):
-        return Decision(pending, Verdict.forget, "a provider exists in the state alone")
+    if resource.state_only:
+        return Decision(pending, Verdict.forget, "it exists in the state alone")
     try:
         found = finder.find(resource)
     except CannotTell as reason:

@@ -64,6 +64,11 @@ class Resource:
         return bool(self.raw.get("delete"))
 
     @property
+    def state_only(self) -> bool:
+        """Providers and components exist in the state alone: nothing is left of them anywhere else."""
+        return not self.raw.get("custom", True) or self.type.startswith(PROVIDER_PREFIX)
+
+    @property
     def unread(self) -> bool:
         return UNREAD in (self.raw.get("initErrors") or ())
 
@@ -130,9 +135,7 @@ class State:
     def interrupted(self) -> list[Pending]:
         """Interrupted updates and deletions of resources that the state holds; a read shows how far they came. Providers
         and components are nothing that could be read: what became of them is in the state alone."""
-        held = {
-            item.urn for item in self.resources if item.raw.get("custom") and not item.type.startswith(PROVIDER_PREFIX)
-        }
+        held = {item.urn for item in self.resources if not item.state_only}
         return [item for item in self.pending if item.kind in ("updating", "deleting") and item.urn in held]
 
     @property

@@ -243,9 +243,7 @@ def _unused_instance_role(name: str, cluster: str) -> list[Child]:
     return children
 
 
-def _coredns(
-    world: World, name: str, cluster: str, options: Mapping[str, Any], kubernetes_version: Any
-) -> list[Child]:
+def _coredns(world: World, name: str, cluster: str, options: Mapping[str, Any], kubernetes_version: Any) -> list[Child]:
     if options.get("enabled", True) is False:
         return []
     version = options.get("version")

@@ -31,9 +31,7 @@ OBJECTS: tuple[tuple[str, str, str | None], ...] = (
 """Type, name and namespace of every object in the file (kubeflow/mpi-operator, deploy/v2beta1/mpi-operator.yaml)."""
 
 
-def mpi_operator(
-    world: World, name: str, inputs: Mapping[str, Any]
-) -> tuple[Sequence[Child], Mapping[str, Any], str]:
+def mpi_operator(world: World, name: str, inputs: Mapping[str, Any]) -> tuple[Sequence[Child], Mapping[str, Any], str]:
     """The objects of the manifest. Raises ValueError for any other file, whose content is not known here."""
     file = str(inputs.get("file"))
     if not file.endswith("/mpi-operator.yaml"):

@@ -41,23 +41,24 @@ MODULES = frozenset(map(name_of, files()))
 def imported(path: Path) -> Iterator[str]:
     """Modules of the project that a file imports, at its top or later; not those that only a type checker sees."""
 
-    def walk(node: ast.AST) -> Iterator[str]:
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
-                continue
-            if isinstance(child, ast.Import):
-                yield from (alias.name for alias in child.names)
-            elif isinstance(child, ast.ImportFrom):
-                base = child.module or ""
-                if child.level:
-                    package = name_of(path).split(".") if path.name == "__init__.py" else name_of(path).split(".")[:-1]
-                    kept = package[: len(package) - child.level + 1]
-                    base = ".".join([*kept, *([child.module] if child.module else [])])
-                for alias in child.names:
-                    yield f"{base}.{alias.name}" if f"{base}.{alias.name}" in MODULES else base
-            yield from walk(child)
-
-    yield from (name for name in walk(ast.parse(path.read_text())) if name in MODULES)
+    tree = ast.parse(path.read_text())
+    unseen = {
+        id(below)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for below in ast.walk(node)
+    }
+    package = name_of(path).split(".") if path.name == "__init__.py" else name_of(path).split(".")[:-1]
+    for node in ast.walk(tree):
+        if id(node) in unseen:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in MODULES)
+        elif isinstance(node, ast.ImportFrom):
+            kept = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*kept, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield from ({f"{base}.{alias.name}", base} & MODULES)
 
 
 @cache

@@ -78,8 +78,19 @@ def test_nobody_to_ask_is_no_answer() -> None:
     assert judged(cannot="no credentials").verdict is Verdict.undecided
 
 
-def test_a_provider_is_in_the_state_alone() -> None:
-    whole = State(document(pending=[("creating", entry("pulumi:providers:kubernetes", "k"))]))
+@pytest.mark.parametrize(
+    "begun",
+    [
+        entry("pulumi:providers:kubernetes", "k"),
+        entry("dynamo-eks:index:DynamoGraph", "graph-chat", custom=False),
+        entry("eks:index:Cluster", "main", custom=False),
+    ],
+    ids=["provider", "component", "remote component"],
+)
+def test_what_is_in_the_state_alone_is_not_looked_for(begun: dict) -> None:
+    """A kill can hit the very moment in which a component is registered. Nobody could say whether one exists, so that the
+    stack would wait for an answer for ever."""
+    whole = State(document(pending=[("creating", begun)]))
     assert decide(whole.creating[0], whole, Found(cannot="never asked")).verdict is Verdict.forget
 
 
