@@ -24,7 +24,9 @@ class Model(BaseModel):
         extra="forbid",
         frozen=True,
         strict=True,
+        # snake_case for programs; whoever reads a file asks for its own names alone (`by_name=False`).
         alias_generator=to_camel,
+        validate_by_name=True,
         use_attribute_docstrings=True,
         # Models are built when first used, each once, as part of the section that holds them: half the import time.
         defer_build=True,

@@ -61,16 +61,20 @@ def graph_of(
         )
     made = DynamoGraph(
         f"graph-{name}",
-        DynamoGraphArgs(manifest=rendered, compute_domains=compute_domain.domains(name, graph), load_balancer=balancer),
+        DynamoGraphArgs(
+            manifest=rendered,
+            compute_domains=compute_domain.domains(name, graph),
+            load_balancer=balancer,
+            depends_on=[
+                *operator,
+                *namespace.ready,
+                *cache,
+                *place.pools.get(placed or "", []),
+                *(resource for rack in racks for resource in place.rack_ready[rack]),
+            ],
+            claims=namespace.claims,
+        ),
         in_cluster,
-        depends_on=[
-            *operator,
-            *namespace.ready,
-            *cache,
-            *place.pools.get(placed or "", []),
-            *(resource for rack in racks for resource in place.rack_ready[rack]),
-        ],
-        claims=namespace.claims,
     )
     served = manifest.served_name(graph, model)
     if graph.smoke_test is not None:
@@ -87,9 +91,9 @@ def graph_of(
                 timeout_minutes=graph.smoke_test.timeout_minutes,
                 efa=graph.transport == "efa",
                 stages=("load", "completion") if racks else ("all",),
+                depends_on=made.ready,
             ),
             in_cluster,
-            depends_on=made.ready,
         )
     outputs: dict[str, object] = {
         "namespace": graph.namespace,

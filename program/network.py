@@ -52,8 +52,8 @@ def made_network(
                 subnets=pairs,
                 rack_subnets=config.existing.ultra_server_subnets,
                 rack_nodes=nodes,
+                provider=account,
             ),
-            account,
             in_aws,
         )
     standing = {block.zone.zone_id: block.zone for block in blocks.values()}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pulumi
 
 from components import catalog
-from components.capacity.rack_role import RackRole
+from components.capacity.rack_role import RackRole, RackRoleArgs
 from components.capacity.ultraserver_nodes import UltraServerNodes, UltraServerNodesArgs
 from components.capacity.ultraservers import Rack
 from components.capacity.window import moment
@@ -46,11 +46,14 @@ def ultra_servers(
     version = settings.cluster.version
     hybrid = HybridAddons(
         "hybrid",
-        HybridAddonsArgs(cluster_name=cluster.cluster_name, versions=catalog.HYBRID_ADDONS[version]),
+        HybridAddonsArgs(
+            cluster_name=cluster.cluster_name,
+            versions=catalog.HYBRID_ADDONS[version],
+            depends_on=[*cluster.ready, *network.egress],
+        ),
         in_cluster,
-        depends_on=[*cluster.ready, *network.egress],
     )
-    role = RackRole("racks", in_cluster)
+    role = RackRole("racks", RackRoleArgs(), in_cluster)
     nodes = {}
     for name, rack in racks.items():
         given = settings.capacity.ultra_servers[name]
@@ -103,9 +106,9 @@ def _gpu_stack(
             values=values.merged(
                 values.dra_driver(dra.version, settings.cluster.version, names), config.dra_driver.values
             ),
+            depends_on=depends_on,
         ),
         in_cluster,
-        depends_on=depends_on,
     )
     made = GpuOperator(
         "gpu-operator",
@@ -115,15 +118,18 @@ def _gpu_stack(
                 values.gpu_operator(operator.version.removeprefix("v"), names, monitors=settings.dynamo.pod_monitors),
                 config.operator.values,
             ),
+            depends_on=driver.ready,
         ),
         in_cluster,
-        depends_on=driver.ready,
     )
     efa = EfaPlugin(
         "efa-plugin",
-        EfaPluginArgs(chart=plugin, values=values.merged(values.efa_plugin(), config.efa_plugin.values)),
+        EfaPluginArgs(
+            chart=plugin,
+            values=values.merged(values.efa_plugin(), config.efa_plugin.values),
+            depends_on=depends_on,
+        ),
         in_cluster,
-        depends_on=depends_on,
     )
     return [*driver.ready, *made.ready, *efa.ready]
 
@@ -138,7 +144,13 @@ def _ladders(
     given = settings.capacity.ultra_servers
     operator: list[pulumi.Resource] = []
     if any(rung in MEASURED for name in racks for rung in given[name].verify):
-        operator = MpiOperator("mpi-operator", MpiOperatorArgs(), in_cluster, depends_on=stack).ready
+        operator = MpiOperator(
+            "mpi-operator",
+            MpiOperatorArgs(
+                depends_on=stack,
+            ),
+            in_cluster,
+        ).ready
     ready, results = {}, {}
     for name, rack in racks.items():
         ladder = VerificationLadder(
@@ -158,10 +170,10 @@ def _ladders(
                 ),
                 check_image=catalog.PYTHON_IMAGE,
                 rungs=given[name].verify,
+                # The drivers wait for the nodes of every rack.
+                depends_on=[*stack, *operator],
             ),
             in_cluster,
-            # The drivers wait for the nodes of every rack.
-            depends_on=[*stack, *operator],
         )
         ready[name] = ladder.ready
         results[name] = ladder.results

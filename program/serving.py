@@ -50,18 +50,22 @@ def serving(settings: Settings, place: Place) -> Serving:
                 image_pull_secrets=[pull_name] if pull_name else [],
                 gang_scheduling=bool(gang),
             ),
+            # The GPU stack outlives the operator, which ends the graphs, whose claims the DRA driver takes back.
+            depends_on=[*place.ready, *place.gpu_stack, *gang],
         ),
         in_cluster,
-        # The GPU stack outlives the operator, which ends the graphs, whose claims the DRA driver takes back.
-        depends_on=[*place.ready, *place.gpu_stack, *gang],
     )
     operator = list(platform.ready)
     if config.check:
         check = PlatformCheck(
             "platform-check",
-            PlatformCheckArgs(namespace=config.namespace, version=config.version, image=catalog.PYTHON_IMAGE),
+            PlatformCheckArgs(
+                namespace=config.namespace,
+                version=config.version,
+                image=catalog.PYTHON_IMAGE,
+                depends_on=platform.ready,
+            ),
             in_cluster,
-            depends_on=platform.ready,
         )
         operator += check.ready
     namespaces = {}
@@ -77,9 +81,9 @@ def serving(settings: Settings, place: Place) -> Serving:
                 fixed_size=settings.cluster.existing is None,
                 hugging_face_token=settings.secrets.get("huggingFaceToken"),
                 registry=registry,
+                depends_on=place.ready,
             ),
             in_cluster,
-            depends_on=place.ready,
         )
     caches = _caches(settings, namespaces, in_cluster)
     graphs = {
@@ -112,9 +116,9 @@ def _gang(
             grove_version=release.grove_floor,
             gpus=sum(rack.gpus for rack in place.racks.values()),
             auto_mnnvl=any(graph.compute_domain == "groveAuto" for graph in graphs),
+            depends_on=place.gpu_stack,
         ),
         in_cluster,
-        depends_on=place.gpu_stack,
     ).ready
 
 
@@ -142,9 +146,12 @@ def _caches(
         )
         made[namespace, key] = ModelCache(
             f"cache-{namespace}-{key}",
-            ModelCacheArgs(job=job, timeout_minutes=model.download.timeout_minutes),
+            ModelCacheArgs(
+                job=job,
+                timeout_minutes=model.download.timeout_minutes,
+                depends_on=namespaces[namespace].ready,
+                claims=namespaces[namespace].claims,
+            ),
             in_cluster,
-            depends_on=namespaces[namespace].ready,
-            claims=namespaces[namespace].claims,
         ).ready
     return made

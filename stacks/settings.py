@@ -423,7 +423,7 @@ def _one(section: str, model: Any, given: Any, faults: list[Fault]) -> Any:
     """What a model makes of a value; None, which is nothing that one makes, when it is faulty."""
     try:
         # JSON mode: strict about types, yet arrays may become tuples and text may become moments.
-        return _adapter(model).validate_json(json.dumps(given))
+        return _adapter(model).validate_json(json.dumps(given), by_alias=True, by_name=False)
     except ValidationError as error:
         faults += from_pydantic(error.errors(), section, lambda loc: _keys_at(model, loc))
         return None

@@ -9,52 +9,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import pulumi
 import pulumi_aws as aws
 from pulumi_kubernetes.apiextensions import CustomResource
 
 from components.capacity import node_spec
-from components.capacity.node_spec import PoolSpec, ReservationKind
 from components.capacity.reservations import mismatches
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReservationArgs:
-    """A reservation the pool draws from: exactly one of `id`, `tags` and `create`."""
-
-    key: str
-    """Stable key for the resource's name."""
-    kind: ReservationKind
-    instance_type: str
-    zone_id: str
-    zone_name: str
-    count: int
-    id: str | None = None
-    tags: Mapping[str, str] | None = None
-    create: bool = False
-    end: datetime | None = None
-    protect: bool = True
+from components.capacity.spec import Pool, Reservation
+from components.capacity.window import moment
 
 
 @dataclass(frozen=True, kw_only=True)
 class GpuPoolArgs:
     """What a GPU pool needs to know."""
 
-    spec: PoolSpec
-    """Shape of the pool. Most changes drift the nodes: they are replaced one by one."""
-    reservations: Sequence[ReservationArgs] = ()
-    """Where `reserved` capacity comes from."""
+    pool_name: str
+    """Name of NodePool and NodeClass, and label of the nodes. Changing it replaces both."""
+    spec: Pool
+    """Shape of the pool, and the reservations it draws from. Most changes drift the nodes: they are replaced one by one."""
+    zone_ids: Sequence[str]
+    """Zones it may launch in."""
+    zone_names: Mapping[str, str]
+    """Names by zone id: of those zones, and of its reservations'."""
+    gpu_limit: int
+    """Most GPUs the pool may hold at once."""
     role_name: pulumi.Input[str]
     """Role of the nodes. Changing it drifts every node."""
     subnet_ids: Sequence[pulumi.Input[str]]
     """Private subnets of the pool's zones."""
     security_group_ids: Sequence[pulumi.Input[str]]
     """Groups of the nodes; the cluster's own must be among them, or nodes never join."""
-    size_gib: int
-    iops: int
-    throughput_mibps: int
     tags: Mapping[str, str] = field(default_factory=dict)
     """Tags of instances, volumes and interfaces that Karpenter launches."""
     node_access: Sequence[pulumi.Resource] = ()
@@ -69,16 +54,17 @@ class GpuPool(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: GpuPoolArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dynamo-eks:index:GpuPool", name, {"capacity": list(args.spec.capacity)}, opts)
-        terms = [self._term(name, reservation) for reservation in args.reservations]
+        terms = [
+            self._term(f"{name}-reservation-{position}", reservation, args.zone_names)
+            for position, reservation in enumerate(args.spec.reservations)
+        ]
         class_object = node_spec.node_class(
-            args.spec.name,
+            args.pool_name,
             role=args.role_name,
             subnet_ids=args.subnet_ids,
             security_group_ids=args.security_group_ids,
             reservation_terms=terms,
-            size_gib=args.size_gib,
-            iops=args.iops,
-            throughput_mibps=args.throughput_mibps,
+            disk=args.spec.ephemeral_storage,
             tags=args.tags,
         )
         class_ = CustomResource(
@@ -90,7 +76,12 @@ class GpuPool(pulumi.ComponentResource):
             # Nodes of this class need its role admitted to join, and to drain on destroy: entry and policies outlive it.
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.node_access)),
         )
-        pool_object = node_spec.node_pool(args.spec)
+        pool_object = node_spec.node_pool(
+            args.pool_name,
+            args.spec,
+            zone_names=[args.zone_names[zone] for zone in args.zone_ids],
+            gpu_limit=args.gpu_limit,
+        )
         pool = CustomResource(
             f"{name}-pool",
             api_version=pool_object["apiVersion"],
@@ -108,19 +99,21 @@ class GpuPool(pulumi.ComponentResource):
         self.ready = [pool]
         self.register_outputs({})
 
-    def _term(self, name: str, reservation: ReservationArgs) -> dict[str, pulumi.Input[object]]:
+    def _term(
+        self, name: str, reservation: Reservation, zone_names: Mapping[str, str]
+    ) -> dict[str, pulumi.Input[object]]:
         """Selector term of a reservation: its id, or its tags."""
         if reservation.create:
             made = aws.ec2.CapacityReservation(
-                f"{name}-{reservation.key}",
-                availability_zone=reservation.zone_name,
+                name,
+                availability_zone=zone_names[reservation.zone],
                 instance_count=reservation.count,
                 instance_platform="Linux/UNIX",
                 instance_type=reservation.instance_type,
                 # Targeted: only launches that name it may use it, so that nothing else in the account eats it.
                 instance_match_criteria="targeted",
                 end_date_type="unlimited",
-                tags={"Name": f"{name}-{reservation.key}"},
+                tags={"Name": name},
                 opts=pulumi.ResourceOptions(
                     parent=self,
                     # Capacity given back may not come again.
@@ -140,14 +133,14 @@ class GpuPool(pulumi.ComponentResource):
         return {"id": reservation.id or ""}
 
 
-def checked(reservation: ReservationArgs, found: aws.ec2.GetCapacityBlockReservationResult) -> str:
+def checked(reservation: Reservation, found: aws.ec2.GetCapacityBlockReservationResult) -> str:
     """Id of a Capacity Block that is as stated; raises `pulumi.RunError` naming every difference."""
     faults = mismatches(
         reservation.id or "",
         instance_type=reservation.instance_type,
-        zone_id=reservation.zone_id,
+        zone_id=reservation.zone,
         count=reservation.count,
-        end=node_spec.moment(reservation.end) if reservation.end else None,
+        end=moment(reservation.end) if reservation.end else None,
         found={
             "state": found.state,
             "instance_type": found.instance_type,

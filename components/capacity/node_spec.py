@@ -7,11 +7,12 @@ Karpenter's `karpenter.sh/v1`. Values that only flow through (subnet ids, role n
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from components.capacity import instances
+from components.capacity.spec import EphemeralStorage, Pool
+from components.capacity.window import moment
 
 GPU_TAINT = {"key": "nvidia.com/gpu", "value": "Exists", "effect": "NoSchedule"}
 """Keeps everything without a GPU off GPU nodes (the Dynamo EKS guide's taint; its graphs tolerate the key)."""
@@ -28,32 +29,8 @@ BLOCK_DRAIN = BLOCK_RECLAIM + timedelta(minutes=10)
 MAX_LIFETIME = "504h"
 """The 21 days that Auto Mode lets a node live at most."""
 
-ReservationKind = Literal["onDemand", "capacityBlock"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class PoolSpec:
-    """What one pool's objects are made from."""
-
-    name: str
-    families: Sequence[str]
-    instance_types: Sequence[str]
-    capacity: Sequence[str]
-    """Purchase options, `reserved` first where there is one."""
-    zone_names: Sequence[str]
-    """Names of the zones it may launch in."""
-    gpu_limit: int
-    """Most GPUs the pool may hold."""
-    consolidate_after: str
-    expire_after: str
-    disruption_budget: str
-    block_end: datetime | None = None
-    """End of the Capacity Block the pool draws from; None for every other pool."""
-    uses_open_reservations: bool = False
-    weight: int | None = None
-
-
-def requirements(spec: PoolSpec) -> list[dict[str, Any]]:
+def requirements(spec: Pool, zone_names: Sequence[str]) -> list[dict[str, Any]]:
     """Which nodes the pool may launch.
 
     With families alone the family label is required. As soon as types are named too, both become one list of types,
@@ -69,11 +46,11 @@ def requirements(spec: PoolSpec) -> list[dict[str, Any]]:
         {"key": "karpenter.sh/capacity-type", "operator": "In", "values": list(spec.capacity)},
         which,
         {"key": "kubernetes.io/arch", "operator": "In", "values": ["amd64"]},
-        {"key": "topology.kubernetes.io/zone", "operator": "In", "values": list(spec.zone_names)},
+        {"key": "topology.kubernetes.io/zone", "operator": "In", "values": list(zone_names)},
     ]
 
 
-def disruption(spec: PoolSpec) -> dict[str, Any]:
+def disruption(spec: Pool) -> dict[str, Any]:
     """When Karpenter may take a node away.
 
     A Capacity Block is paid to its end, so its nodes are never consolidated and drift waits for the end; for a pool
@@ -101,8 +78,8 @@ def drain_at(end: datetime) -> datetime:
     return end - BLOCK_DRAIN
 
 
-def node_pool(spec: PoolSpec) -> dict[str, Any]:
-    """The `karpenter.sh/v1` NodePool."""
+def node_pool(name: str, spec: Pool, *, zone_names: Sequence[str], gpu_limit: int) -> dict[str, Any]:
+    """The `karpenter.sh/v1` NodePool: `zone_names` are the zones it may launch in, `gpu_limit` the most GPUs it may hold."""
     annotations: dict[str, str] = {}
     if spec.block_end is not None:
         annotations["dynamo-eks/block-end"] = moment(spec.block_end)
@@ -111,21 +88,21 @@ def node_pool(spec: PoolSpec) -> dict[str, Any]:
         annotations["dynamo-eks/open-reservations"] = "true"
     pool: dict[str, Any] = {
         "template": {
-            "metadata": {"labels": {**OPERANDS_OPT_OUT, "dynamo-eks/pool": spec.name}},
+            "metadata": {"labels": {**OPERANDS_OPT_OUT, "dynamo-eks/pool": name}},
             "spec": {
-                "nodeClassRef": {"group": "eks.amazonaws.com", "kind": "NodeClass", "name": spec.name},
+                "nodeClassRef": {"group": "eks.amazonaws.com", "kind": "NodeClass", "name": name},
                 "taints": [GPU_TAINT],
-                "requirements": requirements(spec),
+                "requirements": requirements(spec, zone_names),
                 "expireAfter": MAX_LIFETIME if spec.block_end is not None else spec.expire_after,
                 "terminationGracePeriod": "24h",
             },
         },
-        "limits": {"nvidia.com/gpu": str(spec.gpu_limit)},
+        "limits": {"nvidia.com/gpu": str(gpu_limit)},
         "disruption": disruption(spec),
     }
     if spec.weight is not None:
         pool["weight"] = spec.weight
-    metadata: dict[str, Any] = {"name": spec.name}
+    metadata: dict[str, Any] = {"name": name}
     if annotations:
         metadata["annotations"] = annotations
     return {"apiVersion": "karpenter.sh/v1", "kind": "NodePool", "metadata": metadata, "spec": pool}
@@ -138,9 +115,7 @@ def node_class(
     subnet_ids: Sequence[Any],
     security_group_ids: Sequence[Any],
     reservation_terms: Sequence[Mapping[str, Any]],
-    size_gib: int,
-    iops: int,
-    throughput_mibps: int,
+    disk: EphemeralStorage,
     tags: Mapping[str, str],
 ) -> dict[str, Any]:
     """The `eks.amazonaws.com/v1` NodeClass: role, network, disk, reservations and the tags of what it launches.
@@ -152,7 +127,7 @@ def node_class(
         "role": role,
         "subnetSelectorTerms": [{"id": subnet} for subnet in subnet_ids],
         "securityGroupSelectorTerms": [{"id": group} for group in security_group_ids],
-        "ephemeralStorage": {"size": f"{size_gib}Gi", "iops": iops, "throughput": throughput_mibps},
+        "ephemeralStorage": {"size": f"{disk.size_gib}Gi", "iops": disk.iops, "throughput": disk.throughput_mibps},
         "tags": dict(tags),
     }
     if reservation_terms:
@@ -176,8 +151,3 @@ def smallest_fit(families: Sequence[str], types: Sequence[str], gpus: int, efa: 
     choices += [instances.instance(type_) for type_ in types]
     fitting = [item for item in choices if item.gpus >= max(gpus, 1) and (item.efa or not efa) and item.arch == "amd64"]
     return min(fitting, key=lambda item: (item.gpus, item.vcpu, item.memory_mib), default=None)
-
-
-def moment(value: datetime) -> str:
-    """`2026-12-08T11:30:00Z`."""
-    return value.isoformat().replace("+00:00", "Z")

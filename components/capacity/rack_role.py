@@ -7,12 +7,22 @@ with the first node group.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
 
 POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly", "AmazonEKS_CNI_Policy")
 """What a managed node needs: join, pull images, give pods addresses (EKS User Guide, "Amazon EKS node IAM role")."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RackRoleArgs:
+    """What the role of managed GPU nodes may do."""
+
+    policies: Sequence[str] = POLICIES
+    """Names of AWS's managed policies. Without these three nodes do not join."""
 
 
 class RackRole(pulumi.ComponentResource):
@@ -22,7 +32,7 @@ class RackRole(pulumi.ComponentResource):
     ready: list[pulumi.Resource]
     """Policies: without them nodes neither join nor, on destroy, give their addresses back."""
 
-    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, args: RackRoleArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dynamo-eks:index:RackRole", name, {}, opts)
         child = pulumi.ResourceOptions(parent=self)
         trust = {
@@ -37,6 +47,6 @@ class RackRole(pulumi.ComponentResource):
             aws.iam.RolePolicyAttachment(
                 f"{name}-{policy}", role=role.name, policy_arn=f"arn:aws:iam::aws:policy/{policy}", opts=child
             )
-            for policy in POLICIES
+            for policy in args.policies
         ]
         self.register_outputs({"role_arn": self.role_arn})

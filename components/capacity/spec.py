@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, WithJsonSchema
@@ -77,6 +78,11 @@ class Pool(Model):
     ephemeral_storage: EphemeralStorage = Field(default_factory=EphemeralStorage)
     weight: Annotated[int, Field(ge=1, le=100)] | None = None
     """Preference among pools that fit a pod; higher first."""
+
+    @property
+    def block_end(self) -> datetime | None:
+        """End of the Capacity Block that the pool draws from, the first one of several; None for every other pool."""
+        return min((item.end for item in self.reservations if item.end is not None), default=None)
 
 
 class UltraServer(Model):

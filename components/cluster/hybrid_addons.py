@@ -36,6 +36,8 @@ class HybridAddonsArgs:
     cluster_name: pulumi.Input[str]
     versions: Mapping[str, str]
     """Version by add-on, as components/catalog.py lists them for the cluster's Kubernetes."""
+    depends_on: Sequence[pulumi.Resource] = ()
+    """What must be there before anything of it, and outlive it. `opts.depends_on` does not reach a component's children."""
 
 
 class HybridAddons(pulumi.ComponentResource):
@@ -44,14 +46,7 @@ class HybridAddons(pulumi.ComponentResource):
     ready: list[pulumi.Resource]
     """What managed nodes need before they join, and until they have drained."""
 
-    def __init__(
-        self,
-        name: str,
-        args: HybridAddonsArgs,
-        opts: pulumi.ResourceOptions | None = None,
-        *,
-        depends_on: Sequence[pulumi.Resource] = (),
-    ) -> None:
+    def __init__(self, name: str, args: HybridAddonsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dynamo-eks:index:HybridAddons", name, dict(args.versions), opts)
         self.ready = []
         for addon, version in args.versions.items():
@@ -67,7 +62,7 @@ class HybridAddons(pulumi.ComponentResource):
                     resolve_conflicts_on_create="OVERWRITE",
                     resolve_conflicts_on_update="OVERWRITE",
                     # CoreDNS starts on the built-in pool, whose nodes need the ways out.
-                    opts=pulumi.ResourceOptions(parent=self, depends_on=list(depends_on)),
+                    opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.depends_on)),
                 )
             )
         self.register_outputs({})

@@ -23,6 +23,10 @@ class DynamoGraphArgs:
     """ComputeDomains as `compute_domain.domains` renders them. A changed one is made again, and its workers with it."""
     load_balancer: Mapping[str, Any] | None = None
     """The Service as `exposure.load_balancer` renders it; None keeps the graph inside the cluster."""
+    depends_on: Sequence[pulumi.Resource] = ()
+    """What must be there before anything of it, and outlive it. `opts.depends_on` does not reach a component's children."""
+    claims: Sequence[pulumi.Resource] = ()
+    """Volume claims that its pods mount: one that is replaced is empty, so that what filled or read it is made again."""
 
 
 class DynamoGraph(pulumi.ComponentResource):
@@ -36,19 +40,11 @@ class DynamoGraph(pulumi.ComponentResource):
     """Host name of the load balancer; None without one."""
     ready: list[pulumi.Resource]
 
-    def __init__(
-        self,
-        name: str,
-        args: DynamoGraphArgs,
-        opts: pulumi.ResourceOptions | None = None,
-        *,
-        depends_on: Sequence[pulumi.Resource] = (),
-        claims: Sequence[pulumi.Resource] = (),
-    ) -> None:
+    def __init__(self, name: str, args: DynamoGraphArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         rendered = args.manifest
         graph, namespace = rendered["metadata"]["name"], rendered["metadata"]["namespace"]
         super().__init__("dynamo-eks:index:DynamoGraph", name, {"namespace": namespace}, opts)
-        domains = [self._domain(name, domain, depends_on) for domain in args.compute_domains]
+        domains = [self._domain(name, domain, args.depends_on) for domain in args.compute_domains]
         self.resource = CustomResource(
             f"{name}-graph",
             api_version=rendered["apiVersion"],
@@ -60,13 +56,13 @@ class DynamoGraph(pulumi.ComponentResource):
                 # The operator must be there to admit it and, on destroy, to run its finalizer (NVIDIA/aicr #406); pools,
                 # claims and the downloaded model are what its pods start with.
                 # A ComputeDomain deleted first stops IMEX under running workers (NVIDIA DRA driver #357).
-                depends_on=[*depends_on, *domains],
+                depends_on=[*args.depends_on, *domains],
                 # The webhook refuses another framework and added or removed components (Dynamo API reference), so such
                 # an edit is carried out as a replacement. The name is fixed: the old graph must go first.
                 replacement_trigger=identity(rendered),
                 delete_before_replace=True,
                 # A claim is not deleted while a pod has it mounted: a graph goes before a claim that is made again.
-                replace_with=list(claims),
+                replace_with=list(args.claims),
                 # Workers may take their whole grace period, one after another.
                 custom_timeouts=pulumi.CustomTimeouts(delete="30m"),
             ),

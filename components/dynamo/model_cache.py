@@ -16,6 +16,10 @@ class ModelCacheArgs:
     """The Job as `download.cache_job` renders it. Any change is another Job, under another name."""
     timeout_minutes: int
     """How long `pulumi up` waits for the download."""
+    depends_on: Sequence[pulumi.Resource] = ()
+    """What must be there before anything of it, and outlive it. `opts.depends_on` does not reach a component's children."""
+    claims: Sequence[pulumi.Resource] = ()
+    """Volume claims that its pods mount: one that is replaced is empty, so that what filled or read it is made again."""
 
 
 class ModelCache(pulumi.ComponentResource):
@@ -24,15 +28,7 @@ class ModelCache(pulumi.ComponentResource):
     ready: list[pulumi.Resource]
     """The Job; graphs that read the model start after it has completed."""
 
-    def __init__(
-        self,
-        name: str,
-        args: ModelCacheArgs,
-        opts: pulumi.ResourceOptions | None = None,
-        *,
-        depends_on: Sequence[pulumi.Resource] = (),
-        claims: Sequence[pulumi.Resource] = (),
-    ) -> None:
+    def __init__(self, name: str, args: ModelCacheArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dynamo-eks:index:ModelCache", name, {"job": args.job["metadata"]["name"]}, opts)
         job = Job(
             f"{name}-job",
@@ -45,9 +41,9 @@ class ModelCache(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # Claim and token must be there before the pod, and after it.
-                depends_on=list(depends_on),
+                depends_on=list(args.depends_on),
                 # A claim made again is empty, and the Job that filled the old one would not run a second time.
-                replace_with=list(claims),
+                replace_with=list(args.claims),
                 delete_before_replace=True,
                 custom_timeouts=pulumi.CustomTimeouts(create=f"{args.timeout_minutes}m"),
             ),

@@ -43,6 +43,8 @@ class GraphNamespaceArgs:
     it is asked of the claims that are there, which their class may refuse."""
     hugging_face_token: pulumi.Input[str] | None = None
     registry: RegistryLogin | None = None
+    depends_on: Sequence[pulumi.Resource] = ()
+    """What must be there before anything of it, and outlive it. `opts.depends_on` does not reach a component's children."""
 
 
 def docker_config(server: str, username: str, password: str) -> str:
@@ -74,14 +76,7 @@ class GraphNamespace(pulumi.ComponentResource):
     claims: list[pulumi.Resource]
     """The claims among them."""
 
-    def __init__(
-        self,
-        name: str,
-        args: GraphNamespaceArgs,
-        opts: pulumi.ResourceOptions | None = None,
-        *,
-        depends_on: Sequence[pulumi.Resource] = (),
-    ) -> None:
+    def __init__(self, name: str, args: GraphNamespaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dynamo-eks:index:GraphNamespace", name, {"namespace": args.namespace}, opts)
         self.namespace = args.namespace
         namespace = Namespace(
@@ -90,7 +85,7 @@ class GraphNamespace(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # What claims are provisioned and mounted through must outlive them, or their pods cannot end.
-                depends_on=list(depends_on),
+                depends_on=list(args.depends_on),
             ),
         )
         # The namespace is named as text below, so each object is ordered after it.

@@ -37,6 +37,8 @@ class DynamoPlatformArgs:
     """Chart values, as `values.platform_values` gives them."""
     registry: RegistryLogin | None = None
     """Login for the operator's image; None for a public registry or an existing Secret."""
+    depends_on: Sequence[pulumi.Resource] = ()
+    """What must be there before anything of it, and outlive it. `opts.depends_on` does not reach a component's children."""
 
 
 class DynamoPlatform(pulumi.ComponentResource):
@@ -46,14 +48,7 @@ class DynamoPlatform(pulumi.ComponentResource):
     ready: list[pulumi.Resource]
     """What graphs depend on: the release, whose operator runs their finalizers on destroy."""
 
-    def __init__(
-        self,
-        name: str,
-        args: DynamoPlatformArgs,
-        opts: pulumi.ResourceOptions | None = None,
-        *,
-        depends_on: Sequence[pulumi.Resource] = (),
-    ) -> None:
+    def __init__(self, name: str, args: DynamoPlatformArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dynamo-eks:index:DynamoPlatform", name, {"version": args.version}, opts)
         self.namespace = args.namespace
         self.namespace_object = Namespace(
@@ -62,7 +57,7 @@ class DynamoPlatform(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # Storage classes, access entries and the way out: the operator's pod needs a node that can join.
-                depends_on=list(depends_on),
+                depends_on=list(args.depends_on),
             ),
         )
         before: list[pulumi.Resource] = [self.namespace_object]

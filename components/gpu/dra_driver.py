@@ -32,6 +32,8 @@ class DraDriverArgs:
     """Another chart (25.x against 0.x) replaces the release: drain the racks first, claims do not survive it."""
     values: Mapping[str, Any]
     """As `values.dra_driver` gives them."""
+    depends_on: Sequence[pulumi.Resource] = ()
+    """What must be there before anything of it, and outlive it. `opts.depends_on` does not reach a component's children."""
 
 
 class DraDriver(pulumi.ComponentResource):
@@ -41,14 +43,7 @@ class DraDriver(pulumi.ComponentResource):
     ready: list[pulumi.Resource]
     """The release, whose controller runs the finalizers of ComputeDomains; they are deleted before it."""
 
-    def __init__(
-        self,
-        name: str,
-        args: DraDriverArgs,
-        opts: pulumi.ResourceOptions | None = None,
-        *,
-        depends_on: Sequence[pulumi.Resource] = (),
-    ) -> None:
+    def __init__(self, name: str, args: DraDriverArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dynamo-eks:index:DraDriver", name, {"version": args.chart.version}, opts)
         namespace = Namespace(
             f"{name}-namespace",
@@ -57,7 +52,7 @@ class DraDriver(pulumi.ComponentResource):
                 # The kubelet plugin is privileged; where admission enforces a level, it must be allowed here.
                 "labels": {"pod-security.kubernetes.io/enforce": "privileged"},
             },
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(depends_on)),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.depends_on)),
         )
         self.release = Release(
             f"{name}-release",

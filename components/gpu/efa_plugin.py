@@ -19,6 +19,8 @@ class EfaPluginArgs:
     chart: ChartRelease
     values: Mapping[str, Any]
     """As `values.efa_plugin` gives them."""
+    depends_on: Sequence[pulumi.Resource] = ()
+    """What must be there before anything of it, and outlive it. `opts.depends_on` does not reach a component's children."""
 
 
 class EfaPlugin(pulumi.ComponentResource):
@@ -26,14 +28,7 @@ class EfaPlugin(pulumi.ComponentResource):
 
     ready: list[pulumi.Resource]
 
-    def __init__(
-        self,
-        name: str,
-        args: EfaPluginArgs,
-        opts: pulumi.ResourceOptions | None = None,
-        *,
-        depends_on: Sequence[pulumi.Resource] = (),
-    ) -> None:
+    def __init__(self, name: str, args: EfaPluginArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dynamo-eks:index:EfaPlugin", name, {"version": args.chart.version}, opts)
         release = Release(
             f"{name}-release",
@@ -46,7 +41,7 @@ class EfaPlugin(pulumi.ComponentResource):
             atomic=True,
             timeout=300,
             # The nodes it runs on outlive it, so that a destroy can remove it from living ones.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(depends_on)),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.depends_on)),
         )
         self.ready = [release]
         self.register_outputs({})

@@ -28,6 +28,8 @@ class GpuOperatorArgs:
     """Another version upgrades in place; operands restart node by node."""
     values: Mapping[str, Any]
     """As `values.gpu_operator` gives them."""
+    depends_on: Sequence[pulumi.Resource] = ()
+    """What must be there before anything of it, and outlive it. `opts.depends_on` does not reach a component's children."""
 
 
 class GpuOperator(pulumi.ComponentResource):
@@ -36,20 +38,13 @@ class GpuOperator(pulumi.ComponentResource):
     release: Release
     ready: list[pulumi.Resource]
 
-    def __init__(
-        self,
-        name: str,
-        args: GpuOperatorArgs,
-        opts: pulumi.ResourceOptions | None = None,
-        *,
-        depends_on: Sequence[pulumi.Resource] = (),
-    ) -> None:
+    def __init__(self, name: str, args: GpuOperatorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dynamo-eks:index:GpuOperator", name, {"version": args.chart.version}, opts)
         namespace = Namespace(
             f"{name}-namespace",
             # Operands are privileged; where admission enforces a level, they must be allowed here.
             metadata={"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "privileged"}},
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(depends_on)),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.depends_on)),
         )
         self.release = Release(
             f"{name}-release",

@@ -37,6 +37,8 @@ class ExistingNetworkArgs:
     """Subnet of UltraServer nodes by zone id."""
     rack_nodes: Mapping[str, int] = field(default_factory=dict)
     """Nodes that each of those subnets must have room for."""
+    provider: aws.Provider
+    """Provider that reads: what it says decides whether the program goes on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,12 +160,11 @@ class ExistingNetwork(pulumi.ComponentResource):
         self,
         name: str,
         args: ExistingNetworkArgs,
-        provider: aws.Provider,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("dynamo-eks:index:ExistingNetwork", name, {"vpcId": args.vpc_id}, opts)
         # Plain reads: their answers decide whether the program goes on, and shape the graph (zone names).
-        options = pulumi.InvokeOptions(provider=provider)
+        options = pulumi.InvokeOptions(provider=args.provider)
         vpc = aws.ec2.get_vpc(id=args.vpc_id, opts=options)
         self.zone_names = {}
         found = {}

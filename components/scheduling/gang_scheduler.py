@@ -33,6 +33,8 @@ class GangSchedulerArgs:
     """GPUs of all racks: quota and limit of the graphs' queue."""
     auto_mnnvl: bool
     """Whether a graph leaves its ComputeDomain to Grove."""
+    depends_on: Sequence[pulumi.Resource] = ()
+    """What must be there before anything of it, and outlive it. `opts.depends_on` does not reach a component's children."""
 
 
 class GangScheduler(pulumi.ComponentResource):
@@ -41,24 +43,23 @@ class GangScheduler(pulumi.ComponentResource):
     ready: list[pulumi.Resource]
     """What multi-node graphs depend on; queues and topology go after them."""
 
-    def __init__(
-        self,
-        name: str,
-        args: GangSchedulerArgs,
-        opts: pulumi.ResourceOptions | None = None,
-        *,
-        depends_on: Sequence[pulumi.Resource] = (),
-    ) -> None:
+    def __init__(self, name: str, args: GangSchedulerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         inputs = {"kai": args.kai_version, "grove": args.grove_version}
         super().__init__("dynamo-eks:index:GangScheduler", name, inputs, opts)
         kai = self._release(
-            name, "kai", catalog.KAI_REFERENCE, args.kai_version, KAI_NAMESPACE, gang.kai_values(), list(depends_on)
+            name,
+            "kai",
+            catalog.KAI_REFERENCE,
+            args.kai_version,
+            KAI_NAMESPACE,
+            gang.kai_values(),
+            list(args.depends_on),
         )
         grove = self._release(
             name, "grove", catalog.GROVE_REFERENCE, args.grove_version, GROVE_NAMESPACE,
             gang.grove_values(auto_mnnvl=args.auto_mnnvl),
             # Grove looks for its scheduler's kinds when it starts.
-            [*depends_on, kai],
+            [*args.depends_on, kai],
         )  # fmt: skip
         parent, queue = gang.queues(args.gpus)
         # KAI's chart brings the kinds; a child queue is refused while its parent is not there.

@@ -51,6 +51,8 @@ class VerificationLadderArgs:
     """Rungs to climb; the order is fixed. One left out is reported as left out, never as passed."""
     timeout_minutes: Mapping[str, int] = field(default_factory=dict)
     """By rung, where the default is not enough."""
+    depends_on: Sequence[pulumi.Resource] = ()
+    """What must be there before anything of it, and outlive it. `opts.depends_on` does not reach a component's children."""
 
     def __post_init__(self) -> None:
         unknown = sorted({*self.rungs, *self.timeout_minutes} - set(objects.RUNGS))
@@ -70,14 +72,7 @@ class VerificationLadder(pulumi.ComponentResource):
     results: dict[str, pulumi.Output[dict[str, Any]]]
     """By rung: `verdict` (`pass`, `fail` or `left out`), `reason` and `figures`."""
 
-    def __init__(
-        self,
-        name: str,
-        args: VerificationLadderArgs,
-        opts: pulumi.ResourceOptions | None = None,
-        *,
-        depends_on: Sequence[pulumi.Resource] = (),
-    ) -> None:
+    def __init__(self, name: str, args: VerificationLadderArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         rack = args.rack
         super().__init__(
             "dynamo-eks:index:VerificationLadder", name, {"rack": rack.rack, "reservation": rack.reservation}, opts
@@ -94,7 +89,7 @@ class VerificationLadder(pulumi.ComponentResource):
             f"{name}-namespace",
             metadata={"name": rack.namespace, "labels": rack.labels},
             # Everything in it follows the drivers and operators it is checked with, and goes before them.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(depends_on)),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.depends_on)),
         )
         self._rights = self._account(namespace, [run["metadata"]["name"] for run in runs.values()])
         rendered = objects.compute_domain(rack)

@@ -19,6 +19,8 @@ from components.catalog import MPI_OPERATOR_MANIFEST
 class MpiOperatorArgs:
     manifest: str = MPI_OPERATOR_MANIFEST
     """URL or path of the release's manifest; a mirror for clusters without a way to GitHub."""
+    depends_on: Sequence[pulumi.Resource] = ()
+    """What must be there before anything of it, and outlive it. `opts.depends_on` does not reach a component's children."""
 
 
 class MpiOperator(pulumi.ComponentResource):
@@ -27,19 +29,12 @@ class MpiOperator(pulumi.ComponentResource):
     ready: list[pulumi.Resource]
     """MPIJobs depend on it, and go before it."""
 
-    def __init__(
-        self,
-        name: str,
-        args: MpiOperatorArgs,
-        opts: pulumi.ResourceOptions | None = None,
-        *,
-        depends_on: Sequence[pulumi.Resource] = (),
-    ) -> None:
+    def __init__(self, name: str, args: MpiOperatorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dynamo-eks:index:MpiOperator", name, {"manifest": args.manifest}, opts)
         file = ConfigFile(
             f"{name}-release",
             file=args.manifest,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(depends_on)),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.depends_on)),
         )
         self.ready = [file]
         self.register_outputs({})

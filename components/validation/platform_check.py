@@ -26,6 +26,8 @@ class PlatformCheckArgs:
     """Platform version: the check runs again when it changes."""
     image: str
     timeout_minutes: int = 5
+    depends_on: Sequence[pulumi.Resource] = ()
+    """What must be there before anything of it, and outlive it. `opts.depends_on` does not reach a component's children."""
 
 
 class PlatformCheck(pulumi.ComponentResource):
@@ -34,20 +36,13 @@ class PlatformCheck(pulumi.ComponentResource):
     ready: list[pulumi.Resource]
     """The Job, completed; graphs depend on it."""
 
-    def __init__(
-        self,
-        name: str,
-        args: PlatformCheckArgs,
-        opts: pulumi.ResourceOptions | None = None,
-        *,
-        depends_on: Sequence[pulumi.Resource] = (),
-    ) -> None:
+    def __init__(self, name: str, args: PlatformCheckArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dynamo-eks:index:PlatformCheck", name, {"version": args.version}, opts)
         program = jobs.script("platform_check")
         timeout_s = args.timeout_minutes * 60
         physical = jobs.short_name("platform-check", args.version, program, args.image, *RESOURCES)
         # The release makes what is checked, and its namespace holds the check.
-        child = pulumi.ResourceOptions(parent=self, depends_on=list(depends_on))
+        child = pulumi.ResourceOptions(parent=self, depends_on=list(args.depends_on))
         account = ServiceAccount(
             f"{name}-account", metadata={"name": "platform-check", "namespace": args.namespace}, opts=child
         )
@@ -69,7 +64,7 @@ class PlatformCheck(pulumi.ComponentResource):
             spec=job["spec"],
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[account, config, *depends_on],
+                depends_on=[account, config, *args.depends_on],
                 # `up` must wait longer than the Job may run, or it reports a time-out instead of the reason.
                 custom_timeouts=pulumi.CustomTimeouts(create=f"{args.timeout_minutes + jobs.STARTUP_S // 60 + 1}m"),
             ),

@@ -30,6 +30,8 @@ class SmokeTestArgs:
     stages: Sequence[str] = ("all",)
     """What is proved, one Job each, in this order: `load` (the model is served), `completion` (it answers), or `all`. Two
     Jobs tell a model that does not load from one that does not answer."""
+    depends_on: Sequence[pulumi.Resource] = ()
+    """What must be there before anything of it, and outlive it. `opts.depends_on` does not reach a component's children."""
 
 
 class SmokeTest(pulumi.ComponentResource):
@@ -38,20 +40,13 @@ class SmokeTest(pulumi.ComponentResource):
     ready: list[pulumi.Resource]
     """The last Job, completed."""
 
-    def __init__(
-        self,
-        name: str,
-        args: SmokeTestArgs,
-        opts: pulumi.ResourceOptions | None = None,
-        *,
-        depends_on: Sequence[pulumi.Resource] = (),
-    ) -> None:
+    def __init__(self, name: str, args: SmokeTestArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dynamo-eks:index:SmokeTest", name, {"digest": args.digest}, opts)
         program = jobs.script("smoke")
         timeout_s = args.timeout_minutes * 60
         account_name = f"smoke-{args.graph}"
         # Everything here is named as text, so it follows the graph and goes before it.
-        child = pulumi.ResourceOptions(parent=self, depends_on=list(depends_on))
+        child = pulumi.ResourceOptions(parent=self, depends_on=list(args.depends_on))
         metadata = ObjectMetaArgs(name=account_name, namespace=args.namespace)
         account = ServiceAccount(f"{name}-account", metadata=metadata, opts=child)
         role = Role(f"{name}-role", metadata=metadata, rules=jobs.graph_reader(args.graph), opts=child)
@@ -62,7 +57,7 @@ class SmokeTest(pulumi.ComponentResource):
             subjects=[SubjectArgs(kind="ServiceAccount", name=account_name, namespace=args.namespace)],
             opts=child,
         )
-        before: list[pulumi.Resource] = list(depends_on)
+        before: list[pulumi.Resource] = list(args.depends_on)
         for stage in args.stages:
             whole = stage == "all"
             physical = jobs.short_name(
@@ -110,6 +105,6 @@ class SmokeTest(pulumi.ComponentResource):
                     custom_timeouts=pulumi.CustomTimeouts(create=f"{args.timeout_minutes + jobs.STARTUP_S // 60 + 1}m"),
                 ),
             )
-            before = [*depends_on, made]
-        self.ready = before[len(depends_on) :]
+            before = [*args.depends_on, made]
+        self.ready = before[len(args.depends_on) :]
         self.register_outputs({})

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.capacity import node_spec
-from components.capacity.node_spec import PoolSpec
 from components.capacity.reservations import mismatches
+from components.capacity.spec import EphemeralStorage, Pool, Reservation
+from components.capacity.window import moment
 from recording.answers import Answers
 from recording.recorder import record
 from stacks import stackfile
@@ -23,18 +24,28 @@ from tests.conftest import AT, recorded
 END = datetime(2026, 12, 15, 11, 30, tzinfo=UTC)
 
 
-def spec(**changes: Any) -> PoolSpec:
-    values: dict[str, Any] = {
-        "name": "gpu", "families": ("g6e",), "instance_types": (), "capacity": ("spot", "on-demand"),
-        "zone_names": ("us-east-1a",), "gpu_limit": 8, "consolidate_after": "300s", "expire_after": "336h",
-        "disruption_budget": "10%", **changes,
+def spec(**changes: Any) -> Pool:
+    return Pool(**{"families": ("g6e",), "capacity": ("spot", "on-demand"), **changes})
+
+
+def block(end: datetime) -> dict[str, Any]:
+    """A pool's reservations: one Capacity Block that ends then."""
+    return {
+        "reservations": (
+            Reservation(
+                id="cr-0123456789abcdef0", kind="capacityBlock", instance_type="p5.48xlarge", zone="use1-az1", count=1, end=end
+            ),
+        )
     }  # fmt: skip
-    return PoolSpec(**values)
+
+
+def node_pool(pool: Pool) -> dict[str, Any]:
+    return node_spec.node_pool("gpu", pool, zone_names=["us-east-1a"], gpu_limit=8)
 
 
 def test_a_block_is_never_consolidated() -> None:
     """It is paid to its end; a replaced node costs minutes of everything that waits for it."""
-    found = node_spec.disruption(spec(capacity=("reserved",), block_end=END))
+    found = node_spec.disruption(spec(capacity=("reserved",), **block(END)))
     assert found["consolidationPolicy"] == "WhenEmpty" and found["consolidateAfter"] == "Never"
     assert {"nodes": "0", "reasons": ["Drifted", "Underutilized"]} in found["budgets"]
 
@@ -48,8 +59,8 @@ def test_prepaid_reservations_lose_empty_nodes_only() -> None:
 def test_draining_begins_forty_minutes_before_the_end(end: datetime) -> None:
     """EC2 takes instances 30 minutes before; Karpenter starts 10 minutes ahead of that."""
     assert end - node_spec.drain_at(end) == timedelta(minutes=40)
-    annotations = node_spec.node_pool(spec(block_end=end))["metadata"]["annotations"]
-    assert annotations["dynamo-eks/drain-at"] == node_spec.moment(node_spec.drain_at(end))
+    annotations = node_pool(spec(**block(end)))["metadata"]["annotations"]
+    assert annotations["dynamo-eks/drain-at"] == moment(node_spec.drain_at(end))
 
 
 @given(st.lists(st.tuples(st.sampled_from([1, 2, 4, 8]), st.integers(1, 20)), max_size=6))
@@ -63,7 +74,9 @@ def test_the_limit_holds_the_graphs_and_one_node_to_roll_over(demands: list[tupl
 def test_families_and_types_become_one_list() -> None:
     """Requirements are joined by AND: a type outside the families could never be launched."""
     (which,) = [
-        item for item in node_spec.requirements(spec(instance_types=("p5.48xlarge",))) if "instance-type" in item["key"]
+        item
+        for item in node_spec.requirements(spec(instance_types=("p5.48xlarge",)), ["us-east-1a"])
+        if "instance-type" in item["key"]
     ]
     assert "p5.48xlarge" in which["values"] and "g6e.2xlarge" in which["values"]
 
@@ -85,10 +98,8 @@ def test_what_a_pool_may_launch_is_held_word_for_word(
     types: tuple[str, ...], capacity: tuple[str, ...], which: dict[str, Any]
 ) -> None:
     """A key that is misspelt is a label no node has: the pool is accepted and launches nothing."""
-    given_ = spec(
-        families=("g7e", "g6e"), instance_types=types, capacity=capacity, zone_names=("us-east-1b", "us-east-1a")
-    )
-    assert node_spec.requirements(given_) == [
+    given_ = spec(families=("g7e", "g6e"), instance_types=types, capacity=capacity)
+    assert node_spec.requirements(given_, ["us-east-1b", "us-east-1a"]) == [
         {"key": "karpenter.sh/capacity-type", "operator": "In", "values": list(capacity)},
         {"operator": "In", **which},
         {"key": "kubernetes.io/arch", "operator": "In", "values": ["amd64"]},
@@ -104,12 +115,12 @@ def test_what_a_pool_may_launch_is_held_word_for_word(
             {"consolidationPolicy": "WhenEmptyOrUnderutilized", "consolidateAfter": "300s", "budgets": [{"nodes": "10%"}]},
         ),
         (
-            {"capacity": ("reserved",), "uses_open_reservations": True, "weight": 0},
+            {"capacity": ("reserved",), "uses_open_reservations": True, "weight": 1},
             {"dynamo-eks/open-reservations": "true"}, "336h",
             {"consolidationPolicy": "WhenEmpty", "consolidateAfter": "300s", "budgets": [{"nodes": "10%"}]},
         ),
         (
-            {"capacity": ("reserved",), "block_end": END, "weight": 10},
+            {"capacity": ("reserved",), **block(END), "weight": 10},
             {"dynamo-eks/block-end": "2026-12-15T11:30:00Z", "dynamo-eks/drain-at": "2026-12-15T10:50:00Z"}, "504h",
             {
                 "consolidationPolicy": "WhenEmpty", "consolidateAfter": "Never",
@@ -128,13 +139,13 @@ def test_a_pool_is_held_word_for_word(
         "spec": {
             "nodeClassRef": {"group": "eks.amazonaws.com", "kind": "NodeClass", "name": "gpu"},
             "taints": [{"key": "nvidia.com/gpu", "value": "Exists", "effect": "NoSchedule"}],
-            "requirements": node_spec.requirements(made),
+            "requirements": node_spec.requirements(made, ["us-east-1a"]),
             "expireAfter": expire,
             "terminationGracePeriod": "24h",
         },
     }
     weight = {"weight": changes["weight"]} if "weight" in changes else {}
-    assert node_spec.node_pool(made) == {
+    assert node_pool(made) == {
         "apiVersion": "karpenter.sh/v1",
         "kind": "NodePool",
         "metadata": {"name": "gpu", **({"annotations": annotations} if annotations else {})},
@@ -147,7 +158,7 @@ def test_a_node_class_is_held_word_for_word(terms: list[dict[str, Any]]) -> None
     """Without the cluster's group its nodes never join; without the term the reservation is paid for and idle."""
     made = node_spec.node_class(
         "gpu", role="nodes", subnet_ids=["subnet-1", "subnet-2"], security_group_ids=["sg-1", "sg-2"],
-        reservation_terms=terms, size_gib=500, iops=6000, throughput_mibps=250, tags={"team": "inference"},
+        reservation_terms=terms, disk=EphemeralStorage(size_gib=500, iops=6000, throughput_mibps=250), tags={"team": "inference"},
     )  # fmt: skip
     assert made == {
         "apiVersion": "eks.amazonaws.com/v1",
@@ -195,7 +206,7 @@ def test_the_smallest_machine_that_holds_a_worker(
 
 
 def test_pools_keep_others_and_operands_off() -> None:
-    pool = node_spec.node_pool(spec())["spec"]["template"]
+    pool = node_pool(spec())["spec"]["template"]
     assert pool["spec"]["taints"] == [{"key": "nvidia.com/gpu", "value": "Exists", "effect": "NoSchedule"}]
     assert pool["metadata"]["labels"]["nvidia.com/gpu.deploy.operands"] == "false"
 

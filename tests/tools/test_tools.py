@@ -78,7 +78,7 @@ def test_every_reason_is_of_a_file_that_is_mutated() -> None:
 @pytest.mark.parametrize(
     ("words", "picked"),
     [
-        (["graphs.py:pod_fits"], ["rules/graphs.py:pod_fits"]),
+        (["rules/graphs.py:pod_fits"], ["rules/graphs.py:pod_fits"]),
         (["rules/order"], ["rules/order.py"]),
         (["ultraservers.py:x"], ["components/capacity/ultraservers.py:x", "rules/ultraservers.py:x"]),
         ([], MUTATED),

@@ -27,8 +27,8 @@ def program(rungs: tuple[str, ...] = objects.RUNGS, **changes: Any) -> Callable[
         operator = kubernetes.core.v1.Namespace(
             "mpi-operator", metadata={"name": "mpi-operator"}, opts=pulumi.ResourceOptions(provider=provider)
         )
-        args = VerificationLadderArgs(rack=X72, check_image=CHECK_IMAGE, rungs=rungs, **changes)
-        ladder = VerificationLadder("verify-rack-a", args, in_cluster, depends_on=[operator])
+        args = VerificationLadderArgs(rack=X72, check_image=CHECK_IMAGE, rungs=rungs, depends_on=[operator], **changes)
+        ladder = VerificationLadder("verify-rack-a", args, in_cluster)
         kubernetes.core.v1.ConfigMap(
             "graph",
             metadata={"name": "graph", "namespace": "dynamo"},
