@@ -20,12 +20,8 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 
-<<<<<<< HEAD
-from schemas.strict import Shapes
-=======
 from recording.graph import SECRET
-from review.strict import Shapes
->>>>>>> main
+from schemas.strict import Shapes
 from tests.conftest import STACKS, recorded
 from tests.engine.control_plane import ControlPlane, Refused
 from tests.engine.crds import running
