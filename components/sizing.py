@@ -6,25 +6,10 @@ from collections.abc import Mapping
 
 from components.capacity import instances, node_spec
 from components.capacity.instances import Instance
-from components.capacity.spec import Pool, UltraServer
+from components.capacity.spec import Pool
 from components.capacity.ultraservers import Rack
-from components.capacity.window import Window
 from components.dynamo.manifest import efa_count, on_rack, rack_of, roles
 from components.dynamo.spec import Graph
-
-
-def rack(name: str, given: UltraServer) -> Rack:
-    """An UltraServer of the settings. Raises ValueError for a window that cannot be."""
-    return Rack(
-        name=name,
-        reservation=given.reservation,
-        type=given.type,
-        zone_id=given.zone,
-        instance_type=given.instance_type,
-        efa_interfaces=given.efa_interfaces,
-        huge_pages_mib=given.huge_pages_mib,
-        window=Window(start=given.start, end=given.end, drain_minutes=given.drain_minutes),
-    )
 
 
 def racks_of(graph: Graph, racks: Mapping[str, Rack]) -> list[Rack]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pulumi
 import pulumi_aws as aws
 
-from components import catalog, sizing
+from components import catalog
+from components.capacity.ultraservers import Rack
 from components.cluster.addons import ClusterAddons, ClusterAddonsArgs
 from components.cluster.cluster import AutoModeCluster, AutoModeClusterArgs
 from components.cluster.kubeconfig import update_command
@@ -38,7 +39,7 @@ def place(settings: Settings) -> Place:
         else None,
     )
     in_aws = pulumi.ResourceOptions(providers=[account])
-    racks = {name: sizing.rack(name, given) for name, given in settings.capacity.ultra_servers.items()}
+    racks = {name: Rack(name=name, spec=given) for name, given in settings.capacity.ultra_servers.items()}
     blocks = blocks_of(racks, account)
     network = made_network(settings, account, racks, blocks)
     cluster = AutoModeCluster(

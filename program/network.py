@@ -44,7 +44,7 @@ def made_network(
         pairs = {zone: SubnetPair(pair.private, pair.public) for zone, pair in sorted(config.existing.subnets.items())}
         nodes: dict[str, int] = {}
         for rack in racks.values():
-            nodes[rack.zone_id] = nodes.get(rack.zone_id, 0) + rack.nodes
+            nodes[rack.spec.zone] = nodes.get(rack.spec.zone, 0) + rack.nodes
         return ExistingNetwork(
             "network",
             ExistingNetworkArgs(

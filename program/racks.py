@@ -64,7 +64,7 @@ def ultra_servers(
                 now=settings.at,
                 cluster_name=cluster.cluster_name,
                 node_role_arn=role.role_arn,
-                subnet_id=network.rack_subnet_ids[rack.zone_id],
+                subnet_id=network.rack_subnet_ids[rack.spec.zone],
                 security_group_ids=[cluster.cluster_security_group_id, network.efa_security_group_id],
                 kubernetes_version=version,
                 ami_release=given.ami_release or catalog.AMI_RELEASES[version],
@@ -156,18 +156,7 @@ def _ladders(
         ladder = VerificationLadder(
             f"verify-{name}",
             VerificationLadderArgs(
-                rack=RackUnderTest(
-                    rack=name,
-                    reservation=rack.reservation,
-                    ultraserver_type=rack.type,
-                    instance_type=rack.instance_type,
-                    nodes=rack.nodes,
-                    efa_per_node=rack.efa_interfaces,
-                    hugepages_mib=rack.huge_pages_mib,
-                    driver_branch=settings.gpu.driver_branch,
-                    gpus_per_node=rack.machine.gpus,
-                    namespace=f"verify-{name}",
-                ),
+                tested=RackUnderTest(rack=rack, driver_branch=settings.gpu.driver_branch, namespace=f"verify-{name}"),
                 check_image=catalog.PYTHON_IMAGE,
                 rungs=given[name].verify,
                 # The drivers wait for the nodes of every rack.

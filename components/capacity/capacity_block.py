@@ -51,11 +51,11 @@ class CapacityBlock(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: CapacityBlockArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         rack, options = args.rack, pulumi.InvokeOptions(provider=args.provider)
-        found = aws.ec2.get_capacity_block_reservation(id=rack.reservation, opts=options)
+        found = aws.ec2.get_capacity_block_reservation(id=rack.spec.reservation, opts=options)
         faults = mismatches(
-            rack.reservation,
-            instance_type=rack.instance_type,
-            zone_id=rack.zone_id,
+            rack.spec.reservation,
+            instance_type=rack.spec.instance_type,
+            zone_id=rack.spec.zone,
             count=rack.nodes,
             start=moment(rack.window.start),
             end=moment(rack.window.end),
@@ -77,9 +77,9 @@ class CapacityBlock(pulumi.ComponentResource):
                 f"dynamo-eks:capacity.ultraServers.{rack.name} differs from the block that was bought:\n  "
                 + "\n  ".join(faults)
             )
-        self.reservation_id, self.state = rack.reservation, found.state
+        self.reservation_id, self.state = rack.spec.reservation, found.state
         self.zone = _zone(found.availability_zone_id, options)
-        super().__init__("dynamo-eks:index:CapacityBlock", name, {"reservation": rack.reservation}, opts)
+        super().__init__("dynamo-eks:index:CapacityBlock", name, {"reservation": rack.spec.reservation}, opts)
         self.register_outputs({"zone": self.zone.name, "state": self.state})
 
 

@@ -62,10 +62,10 @@ class UltraServerNodes(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: UltraServerNodesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         rack = args.rack
-        inputs = {"reservation": rack.reservation, "type": rack.type}
+        inputs = {"reservation": rack.spec.reservation, "type": rack.spec.type}
         super().__init__("dynamo-eks:index:UltraServerNodes", name, inputs, opts)
         # Named by the block: with another reservation all of this is made anew beside the old, and nothing is moved.
-        block = f"{name}-{rack.reservation[-8:]}"
+        block = f"{name}-{rack.spec.reservation[-8:]}"
         template = self._template(block, args)
         self.node_group_name = rack.block_key
         group = aws.eks.NodeGroup(
@@ -114,21 +114,21 @@ class UltraServerNodes(pulumi.ComponentResource):
 
     def _template(self, block: str, args: UltraServerNodesArgs) -> aws.ec2.LaunchTemplate:
         rack, groups = args.rack, list(args.security_group_ids)
-        interfaces = layout(rack.instance_type, rack.efa_interfaces).interfaces()
+        interfaces = layout(rack.spec.instance_type, rack.spec.efa_interfaces).interfaces()
         tags = {"Name": block, **args.tags}
         return aws.ec2.LaunchTemplate(
             block,
             # Fixed, as the node group's: a second creation collides.
             name=block,
-            description=f"Nodes of UltraServer {rack.name} on {rack.reservation}",
+            description=f"Nodes of UltraServer {rack.name} on {rack.spec.reservation}",
             update_default_version=True,
             # Here and not on the node group, which refuses it in both places (aws/containers-roadmap #1352).
-            instance_type=rack.instance_type,
+            instance_type=rack.spec.instance_type,
             # Without market type and reservation the block is never used, however idle it is.
             instance_market_options=aws.ec2.LaunchTemplateInstanceMarketOptionsArgs(market_type="capacity-block"),
             capacity_reservation_specification=aws.ec2.LaunchTemplateCapacityReservationSpecificationArgs(
                 capacity_reservation_target=aws.ec2.LaunchTemplateCapacityReservationSpecificationCapacityReservationTargetArgs(
-                    capacity_reservation_id=rack.reservation
+                    capacity_reservation_id=rack.spec.reservation
                 )
             ),
             # No subnet, no placement group, no instance profile: EKS refuses them in a managed node group's template.
@@ -156,7 +156,7 @@ class UltraServerNodes(pulumi.ComponentResource):
                     ),
                 )
             ],
-            user_data=encoded(rack.huge_pages_mib),
+            user_data=encoded(rack.spec.huge_pages_mib),
             tag_specifications=[
                 aws.ec2.LaunchTemplateTagSpecificationArgs(resource_type=kind, tags=tags)
                 for kind in ("instance", "volume", "network-interface")
@@ -196,6 +196,6 @@ def node_labels(rack: Rack) -> dict[str, str]:
     return {
         RACK_LABEL: rack.name,
         RACK_MARK: "true",
-        "dynamo-eks/capacity-block": rack.reservation,
+        "dynamo-eks/capacity-block": rack.spec.reservation,
         "nvidia.com/gpu.present": "true",
     }

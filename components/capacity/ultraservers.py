@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from components.capacity import instances
 from components.capacity.instances import Instance
+from components.capacity.spec import UltraServer
 from components.capacity.window import Window
 
 RACK_LABEL = "dynamo-eks/ultraserver"
@@ -50,23 +51,28 @@ class Rack:
     """One UltraServer of a stack."""
 
     name: str
-    reservation: str
-    type: str
-    zone_id: str
-    instance_type: str
-    efa_interfaces: int
-    huge_pages_mib: int
-    window: Window
+    """Its key under `capacity.ultraServers`: value of the nodes' rack label, and part of every name that belongs to it."""
+    spec: UltraServer
+    """What the stack says of it."""
+    window: Window = field(init=False)
+    """When its block starts, drains and ends. Making a rack raises ValueError for one that cannot be."""
+
+    def __post_init__(self) -> None:
+        spec = self.spec
+        window = Window(start=spec.start, end=spec.end, drain_minutes=spec.drain_minutes)
+        object.__setattr__(self, "window", window)
 
     @property
     def nodes(self) -> int:
-        return TYPES[self.type].nodes
+        return TYPES[self.spec.type].nodes
 
     @property
     def machine(self) -> Instance:
         """One node, with the EFA interfaces of the chosen layout and without what is set aside as huge pages."""
-        found = instances.instance(self.instance_type)
-        return dataclasses.replace(found, efa=self.efa_interfaces, memory_mib=found.memory_mib - self.huge_pages_mib)
+        found = instances.instance(self.spec.instance_type)
+        return dataclasses.replace(
+            found, efa=self.spec.efa_interfaces, memory_mib=found.memory_mib - self.spec.huge_pages_mib
+        )
 
     @property
     def gpus(self) -> int:
@@ -75,4 +81,4 @@ class Rack:
     @property
     def block_key(self) -> str:
         """Names what belongs to one block: another reservation is another node group."""
-        return f"{self.name}-{self.reservation[-8:]}"
+        return f"{self.name}-{self.spec.reservation[-8:]}"

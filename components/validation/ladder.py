@@ -41,7 +41,7 @@ _NOTHING = {"verdict": "fail", "reason": "the result says nothing", "figures": "
 
 @dataclass(frozen=True, kw_only=True)
 class VerificationLadderArgs:
-    rack: RackUnderTest
+    tested: RackUnderTest
     check_image: str
     """Python, standard library only; runs on any node."""
     nvbandwidth_image: str = objects.NVBANDWIDTH_IMAGE
@@ -73,26 +73,29 @@ class VerificationLadder(pulumi.ComponentResource):
     """By rung: `verdict` (`pass`, `fail` or `left out`), `reason` and `figures`."""
 
     def __init__(self, name: str, args: VerificationLadderArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        rack = args.rack
+        tested = args.tested
         super().__init__(
-            "dynamo-eks:index:VerificationLadder", name, {"rack": rack.rack, "reservation": rack.reservation}, opts
+            "dynamo-eks:index:VerificationLadder",
+            name,
+            {"rack": tested.rack.name, "reservation": tested.rack.spec.reservation},
+            opts,
         )
         self._name, self._args = name, args
         renderers: dict[str, Callable[..., dict[str, Any]]] = {
-            "nvbandwidth": lambda **given: objects.nvbandwidth_job(rack, image=args.nvbandwidth_image, **given),
-            "nccl": lambda **given: objects.nccl_job(rack, image=args.nccl_image, **given),
+            "nvbandwidth": lambda **given: objects.nvbandwidth_job(tested, image=args.nvbandwidth_image, **given),
+            "nccl": lambda **given: objects.nccl_job(tested, image=args.nccl_image, **given),
         }
         runs = {
             rung: render(timeout_s=args.minutes(rung) * 60) for rung, render in renderers.items() if rung in args.rungs
         }
         namespace = Namespace(
             f"{name}-namespace",
-            metadata={"name": rack.namespace, "labels": rack.labels},
+            metadata={"name": tested.namespace, "labels": tested.labels},
             # Everything in it follows the drivers and operators it is checked with, and goes before them.
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.depends_on)),
         )
         self._rights = self._account(namespace, [run["metadata"]["name"] for run in runs.values()])
-        rendered = objects.compute_domain(rack)
+        rendered = objects.compute_domain(tested)
         self._domain = CustomResource(
             f"{name}-domain",
             api_version=rendered["apiVersion"],
@@ -117,7 +120,7 @@ class VerificationLadder(pulumi.ComponentResource):
                 self._imex()
             elif rung == "devices":
                 self._judge(
-                    rung, objects.devices_check(rack, image=args.check_image, timeout_s=args.minutes(rung) * 60), []
+                    rung, objects.devices_check(tested, image=args.check_image, timeout_s=args.minutes(rung) * 60), []
                 )
             else:
                 self._measure(rung, runs[rung])
@@ -125,18 +128,18 @@ class VerificationLadder(pulumi.ComponentResource):
 
     def _account(self, namespace: Namespace, runs: Sequence[str]) -> list[pulumi.Resource]:
         """The account of the judging Jobs and its rights."""
-        rack = self._args.rack
+        tested = self._args.tested
         child = pulumi.ResourceOptions(parent=self, depends_on=[namespace])
-        metadata = ObjectMetaArgs(name=rack.name, namespace=rack.namespace, labels=rack.labels)
-        wide = ObjectMetaArgs(name=rack.cluster_name, labels=rack.labels)
-        subjects = [SubjectArgs(kind="ServiceAccount", name=rack.name, namespace=rack.namespace)]
+        metadata = ObjectMetaArgs(name=tested.name, namespace=tested.namespace, labels=tested.labels)
+        wide = ObjectMetaArgs(name=tested.cluster_name, labels=tested.labels)
+        subjects = [SubjectArgs(kind="ServiceAccount", name=tested.name, namespace=tested.namespace)]
         account = ServiceAccount(f"{self._name}-account", metadata=metadata, opts=child)
-        rules: Any = objects.role_rules(rack, runs)
+        rules: Any = objects.role_rules(tested, runs)
         role = Role(f"{self._name}-role", metadata=metadata, rules=rules, opts=child)
         binding = RoleBinding(
             f"{self._name}-binding",
             metadata=metadata,
-            role_ref=RoleRefArgs(api_group=_RBAC, kind="Role", name=rack.name),
+            role_ref=RoleRefArgs(api_group=_RBAC, kind="Role", name=tested.name),
             subjects=subjects,
             opts=child,
         )
@@ -148,7 +151,7 @@ class VerificationLadder(pulumi.ComponentResource):
                 ClusterRoleBinding(
                     f"{self._name}-cluster-binding",
                     metadata=wide,
-                    role_ref=RoleRefArgs(api_group=_RBAC, kind="ClusterRole", name=rack.cluster_name),
+                    role_ref=RoleRefArgs(api_group=_RBAC, kind="ClusterRole", name=tested.cluster_name),
                     subjects=subjects,
                     opts=child,
                 )
@@ -158,7 +161,7 @@ class VerificationLadder(pulumi.ComponentResource):
     def _imex(self) -> None:
         """The rung whose Job is its own result."""
         args = self._args
-        rendered = objects.imex_job(args.rack, image=args.nvbandwidth_image, timeout_s=args.minutes("imex") * 60)
+        rendered = objects.imex_job(args.tested, image=args.nvbandwidth_image, timeout_s=args.minutes("imex") * 60)
         made = Job(
             f"{self._name}-imex",
             metadata=rendered["metadata"],
@@ -196,7 +199,7 @@ class VerificationLadder(pulumi.ComponentResource):
         )
         args = self._args
         check = objects.measured_check(
-            args.rack, rung, rendered, image=args.check_image, timeout_s=args.minutes(rung) * 60
+            args.tested, rung, rendered, image=args.check_image, timeout_s=args.minutes(rung) * 60
         )
         self._judge(rung, check, [run])
 
@@ -223,12 +226,12 @@ class VerificationLadder(pulumi.ComponentResource):
             ),
         )
         self.ready = [made]
-        rack = self._args.rack
-        result = objects.result_name(rack, rung)
+        tested = self._args.tested
+        result = objects.result_name(tested, rung)
         # The id of a Job that is still to run is unknown, and an unknown ConfigMap is not read.
         read = ConfigMap.get(
             f"{resource}-result",
-            made.id.apply(lambda _: f"{rack.namespace}/{result}"),
+            made.id.apply(lambda _: f"{tested.namespace}/{result}"),
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.results[rung] = read.data.apply(lambda data: _told(**{**_NOTHING, **(data or {})}))

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from components.capacity.ultraservers import CLIQUE_LABEL, RACK_LABEL
+from components.capacity.ultraservers import CLIQUE_LABEL, RACK_LABEL, Rack
 from components.dynamo import compute_domain as domains
 from components.validation import jobs
 
@@ -119,41 +119,31 @@ exit 1
 class RackUnderTest:
     """The rack and what it must offer. What is here goes into names: a change runs the rungs it concerns again."""
 
-    rack: str
-    """Name in the stack, and value of the nodes' rack label; at most 20 characters, since host names are made of it."""
-    reservation: str
-    """Id of the Capacity Block: another block is another rack, to be verified anew."""
-    ultraserver_type: str
-    instance_type: str
-    nodes: int
-    efa_per_node: int
+    rack: Rack
     driver_branch: int
     """Major version of the NVIDIA driver; the catalogue says which and why."""
     namespace: str
-    gpus_per_node: int = 4
-    hugepages_mib: int = 0
-    """2 MiB huge pages that every node must offer and the all-reduce's workers ask for; 0 when the stack reserves none."""
     cliques: int = 1
     """NVLink cliques the rack may be in. More than one is good only when no graph spans more nodes than a clique has."""
     tolerations: Sequence[Mapping[str, str]] = TOLERATIONS
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,18}[a-z0-9])?", self.rack):
-            raise ValueError(f"rack: {self.rack!r} is no name of at most 20 lower-case letters, digits and dashes")
-        if self.ultraserver_type not in MARKS:
-            raise ValueError(f"ultraserver_type: no marks for {self.ultraserver_type}; there are {', '.join(MARKS)}")
-        if self.nodes < 2:
-            raise ValueError(f"nodes: {self.nodes}, but NVLink between nodes needs 2 or more")
+        name, type_ = self.rack.name, self.rack.spec.type
+        # Host names are made of it.
+        if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,18}[a-z0-9])?", name):
+            raise ValueError(f"rack: {name!r} is no name of at most 20 lower-case letters, digits and dashes")
+        if type_ not in MARKS:
+            raise ValueError(f"rack: no marks for {type_}; there are {', '.join(MARKS)}")
 
     @property
     def name(self) -> str:
         """Of the ladder's account, its rights and its ComputeDomain."""
-        return f"verify-{self.rack}"
+        return f"verify-{self.rack.name}"
 
     @property
     def cluster_name(self) -> str:
         """Of its rights outside namespaces, whose names all stacks of a cluster share."""
-        return f"{self.namespace}-{self.rack}"
+        return f"{self.namespace}-{self.rack.name}"
 
     @property
     def channel(self) -> str:
@@ -162,43 +152,43 @@ class RackUnderTest:
 
     @property
     def marks(self) -> Marks:
-        return MARKS[self.ultraserver_type]
+        return MARKS[self.rack.spec.type]
 
     @property
     def labels(self) -> dict[str, str]:
-        return {LABEL: self.rack}
+        return {LABEL: self.rack.name}
 
 
-def result_name(rack: RackUnderTest, rung: str) -> str:
+def result_name(tested: RackUnderTest, rung: str) -> str:
     """ConfigMap that a rung's Job writes."""
-    return f"{rack.name}-{rung}-result"
+    return f"{tested.name}-{rung}-result"
 
 
 def _text(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def _run_name(rack: RackUnderTest, rung: str, spec: Mapping[str, Any]) -> str:
+def _run_name(tested: RackUnderTest, rung: str, spec: Mapping[str, Any]) -> str:
     """Name of what runs on the rack: of the block and of what runs, so that only these make it run again, which needs free
     nodes. A deadline is changed in place."""
     lasting = {key: value for key, value in spec.items() if key not in ("activeDeadlineSeconds", "runPolicy")}
-    return jobs.short_name(f"{rack.name}-{rung}", _text(lasting), rack.reservation)
+    return jobs.short_name(f"{tested.name}-{rung}", _text(lasting), tested.rack.spec.reservation)
 
 
 # --- what runs on the rack ---------------------------------------------------------------------------------------------
 
 
-def compute_domain(rack: RackUnderTest) -> dict[str, Any]:
+def compute_domain(tested: RackUnderTest) -> dict[str, Any]:
     """One domain for the ladder: a node is in one at a time, so the rungs take turns in it."""
-    return domains.compute_domain(rack.name, rack.namespace, rack.labels)
+    return domains.compute_domain(tested.name, tested.namespace, tested.labels)
 
 
-def _placed(rack: RackUnderTest) -> dict[str, Any]:
+def _placed(tested: RackUnderTest) -> dict[str, Any]:
     """On a node of the rack, whatever its taints; also keeps images that exist for arm64 alone off other nodes."""
-    return {"nodeSelector": {RACK_LABEL: rack.rack}, "tolerations": [dict(item) for item in rack.tolerations]}
+    return {"nodeSelector": {RACK_LABEL: tested.rack.name}, "tolerations": [dict(item) for item in tested.tolerations]}
 
 
-def imex_job(rack: RackUnderTest, *, image: str, timeout_s: int) -> dict[str, Any]:
+def imex_job(tested: RackUnderTest, *, image: str, timeout_s: int) -> dict[str, Any]:
     """A pod with a channel claim looks for the device. Any image with a shell does; it needs no GPU."""
     container = {
         "name": "probe",
@@ -220,7 +210,7 @@ def imex_job(rack: RackUnderTest, *, image: str, timeout_s: int) -> dict[str, An
         "backoffLimit": 0,
         "activeDeadlineSeconds": timeout_s,
         "template": {
-            "metadata": {"labels": rack.labels},
+            "metadata": {"labels": tested.labels},
             "spec": {
                 "restartPolicy": "Never",
                 "automountServiceAccountToken": False,
@@ -229,9 +219,9 @@ def imex_job(rack: RackUnderTest, *, image: str, timeout_s: int) -> dict[str, An
                     "runAsUser": 65534,
                     "seccompProfile": {"type": "RuntimeDefault"},
                 },
-                **_placed(rack),
+                **_placed(tested),
                 "containers": [container],
-                "resourceClaims": [{"name": "channel", "resourceClaimTemplateName": rack.channel}],
+                "resourceClaims": [{"name": "channel", "resourceClaimTemplateName": tested.channel}],
             },
         },
     }
@@ -239,9 +229,9 @@ def imex_job(rack: RackUnderTest, *, image: str, timeout_s: int) -> dict[str, An
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
-            "name": _run_name(rack, "imex", spec),
-            "namespace": rack.namespace,
-            "labels": rack.labels,
+            "name": _run_name(tested, "imex", spec),
+            "namespace": tested.namespace,
+            "labels": tested.labels,
             "annotations": {"pulumi.com/replaceUnready": "true"},
         },
         "spec": spec,
@@ -249,7 +239,7 @@ def imex_job(rack: RackUnderTest, *, image: str, timeout_s: int) -> dict[str, An
 
 
 def _mpi_job(
-    rack: RackUnderTest,
+    tested: RackUnderTest,
     rung: str,
     *,
     image: str,
@@ -266,9 +256,9 @@ def _mpi_job(
     """An MPIJob of whole nodes: every worker holds a node's GPUs and its one channel, the launcher neither."""
     security = {} if user is None else {"securityContext": {"runAsUser": user}}
     memory = {"cpu": "8", "memory": "32Gi"}
-    own = {"nvidia.com/gpu": str(rack.gpus_per_node), **extended}
+    own = {"nvidia.com/gpu": str(tested.rack.machine.gpus), **extended}
     launcher_pod = {
-        **_placed(rack),
+        **_placed(tested),
         "automountServiceAccountToken": False,
         "containers": [
             {
@@ -297,7 +287,7 @@ def _mpi_job(
                 ]
             }
         worker_pod = {
-            **_placed(rack),
+            **_placed(tested),
             "automountServiceAccountToken": False,
             "affinity": affinity,
             "containers": [
@@ -313,11 +303,11 @@ def _mpi_job(
                     **security,
                 }
             ],
-            "resourceClaims": [{"name": "channel", "resourceClaimTemplateName": rack.channel}],
+            "resourceClaims": [{"name": "channel", "resourceClaimTemplateName": tested.channel}],
             **({"volumes": [dict(item) for item in volumes]} if volumes else {}),
         }
         return {
-            "slotsPerWorker": rack.gpus_per_node,
+            "slotsPerWorker": tested.rack.machine.gpus,
             # Pods start when their own node's IMEX daemon is up, others' may not be (DRA driver #948).
             "launcherCreationPolicy": "WaitForWorkersReady",
             "mpiImplementation": "OpenMPI",
@@ -333,24 +323,24 @@ def _mpi_job(
                 "Launcher": {
                     "replicas": 1,
                     "restartPolicy": "Never",
-                    "template": {"metadata": {"labels": rack.labels}, "spec": launcher_pod},
+                    "template": {"metadata": {"labels": tested.labels}, "spec": launcher_pod},
                 },
                 "Worker": {
                     "replicas": workers,
                     "restartPolicy": "Never",
-                    "template": {"metadata": {"labels": {**rack.labels, RUN_LABEL: run}}, "spec": worker_pod},
+                    "template": {"metadata": {"labels": {**tested.labels, RUN_LABEL: run}}, "spec": worker_pod},
                 },
             },
         }
 
-    name = _run_name(rack, rung, spec(""))
+    name = _run_name(tested, rung, spec(""))
     return {
         "apiVersion": "kubeflow.org/v2beta1",
         "kind": "MPIJob",
         "metadata": {
             "name": name,
-            "namespace": rack.namespace,
-            "labels": rack.labels,
+            "namespace": tested.namespace,
+            "labels": tested.labels,
             # It is ready when it is made; the Job that judges it waits for its end.
             "annotations": {"pulumi.com/skipAwait": "true"},
         },
@@ -358,11 +348,11 @@ def _mpi_job(
     }
 
 
-def nvbandwidth_job(rack: RackUnderTest, *, image: str, timeout_s: int) -> dict[str, Any]:
+def nvbandwidth_job(tested: RackUnderTest, *, image: str, timeout_s: int) -> dict[str, Any]:
     """Copies between every pair of GPUs of two nodes in one clique."""
-    per_node, ranks = rack.gpus_per_node, 2 * rack.gpus_per_node
+    per_node, ranks = tested.rack.machine.gpus, 2 * tested.rack.machine.gpus
     return _mpi_job(
-        rack,
+        tested,
         "nvbandwidth",
         image=image,
         workers=2,
@@ -379,19 +369,19 @@ def nvbandwidth_job(rack: RackUnderTest, *, image: str, timeout_s: int) -> dict[
     )  # fmt: skip
 
 
-def nccl_job(rack: RackUnderTest, *, image: str, timeout_s: int) -> dict[str, Any]:
+def nccl_job(tested: RackUnderTest, *, image: str, timeout_s: int) -> dict[str, Any]:
     """An all-reduce over every GPU of the rack, over NVLink where it reaches and EFA where it does not."""
-    per_node = rack.gpus_per_node
+    per_node = tested.rack.machine.gpus
     variables = ("FI_PROVIDER=efa", "NCCL_DEBUG=INFO", "NCCL_MNNVL_ENABLE=1", "NCCL_NVLS_ENABLE=1")
-    pages = {"hugepages-2Mi": f"{rack.hugepages_mib}Mi"} if rack.hugepages_mib else {}
+    pages = {"hugepages-2Mi": f"{tested.rack.spec.huge_pages_mib}Mi"} if tested.rack.spec.huge_pages_mib else {}
     return _mpi_job(
-        rack,
+        tested,
         "nccl",
         image=image,
-        workers=rack.nodes,
+        workers=tested.rack.nodes,
         command=[
             "/opt/amazon/openmpi/bin/mpirun", "--allow-run-as-root", "--tag-output", "--bind-to", "none",
-            "--map-by", f"ppr:{per_node}:node", "-np", str(rack.nodes * per_node),
+            "--map-by", f"ppr:{per_node}:node", "-np", str(tested.rack.nodes * per_node),
             # The image's own paths: they hold NCCL and the EFA plugin, and a remote shell does not set them.
             "-x", "PATH", "-x", "LD_LIBRARY_PATH", *(part for item in variables for part in ("-x", item)),
             "/opt/nccl-tests/build/all_reduce_perf", "-b", "64M", "-e", str(ALL_REDUCE_BYTES), "-f", "2", "-g", "1",
@@ -401,8 +391,8 @@ def nccl_job(rack: RackUnderTest, *, image: str, timeout_s: int) -> dict[str, An
             "command": ["/usr/sbin/sshd", "-De"],
             "volumeMounts": [{"name": "shared-memory", "mountPath": "/dev/shm"}],
         },
-        extended={"vpc.amazonaws.com/efa": str(rack.efa_per_node), **pages},
-        one_clique=rack.cliques == 1,
+        extended={"vpc.amazonaws.com/efa": str(tested.rack.spec.efa_interfaces), **pages},
+        one_clique=tested.cliques == 1,
         timeout_s=timeout_s,
         # The runtime gives 64 MiB, which four ranks outgrow.
         volumes=[{"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": "16Gi"}}],
@@ -421,7 +411,7 @@ class Check:
 
 
 def _check(
-    rack: RackUnderTest,
+    tested: RackUnderTest,
     rung: str,
     program: str,
     *,
@@ -431,72 +421,76 @@ def _check(
     files: Mapping[str, str],
 ) -> Check:
     environment = {
-        "RACK": rack.rack,
-        "NAMESPACE": rack.namespace,
-        "RESULT": result_name(rack, rung),
+        "RACK": tested.rack.name,
+        "NAMESPACE": tested.namespace,
+        "RESULT": result_name(tested, rung),
         "TIMEOUT_S": str(timeout_s),
         **environment,
     }
     text = jobs.script(program)
     name = jobs.short_name(
-        f"{rack.name}-{rung}-check", text, image, _text(environment), _text(dict(files)), rack.reservation
+        f"{tested.name}-{rung}-check", text, image, _text(environment), _text(dict(files)), tested.rack.spec.reservation
     )
-    config_map = jobs.config_map(name, rack.namespace, text)
-    config_map["metadata"]["labels"] = rack.labels
+    config_map = jobs.config_map(name, tested.namespace, text)
+    config_map["metadata"]["labels"] = tested.labels
     config_map["data"].update(files)
     job = jobs.check_job(
         name,
-        namespace=rack.namespace,
-        service_account=rack.name,
+        namespace=tested.namespace,
+        service_account=tested.name,
         image=image,
         environment=environment,
         timeout_s=timeout_s,
     )
-    job["metadata"]["labels"] = rack.labels
-    job["spec"]["template"]["metadata"] = {"labels": rack.labels}
+    job["metadata"]["labels"] = tested.labels
+    job["spec"]["template"]["metadata"] = {"labels": tested.labels}
     return Check(config_map, job)
 
 
-def devices_check(rack: RackUnderTest, *, image: str, timeout_s: int) -> Check:
+def devices_check(tested: RackUnderTest, *, image: str, timeout_s: int) -> Check:
     """Looks at nodes, device classes and slices."""
     environment = {
         "RACK_LABEL": RACK_LABEL,
-        "NODES": str(rack.nodes),
-        "GPUS": str(rack.gpus_per_node),
-        "EFA": str(rack.efa_per_node),
-        "HUGEPAGES_MIB": str(rack.hugepages_mib),
-        "CLIQUES": str(rack.cliques),
-        "INSTANCE_TYPE": rack.instance_type,
-        "DRIVER_BRANCH": str(rack.driver_branch),
+        "NODES": str(tested.rack.nodes),
+        "GPUS": str(tested.rack.machine.gpus),
+        "EFA": str(tested.rack.spec.efa_interfaces),
+        "HUGEPAGES_MIB": str(tested.rack.spec.huge_pages_mib),
+        "CLIQUES": str(tested.cliques),
+        "INSTANCE_TYPE": tested.rack.spec.instance_type,
+        "DRIVER_BRANCH": str(tested.driver_branch),
     }
-    return _check(rack, "devices", "rack_devices", image=image, environment=environment, timeout_s=timeout_s, files={})
+    return _check(
+        tested, "devices", "rack_devices", image=image, environment=environment, timeout_s=timeout_s, files={}
+    )
 
 
-def marks_of(rack: RackUnderTest, rung: str) -> dict[str, float]:
+def marks_of(tested: RackUnderTest, rung: str) -> dict[str, float]:
     """What a measured rung is held against: who must take part, and the least bandwidth in GB/s."""
     if rung == "nvbandwidth":
-        return {"ranks": 2 * rack.gpus_per_node, "hosts": 2, "pair_gbps": rack.marks.pair_gbps}
-    ranks = rack.nodes * rack.gpus_per_node
+        return {"ranks": 2 * tested.rack.machine.gpus, "hosts": 2, "pair_gbps": tested.marks.pair_gbps}
+    ranks = tested.rack.nodes * tested.rack.machine.gpus
     return {
         "ranks": ranks,
-        "hosts": rack.nodes,
+        "hosts": tested.rack.nodes,
         # With several cliques their sizes are not known before; one node alone is no multi-node NVLink.
-        "clique_ranks": ranks if rack.cliques == 1 else rack.gpus_per_node + 1,
+        "clique_ranks": ranks if tested.cliques == 1 else tested.rack.machine.gpus + 1,
         "bytes": ALL_REDUCE_BYTES,
-        "busbw_gbps": rack.marks.busbw_gbps,
+        "busbw_gbps": tested.marks.busbw_gbps,
     }
 
 
-def measured_check(rack: RackUnderTest, rung: str, mpi_job: Mapping[str, Any], *, image: str, timeout_s: int) -> Check:
+def measured_check(
+    tested: RackUnderTest, rung: str, mpi_job: Mapping[str, Any], *, image: str, timeout_s: int
+) -> Check:
     """Waits for an MPIJob and judges its log. It holds the MPIJob's text too, to make a failed or lost run again. Marks are
     in its name and not in the MPIJob's: changed marks judge the run there is, without asking for free nodes."""
     environment = {
         "MPIJOB": mpi_job["metadata"]["name"],
         "TEST": rung,
-        "MARKS": _text(marks_of(rack, rung)),
+        "MARKS": _text(marks_of(tested, rung)),
     }
     return _check(
-        rack,
+        tested,
         rung,
         "mpi_result",
         image=image,
@@ -506,9 +500,9 @@ def measured_check(rack: RackUnderTest, rung: str, mpi_job: Mapping[str, Any], *
     )
 
 
-def role_rules(rack: RackUnderTest, mpi_jobs: Sequence[str]) -> list[dict[str, Any]]:
+def role_rules(tested: RackUnderTest, mpi_jobs: Sequence[str]) -> list[dict[str, Any]]:
     """What the judging Jobs may do in their namespace."""
-    results = [result_name(rack, rung) for rung in RUNGS if rung != "imex"]
+    results = [result_name(tested, rung) for rung in RUNGS if rung != "imex"]
     rules = [
         # A name cannot restrict what does not exist yet.
         {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]},

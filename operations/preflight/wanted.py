@@ -184,7 +184,7 @@ def wanted(settings: Settings, graph: Graph) -> Wanted:
     existing = settings.cluster.existing
     if existing is not None:
         return Wanted(region=None, aws=False, kubeconfig=existing.kubeconfig, context=existing.context, **common)
-    racks = {name: sizing.rack(name, given) for name, given in settings.capacity.ultra_servers.items()}
+    racks = {name: Rack(name=name, spec=given) for name, given in settings.capacity.ultra_servers.items()}
     network = settings.network
     return Wanted(
         region=settings.region,
@@ -192,7 +192,7 @@ def wanted(settings: Settings, graph: Graph) -> Wanted:
         admins=settings.cluster.admins,
         cluster_name=settings.cluster_name,
         zones=() if network.existing else network.zones,
-        local_zones=tuple(sorted({rack.zone_id for rack in racks.values()})),
+        local_zones=tuple(sorted({rack.spec.zone for rack in racks.values()})),
         opts_in=network.local_zones.opt_in,
         pools=tuple(_pool(name, pool, settings, graph) for name, pool in settings.capacity.pools.items()),
         reservations=(*_reserved(settings), *(_rack(name, rack) for name, rack in racks.items())),
@@ -264,14 +264,14 @@ def _reserved(settings: Settings) -> Iterator[ReservationWanted]:
 def _rack(name: str, rack: Rack) -> ReservationWanted:
     return ReservationWanted(
         key=f"capacity.ultraServers.{name}",
-        id=rack.reservation,
+        id=rack.spec.reservation,
         block=True,
-        instance_type=rack.instance_type,
-        zone_id=rack.zone_id,
-        count=TYPES[rack.type].nodes,
+        instance_type=rack.spec.instance_type,
+        zone_id=rack.spec.zone,
+        count=TYPES[rack.spec.type].nodes,
         start=rack.window.start,
         end=rack.window.end,
-        ultra_server=rack.type,
+        ultra_server=rack.spec.type,
     )
 
 
@@ -371,7 +371,7 @@ def _subnets(settings: Settings, racks: Mapping[str, Rack]) -> Iterator[SubnetWa
             yield SubnetWanted(id=pair.public, zone_id=zone, role="public", addresses=8)
     nodes: dict[str, int] = {}
     for rack in racks.values():
-        nodes[rack.zone_id] = nodes.get(rack.zone_id, 0) + rack.nodes
+        nodes[rack.spec.zone] = nodes.get(rack.spec.zone, 0) + rack.nodes
     for zone, id_ in existing.ultra_server_subnets.items():
         yield SubnetWanted(id=id_, zone_id=zone, role="UltraServers", addresses=nodes.get(zone, 0) * NODE_ADDRESSES)
 

@@ -204,9 +204,9 @@ def _unlike(racks: Iterable[Rack]) -> str | None:
     """In what the machines of UltraServers differ; None when they do not."""
     racks = list({rack.name: rack for rack in racks}.values())
     for name, of in (
-        ("instanceType", lambda rack: rack.instance_type),
-        ("efaInterfaces", lambda rack: rack.efa_interfaces),
-        ("hugePagesMib", lambda rack: rack.huge_pages_mib),
+        ("instanceType", lambda rack: rack.spec.instance_type),
+        ("efaInterfaces", lambda rack: rack.spec.efa_interfaces),
+        ("hugePagesMib", lambda rack: rack.spec.huge_pages_mib),
     ):
         if len({of(rack) for rack in racks}) > 1:
             return f"{name} is " + ", ".join(f"{of(rack)} on {rack.name}" for rack in racks)
@@ -302,10 +302,12 @@ def _worker(key: str, graph: Graph, worker: Worker, machine: instances.Instance,
         yield Fault(f"{key}.nodes", f"at most {rack.nodes}, what UltraServer {rack.name} has", worker.nodes)
         return
     pods = max(machine.gpus // max(worker.gpus, 1), 1)
-    room = rack.huge_pages_mib // pods
+    room = rack.spec.huge_pages_mib // pods
     if worker.huge_pages_mib and worker.huge_pages_mib > room and graph.transport == "efa":
         shared = f", shared by {pods} pods" if pods > 1 else ""
-        expected = f"at most {room}: a node of {rack.name} sets {rack.huge_pages_mib} aside (its hugePagesMib{shared})"
+        expected = (
+            f"at most {room}: a node of {rack.name} sets {rack.spec.huge_pages_mib} aside (its hugePagesMib{shared})"
+        )
         if not room:
             expected = f"nothing, since the nodes of {rack.name} set none aside"
         yield Fault(
@@ -384,7 +386,7 @@ def _together(given: Mapping[str, Graph], racks: Mapping[str, Rack], *, complete
                 f"capacity.ultraServers.{rack}.type",
                 f"graphs that fit its {racks[rack].nodes} nodes ({racks[rack].gpus} GPUs); they ask for {nodes} nodes "
                 f"({nodes * gpus} GPUs): {', '.join(f'{role} {count}' for role, count in by_role.items())}",
-                racks[rack].type,
+                racks[rack].spec.type,
                 fix="lower replicas or nodes, or place a role or a graph on another UltraServer",
             )
     if not complete:

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 from datetime import time, timedelta
 
-from components import catalog, sizing
+from components import catalog
 from components.capacity import network_cards
 from components.capacity.spec import UltraServer
 from components.capacity.ultraservers import TYPES, Rack
@@ -26,7 +26,7 @@ def racks_in(draft: Draft) -> dict[str, Rack]:
         if given.instance_type not in network_cards.CARDS:
             continue
         try:
-            made[name] = sizing.rack(name, given)
+            made[name] = Rack(name=name, spec=given)
         except ValueError:
             continue
     return made

@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.capacity import instances, network_cards, node_config
+from components.capacity.spec import UltraServer
 from components.capacity.ultraserver_nodes import node_labels
 from components.capacity.ultraservers import MAX_DOMAIN_NODES, TYPES, Rack
-from components.capacity.window import Window
 from recording.answers import Answers
 from recording.graph import Graph, Node
 from recording.racks import huge_pages_mib, racks
@@ -246,9 +246,11 @@ def test_huge_pages_come_off_the_memory() -> None:
     whole = instances.instance(P6E).memory_mib
     assert racks(early())["rack-a"].machine.memory_mib == whole - 5120  # type: ignore[union-attr]
     made = Rack(
-        name="a", reservation="cr-0fedcba9876543210", type="u-p6e-gb200x72", zone_id="use1-dfw2-az1", instance_type=P6E,
-        efa_interfaces=8, huge_pages_mib=5120,
-        window=Window(start=EARLY, end=datetime(2026, 12, 8, 11, 30, tzinfo=UTC)),
+        name="a",
+        spec=UltraServer(
+            reservation="cr-0fedcba9876543210", type="u-p6e-gb200x72", zone="use1-dfw2-az1", instance_type=P6E,
+            efa_interfaces=8, huge_pages_mib=5120, start=EARLY, end=datetime(2026, 12, 8, 11, 30, tzinfo=UTC),
+        ),
     )  # fmt: skip
     assert (made.machine.memory_mib, made.machine.efa) == (whole - 5120, 8)
 
@@ -325,10 +327,12 @@ def test_labels_tell_rack_and_block() -> None:
 )
 def test_names_and_labels_are_allowed(name: str, reservation: str) -> None:
     """A node group's name has 63 characters at most, and so has a label's value."""
-    window = Window(start=EARLY, end=datetime(2026, 12, 8, 11, 30, tzinfo=UTC))
     made = Rack(
-        name=name, reservation=reservation, type="u-p6e-gb200x36", zone_id="use1-dfw2-az1", instance_type=P6E,
-        efa_interfaces=4, huge_pages_mib=0, window=window,
+        name=name,
+        spec=UltraServer(
+            reservation=reservation, type="u-p6e-gb200x36", zone="use1-dfw2-az1", instance_type=P6E, start=EARLY,
+            end=datetime(2026, 12, 8, 11, 30, tzinfo=UTC),
+        ),
     )  # fmt: skip
     assert len(made.block_key) <= 63 and made.block_key.endswith(reservation[-8:])
     assert all(len(value) <= 63 and value[0].isalnum() and value[-1].isalnum() for value in node_labels(made).values())

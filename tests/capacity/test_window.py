@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.capacity.spec import UltraServer
 from components.capacity.ultraservers import TYPES, Rack
 from components.capacity.window import (
     EKS_SCALE_DOWN,
@@ -239,10 +240,13 @@ def test_a_refusal_says_what_would_happen() -> None:
 # --- the rack ----------------------------------------------------------------------------------------------------------
 
 
-def rack(window: Window, type_: str = "u-p6e-gb200x72") -> Rack:
+def rack(window: Window, type_: Any = "u-p6e-gb200x72") -> Rack:
     return Rack(
-        name="rack-a", reservation="cr-0fedcba9876543210", type=type_, zone_id="use1-dfw2-az1",
-        instance_type="p6e-gb200.36xlarge", efa_interfaces=4, huge_pages_mib=0, window=window,
+        name="rack-a",
+        spec=UltraServer(
+            reservation="cr-0fedcba9876543210", type=type_, zone="use1-dfw2-az1", start=window.start, end=window.end,
+            drain_minutes=window.drain_minutes,
+        ),
     )  # fmt: skip
 
 

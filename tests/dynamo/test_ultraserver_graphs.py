@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from components import catalog, sizing
 from components.capacity.instances import allocatable
-from components.capacity.ultraservers import CLIQUE_LABEL
+from components.capacity.ultraservers import CLIQUE_LABEL, Rack
 from components.dynamo import compute_domain, fabric
 from components.dynamo.compute_domain import CLAIM, GROVE_GROUP, domains
 from components.dynamo.download import MOUNT, snapshot_path
@@ -81,7 +81,7 @@ def parsed(graph: dict[str, Any], stack: str = "gb200-pair", **sections: Any) ->
 def rendered(graph: dict[str, Any], stack: str = "gb200-pair", **sections: Any) -> dict[str, Any]:
     """The object alone, without recording a stack around it."""
     settings = parsed(graph, stack, **sections)
-    racks = {name: sizing.rack(name, given) for name, given in settings.capacity.ultra_servers.items()}
+    racks = {name: Rack(name=name, spec=given) for name, given in settings.capacity.ultra_servers.items()}
     chat = settings.graphs["chat"]
     return manifest(
         "chat", chat, settings.models[chat.model],
@@ -360,7 +360,7 @@ def test_multinode_and_gang(backend: str, transport: str, mode: str) -> None:
 @combinations
 def test_by_default_a_worker_fits_its_node(backend: str, transport: str, mode: str) -> None:
     """With the daemons of EKS and of its domain, and with a frontend beside it."""
-    racks = {name: sizing.rack(name, given) for name, given in parsed(of(backend, transport, mode)).capacity.ultra_servers.items()}  # fmt: skip
+    racks = {name: Rack(name=name, spec=given) for name, given in parsed(of(backend, transport, mode)).capacity.ultra_servers.items()}  # fmt: skip
     machine = racks["rack-a"].machine
     pods = expected_pods(made(backend, transport, mode))
     front = next(item for item in pods if item.type == "frontend")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from components import catalog, sizing
 from components.capacity import instances
 from components.capacity.node_config import encoded
-from components.capacity.ultraservers import RACK_LABEL, RACK_MARK
+from components.capacity.ultraservers import RACK_LABEL, RACK_MARK, Rack
 from components.dynamo.expected_pods import ExpectedPod
 from components.dynamo.manifest import Surroundings, manifest
 from components.scheduling import gang
@@ -237,7 +237,7 @@ def planned(given_: dict[str, dict[str, Any]]) -> tuple[dict[str, SeenRack], lis
     every = []
     for name, graph in given_.items():
         alone = parsed({name: graph})
-        made = {key: sizing.rack(key, item) for key, item in alone.capacity.ultra_servers.items()}
+        made = {key: Rack(name=key, spec=item) for key, item in alone.capacity.ultra_servers.items()}
         around = Surroundings(
             release=catalog.dynamo_release("1.5.0"), machine=sizing.machine_of(alone.graphs[name], None, made),
             zone_names={}, queue=gang.QUEUE, topology=gang.TOPOLOGY,

@@ -27,7 +27,9 @@ def program(rungs: tuple[str, ...] = objects.RUNGS, **changes: Any) -> Callable[
         operator = kubernetes.core.v1.Namespace(
             "mpi-operator", metadata={"name": "mpi-operator"}, opts=pulumi.ResourceOptions(provider=provider)
         )
-        args = VerificationLadderArgs(rack=X72, check_image=CHECK_IMAGE, rungs=rungs, depends_on=[operator], **changes)
+        args = VerificationLadderArgs(
+            tested=X72, check_image=CHECK_IMAGE, rungs=rungs, depends_on=[operator], **changes
+        )
         ladder = VerificationLadder("verify-rack-a", args, in_cluster)
         kubernetes.core.v1.ConfigMap(
             "graph",
@@ -195,7 +197,7 @@ def test_a_ladder_without_rungs_still_leaves_an_order() -> None:
 def test_unknown_rungs_are_refused(given: dict[str, Any]) -> None:
     """A misspelt rung would be one left out."""
     with pytest.raises(ValueError) as error:
-        VerificationLadderArgs(rack=X72, check_image=CHECK_IMAGE, **given)
+        VerificationLadderArgs(tested=X72, check_image=CHECK_IMAGE, **given)
     assert str(error.value) == "rungs: there is no ncll; choose from devices, imex, nvbandwidth, nccl"
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.capacity.ultraservers import CLIQUE_LABEL, RACK_LABEL, TYPES
+from components.capacity.spec import UltraServer
+from components.capacity.ultraservers import CLIQUE_LABEL, RACK_LABEL, TYPES, Rack
 from components.validation import jobs
 from components.validation import ladder_objects as objects
 from components.validation.ladder_objects import RackUnderTest
@@ -24,20 +26,24 @@ from tests.schemas.test_strict import strict_schema
 
 SHAPES = Shapes.load()
 
-X72 = RackUnderTest(
-    rack="rack-a",
+SPEC = UltraServer(
     reservation="cr-0123456789abcdef0",
-    ultraserver_type="u-p6e-gb200x72",
-    instance_type="p6e-gb200.36xlarge",
-    nodes=18,
-    efa_per_node=4,
-    driver_branch=580,
-    namespace="verify-rack-a",
-    hugepages_mib=5120,
+    type="u-p6e-gb200x72",
+    zone="use1-dfw2-az1",
+    start=datetime(2026, 12, 1, 11, 30, tzinfo=UTC),
+    end=datetime(2026, 12, 8, 11, 30, tzinfo=UTC),
+    huge_pages_mib=5120,
 )
-X36 = dataclasses.replace(
-    X72, rack="rack-b", ultraserver_type="u-p6e-gb200x36", nodes=9, efa_per_node=8, namespace="verify-rack-b", hugepages_mib=0
-)  # fmt: skip
+
+
+def tested(rack: str = "rack-a", **changes: Any) -> RackUnderTest:
+    """A rack under test, by its name and by what else the stack says of it."""
+    made = Rack(name=rack, spec=SPEC.model_copy(update=changes))
+    return RackUnderTest(rack=made, driver_branch=580, namespace=f"verify-{rack}")
+
+
+X72 = tested()
+X36 = tested("rack-b", type="u-p6e-gb200x36", efa_interfaces=8, huge_pages_mib=0)
 SPLIT = dataclasses.replace(X72, cliques=2)
 RACKS = pytest.mark.parametrize("rack", [X72, X36, SPLIT], ids=["x72", "x36", "split"])
 
@@ -180,10 +186,10 @@ def test_workers_hold_whole_nodes_and_the_launcher_nothing(rack: RackUnderTest) 
             objects.compute_domain(rack)["spec"]["channel"]["resourceClaimTemplate"]["name"]
         ]
         count = job["spec"]["mpiReplicaSpecs"]["Worker"]["replicas"]
-        assert count == (rack.nodes if rung == "nccl" else 2)
+        assert count == (rack.rack.nodes if rung == "nccl" else 2)
         limits = container["resources"]["limits"]
         assert limits["nvidia.com/gpu"] == "4" and job["spec"]["slotsPerWorker"] == 4
-        assert limits.get("vpc.amazonaws.com/efa") == (str(rack.efa_per_node) if rung == "nccl" else None)
+        assert limits.get("vpc.amazonaws.com/efa") == (str(rack.rack.spec.efa_interfaces) if rung == "nccl" else None)
         # Extended resources and huge pages cannot be overcommitted.
         requests = container["resources"]["requests"]
         assert all(requests[name] == amount for name, amount in limits.items() if name != "cpu")
@@ -201,9 +207,9 @@ def test_everything_on_the_rack_is_placed_there(rack: RackUnderTest) -> None:
     for job in mpi_jobs(rack).values():
         pods += [template(job, "Worker"), template(job, "Launcher")]
     for item in pods:
-        assert item["spec"]["nodeSelector"] == {RACK_LABEL: rack.rack}
+        assert item["spec"]["nodeSelector"] == {RACK_LABEL: rack.rack.name}
         assert {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"} in item["spec"]["tolerations"]
-        assert item["metadata"]["labels"][objects.LABEL] == rack.rack
+        assert item["metadata"]["labels"][objects.LABEL] == rack.rack.name
 
 
 @RACKS
@@ -257,19 +263,13 @@ def test_a_split_rack_does_not_pass_over_the_network_alone(rack: RackUnderTest, 
     """One node is no multi-node NVLink; a half of a rack is what a rack in two cliques has."""
     assert objects.marks_of(rack, "nvbandwidth") == {"ranks": 8, "hosts": 2, "pair_gbps": 0.9 * 798}
     assert objects.marks_of(rack, "nccl") == {
-        "ranks": 4 * rack.nodes, "hosts": rack.nodes, "clique_ranks": clique, "bytes": 2**34, "busbw_gbps": mark,
+        "ranks": 4 * rack.rack.nodes, "hosts": rack.rack.nodes, "clique_ranks": clique, "bytes": 2**34, "busbw_gbps": mark,
     }  # fmt: skip
 
 
 def test_bus_bandwidth_grows_with_the_ranks() -> None:
     """x36 is held to x72's algorithm bandwidth; with another factor its mark refuses good racks, or passes bad ones."""
     assert [objects.bus_factor(ranks) for ranks in (2, 4, 8)] == [1.0, 1.5, 1.75]
-
-
-def test_two_nodes_are_a_rack() -> None:
-    """The smallest piece of an UltraServer that NVLink connects may be bought and verified."""
-    job = objects.nccl_job(dataclasses.replace(X72, nodes=2), image="a", timeout_s=1)
-    assert job["spec"]["mpiReplicaSpecs"]["Worker"]["replicas"] == 2
 
 
 def test_names_do_not_depend_on_the_order_of_fields() -> None:
@@ -296,7 +296,7 @@ def names(rack: RackUnderTest) -> dict[str, str]:
 
 def test_another_block_is_verified_anew() -> None:
     """The next block's UltraServer is another machine; yesterday's result says nothing of it."""
-    other = names(dataclasses.replace(X72, reservation="cr-0fedcba9876543210"))
+    other = names(tested(reservation="cr-0fedcba9876543210"))
     assert not set(names(X72).values()) & set(other.values())
 
 
@@ -339,13 +339,13 @@ def test_another_image_runs_again() -> None:
 @given(st.from_regex(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?", fullmatch=True))
 def test_names_stay_host_names(rack: str) -> None:
     """The operator makes host names and label values of an MPIJob's name; with 64 characters no pod is ever made."""
-    tested = dataclasses.replace(X72, rack=rack)
-    for job in mpi_jobs(tested).values():
+    named = tested(rack)
+    for job in mpi_jobs(named).values():
         assert len(f"{job['metadata']['name']}-worker-17") <= 63
         assert len(f"{job['metadata']['name']}-launcher") <= 63
-    for name in names(tested).values():
+    for name in names(named).values():
         assert len(name) <= 63
-    assert len(set(names(tested).values())) == 6
+    assert len(set(names(named).values())) == 6
 
 
 @pytest.mark.parametrize(
@@ -357,16 +357,15 @@ def test_names_stay_host_names(rack: str) -> None:
         ),
         ({"rack": "Rack"}, "rack: 'Rack' is no name of at most 20 lower-case letters, digits and dashes"),
         (
-            {"ultraserver_type": "u-p6e-gb300x72"},
-            "ultraserver_type: no marks for u-p6e-gb300x72; there are u-p6e-gb200x72, u-p6e-gb200x36",
+            {"type": "u-p6e-gb300x72"},
+            "rack: no marks for u-p6e-gb300x72; there are u-p6e-gb200x72, u-p6e-gb200x36",
         ),
-        ({"nodes": 1}, "nodes: 1, but NVLink between nodes needs 2 or more"),
     ],
 )
 def test_racks_that_cannot_be_tested_are_refused(changes: dict[str, Any], message: str) -> None:
     """On the block's first hour the API server would refuse names that are too long, or nothing would be measured."""
     with pytest.raises(ValueError) as error:
-        dataclasses.replace(X72, **changes)
+        tested(**changes)
     assert str(error.value) == message
 
 
@@ -377,7 +376,7 @@ def test_racks_that_cannot_be_tested_are_refused(changes: dict[str, Any], messag
 def test_the_judges_may_do_what_they_do_and_no_more(rack: RackUnderTest) -> None:
     """Without a right the check fails on the block's time; with rights on secrets or other pods it is a way in."""
     runs = [job["metadata"]["name"] for job in mpi_jobs(rack).values()]
-    prefix = f"verify-{rack.rack}"
+    prefix = f"verify-{rack.rack.name}"
     configmaps = [
         {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]},
         {

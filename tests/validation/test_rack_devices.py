@@ -18,7 +18,7 @@ from tests.validation.programs import Clock, program, refusing, run
 
 def node(number: int, clique: str = "c1.1", **changes: Any) -> dict[str, Any]:
     labels = {
-        RACK_LABEL: RACK.rack,
+        RACK_LABEL: RACK.rack.name,
         CLIQUE_LABEL: clique,
         "nvidia.com/cuda.driver-version.major": "580",
         "node.kubernetes.io/instance-type": "p6e-gb200.36xlarge",

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.validation import ladder_objects as objects
-from components.validation.ladder_objects import MARKS, RackUnderTest
+from components.validation.ladder_objects import MARKS
 from tests.validation.programs import program
+from tests.validation.test_ladder_objects import tested
 
 READ = "multinode_device_to_device_memcpy_read_ce"
 CHECKED = "# Out of bounds values : 0 OK"
@@ -23,16 +24,7 @@ LOGS = Path(__file__).parent / "logs"
 
 MPI_RESULT = program("mpi_result")
 
-RACK = RackUnderTest(
-    rack="rack-b",
-    reservation="cr-0123456789abcdef0",
-    ultraserver_type="u-p6e-gb200x36",
-    instance_type="p6e-gb200.36xlarge",
-    nodes=9,
-    efa_per_node=4,
-    driver_branch=580,
-    namespace="verify-rack-b",
-)
+RACK = tested("rack-b", type="u-p6e-gb200x36", huge_pages_mib=0)
 
 
 def judged(log: str, marks: dict[str, Any] | None = None) -> tuple[dict[str, Any], str]:
