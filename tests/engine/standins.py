@@ -137,6 +137,8 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
         self.log: list[tuple[str, str]] = []
         """Method and URN of every Create, Update and Delete that was carried out; the world's own, when it has one."""
         self.lock = threading.RLock()
+        self.cancelled = threading.Event()
+        """The engine was asked to end and knows it, or has ended its preview."""
 
     # --- what a subclass answers ------------------------------------------------------------------------------------
 
@@ -181,6 +183,8 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
         return empty_pb2.Empty()
 
     def Cancel(self, request, context):
+        # The engine was asked to end: from here on it begins nothing.
+        self.cancelled.set()
         return empty_pb2.Empty()
 
     def SignalCancellation(self, request, context):

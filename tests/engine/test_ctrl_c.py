@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -64,6 +65,15 @@ def _in_order(told: Interrupted) -> None:
     assert told.locks == [] and told.pending == []
 
 
+@contextlib.contextmanager
+def _cancelled(told: Interrupted) -> Iterator[None]:
+    """Wait until the engine knows of what is done within: before that it would go on with what comes next."""
+    cancelled = told.stack.world.aws.cancelled
+    cancelled.clear()
+    yield
+    until(cancelled.is_set, what="the engine's cancellation")
+
+
 def test_ctrl_c_in_up(interrupted: Interrupted) -> None:
     """Killed, the engine leaves its lock and a subnet of which nobody learns whether it exists."""
     slow = Slow(interrupted.stack.world, "create", SLOW)
@@ -116,7 +126,8 @@ def test_a_cancelled_job(interrupted: Interrupted, stop: Callable[[subprocess.Po
     with program_served(program) as client:
         job = interrupted.start(interrupted.operations("up", "--yes", client))
         until(slow.reached.is_set, what="the slow creation")
-        stop(job)
+        with _cancelled(interrupted):
+            stop(job)
         slow.go.set()
         said, _ = job.communicate(timeout=60)
     assert job.returncode == 1, said
@@ -131,7 +142,8 @@ def test_a_closed_terminal(interrupted: Interrupted) -> None:
     with program_served(program) as client:
         terminal = interrupted.terminal(interrupted.operations("up", "--yes", client))
         until(slow.reached.is_set, what="the slow creation")
-        terminal.hang_up()
+        with _cancelled(interrupted):
+            terminal.hang_up()
         slow.go.set()
         terminal.end()
         until(lambda: not interrupted.locks, what="the end of the engine")
