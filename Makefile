@@ -13,7 +13,7 @@ PY     := $(VENV)/bin/python
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help plan new objects test test-engine deletions mutants lint check preflight preview up recover destroy serve schema shapes shapes-build lock bench clean
+.PHONY: help plan new objects test test-engine deletions mutants sdk lint check preflight preview up recover destroy serve schema shapes shapes-build lock bench clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,8 +63,11 @@ test-engine: $(VENV)/.installed-dev ## tests with the real engine, API server an
 deletions: $(VENV)/.installed-dev ## delete each line that protects something and see that a test fails (ONLY=part of a path)
 	@$(PY) -m tools.deletions $(ONLY)
 
-mutants: $(VENV)/.installed-dev ## mutate what decides and see that a test fails; half an hour (ONLY=capacity/window, ONLY=graphs.py:pod_fits)
+mutants: $(VENV)/.installed-dev ## mutate what decides and see that a test fails; half an hour (ONLY=capacity/window, ONLY=rules/graphs.py:pod_fits)
 	@$(PY) -m tools.mutants $(ONLY)
+
+sdk: $(VENV)/.installed-dev ## hold what is taken of the SDK's inside against its oldest and newest supported version
+	@$(PY) -m tools.sdk_versions
 
 lint: $(VENV)/.installed-dev ## ruff and pyright
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m pyright

@@ -2,6 +2,7 @@
 
 import pulumi
 
+from recording import sdk
 from review import judged
 
 # In a process of its own, which is at work while this one imports the SDK's modules below.
@@ -10,7 +11,7 @@ judging = judged.begin()
 from program.serving import serving  # noqa: E402
 from stacks.settings import Settings  # noqa: E402
 
-settings = Settings.load()
+settings = Settings.load(*sdk.configuration())
 judging.end()
 
 # Stacks on a cluster that is there need no AWS module, half of the time of a plan.

@@ -7,13 +7,11 @@ cares about and attributes of component objects are not. The plan and the tests 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import dataclasses
 import os
 import runpy
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -21,13 +19,9 @@ from typing import Any
 
 import pulumi
 from google.protobuf import empty_pb2, struct_pb2
-from pulumi.runtime import resource as runtime_resource
-from pulumi.runtime import rpc
-from pulumi.runtime import settings as runtime_settings
-from pulumi.runtime.mocks import MockEngine, MockMonitor, Mocks, MockSettings
-from pulumi.runtime.proto import resource_pb2, source_pb2
-from pulumi.runtime.stack import run_in_stack
+from pulumi.runtime.proto import resource_pb2
 
+from recording import sdk
 from recording.answers import Answers
 from recording.graph import SECRET, UNKNOWN, Graph, Node, Read
 from recording.world import ChildProperty, ChildReference, Computed
@@ -38,46 +32,20 @@ from stacks.stackfile import as_wire
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = "dynamo-eks"
 
-_SIGNATURE = rpc._special_sig_key
-_SECRET_SIGNATURE = rpc._special_secret_sig
-_RESOURCE_SIGNATURE = rpc._special_resource_sig
-
-
-class _Inline(ThreadPoolExecutor):
-    """Run monitor calls on the loop's own thread: recordings are in program order and need no thread hand-over."""
-
-    def submit(self, fn, /, *args, **kwargs):  # type: ignore[override]
-        future: Future = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except BaseException as error:
-            future.set_exception(error)
-        return future
-
-
-class _NoMocks(Mocks):
-    """MockMonitor insists on a Mocks object; the recorder answers by itself."""
-
-    def call(self, args):  # type: ignore[override]
-        raise NotImplementedError(args.token)
-
-    def new_resource(self, args):
-        raise NotImplementedError(args.typ)
-
 
 def _plain(value: Any, secrets: list[str] | None = None, clear: bool = False) -> Any:
     """A protobuf value as plain data. Secrets become `[secret]` (unless `clear`), references their URN, unknowns UNKNOWN."""
     if isinstance(value, struct_pb2.Struct):
         fields = value.fields
-        if _SIGNATURE in fields:
-            signature = fields[_SIGNATURE].string_value
-            if signature == _SECRET_SIGNATURE:
+        if sdk.SIGNATURE in fields:
+            signature = fields[sdk.SIGNATURE].string_value
+            if signature == sdk.SECRET_SIGNATURE:
                 if secrets is not None:
                     secrets.append("")
                 return _value(fields["value"], None, True) if clear else SECRET
-            if signature == _RESOURCE_SIGNATURE:
+            if signature == sdk.RESOURCE_SIGNATURE:
                 return fields["urn"].string_value
-            return {key: _value(fields[key], None, clear) for key in sorted(fields) if key != _SIGNATURE}
+            return {key: _value(fields[key], None, clear) for key in sorted(fields) if key != sdk.SIGNATURE}
         # A protobuf map has another order in each process.
         return {key: _value(fields[key], secrets, clear) for key in sorted(fields)}
     if isinstance(value, struct_pb2.ListValue):
@@ -88,7 +56,7 @@ def _plain(value: Any, secrets: list[str] | None = None, clear: bool = False) ->
 def _value(value: struct_pb2.Value, secrets: list[str] | None, clear: bool) -> Any:
     kind = value.WhichOneof("kind")
     if kind == "string_value":
-        return UNKNOWN if value.string_value == rpc.UNKNOWN else value.string_value
+        return UNKNOWN if value.string_value == sdk.UNKNOWN else value.string_value
     if kind == "struct_value":
         return _plain(value.struct_value, secrets, clear)
     if kind == "list_value":
@@ -104,7 +72,7 @@ def _value(value: struct_pb2.Value, secrets: list[str] | None, clear: bool) -> A
 def _wire(value: Any) -> Any:
     """Plain data back to what a Struct takes: UNKNOWN becomes the engine's marker."""
     if value == UNKNOWN:
-        return rpc.UNKNOWN
+        return sdk.UNKNOWN
     if isinstance(value, Mapping):
         return {key: _wire(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -117,7 +85,7 @@ def _previewed(computed: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[s
     unknown: dict[str, Any] = {}
     for key, item in computed.items():
         given = inputs.get(key)
-        if isinstance(item, Mapping) and _SIGNATURE not in item:
+        if isinstance(item, Mapping) and sdk.SIGNATURE not in item:
             unknown[key] = _previewed(item, given if isinstance(given, Mapping) else {})
         elif given is None:
             unknown[key] = UNKNOWN
@@ -134,11 +102,11 @@ def _merge(struct: struct_pb2.Struct, extra: Mapping[str, Any]) -> None:
             struct.update({key: _wire(item)})
 
 
-class Monitor(MockMonitor):
+class Monitor(sdk.Monitor):
     """Takes the engine's place: keeps every request, answers from `Answers`."""
 
     def __init__(self, answers: Callable[[], Answers], preview: bool) -> None:
-        super().__init__(_NoMocks())
+        super().__init__()
         self._make_answers = answers
         self.preview = preview
         self.nodes: list[Node] = []
@@ -160,7 +128,7 @@ class Monitor(MockMonitor):
             chain = parent.split("::")[2]
             if chain != "pulumi:pulumi:Stack":
                 type_ = f"{chain}${type_}"
-        return f"urn:pulumi:{runtime_settings.get_stack()}::{runtime_settings.get_project()}::{type_}::{name}"
+        return f"urn:pulumi:{pulumi.get_stack()}::{pulumi.get_project()}::{type_}::{name}"
 
     def RegisterResource(self, request):
         if request.type == "pulumi:pulumi:Stack":
@@ -196,7 +164,7 @@ class Monitor(MockMonitor):
 
     def ReadResource(self, request):
         urn = self.make_urn(request.parent, request.type, request.name)
-        if request.id == rpc.UNKNOWN:
+        if request.id == sdk.UNKNOWN:
             # What is named by an unknown id is not read, in the engine either: all of it is unknown.
             return resource_pb2.ReadResourceResponse(urn=urn, properties=request.properties)
         inputs = _plain(request.properties)
@@ -239,7 +207,7 @@ class Monitor(MockMonitor):
 
     def _remember(self, urn: str, id_: str, state: struct_pb2.Struct) -> None:
         # A resource reference is resolved by an invoke that answers this registration; markers of unknowns stay.
-        self.resources[urn] = MockMonitor.ResourceRegistration(urn, id_, _plain(state, None, True))
+        self.resources[urn] = self.ResourceRegistration(urn, id_, _plain(state, None, True))
 
     def _node(self, request, order: int, urn: str, id_: str, inputs, secret_inputs, computed) -> Node:
         own = self._ancestors(request.parent)
@@ -344,7 +312,7 @@ class Monitor(MockMonitor):
         def resolve(value: Any) -> Any:
             if isinstance(value, ChildReference):
                 child_urn, child_id = states[value.name]
-                return {_SIGNATURE: _RESOURCE_SIGNATURE, "urn": child_urn, "id": child_id or UNKNOWN}
+                return {sdk.SIGNATURE: sdk.RESOURCE_SIGNATURE, "urn": child_urn, "id": child_id or UNKNOWN}
             if isinstance(value, Mapping):
                 return {key: resolve(item) for key, item in value.items()}
             return UNKNOWN if self.preview else value
@@ -375,30 +343,13 @@ def _hermetic(at: datetime | None, source: Path | None) -> Iterator[None]:
         os.environ[CLOCK] = at.isoformat()
     # An f-string over an Output would print its repr into a manifest; raising is what both plan and tests want.
     os.environ["PULUMI_ERROR_OUTPUT_STRING"] = "true"
-    # For each resource the SDK walks the whole stack to tell the engine where it was declared, a seventh of a recording's time;
-    # no engine listens here. To go when the SDK asks a setting first.
-    walk, runtime_resource._get_stack_trace = runtime_resource._get_stack_trace, source_pb2.StackTrace
     try:
         yield
     finally:
-        runtime_resource._get_stack_trace = walk
         os.environ.pop("PULUMI_ERROR_OUTPUT_STRING", None)
         os.environ.pop(CLOCK, None)
         os.environ.pop(SOURCE, None)
         os.environ.update(hidden)
-
-
-def _settle(loop: asyncio.AbstractEventLoop) -> None:
-    """End what a program that raised left running; the SDK keeps it in globals, where the next recording finds it."""
-    runtime_settings.SETTINGS.outputs.clear()  # pyright: ignore[reportAttributeAccessIssue] set per program
-    runtime_settings.SETTINGS.rpc_manager.clear()  # pyright: ignore[reportAttributeAccessIssue]
-    # Its error is raised; whatever else fails of it would be told once more for each output that waited for it.
-    loop.set_exception_handler(lambda *_: None)
-    left = asyncio.all_tasks(loop)
-    for task in left:
-        task.cancel()
-    if left:
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
 
 
 def _ordered(nodes: list[Node]) -> list[Node]:
@@ -435,34 +386,17 @@ def record(
     """
     # Made when first asked: of a faulty stack file no world can be told.
     monitor = Monitor(lambda: answers or Answers.for_config(stack, config), preview)
-    loop = asyncio.new_event_loop()
-    loop.set_default_executor(_Inline())
-    asyncio.set_event_loop(loop)
+    run = program if callable(program) else lambda: runpy.run_path(str(program), run_name="__main__")
     with _hermetic(at, source):
-        pulumi.runtime.set_all_config(as_wire(config), list(secret_keys))
-        runtime_settings.ROOT.set(None)
-        runtime_settings.configure(
-            MockSettings(
-                monitor=monitor,
-                monitor_features=set(monitor.GetDeploymentInfo(empty_pb2.Empty()).supportedFeatures),
-                engine=MockEngine(None),
-                project=PROJECT,
-                stack=stack,
-                dry_run=preview,
-                organization="organization",
-                callbacks=None,
-            )
+        sdk.run(
+            run,
+            monitor,
+            project=PROJECT,
+            stack=stack,
+            preview=preview,
+            config=as_wire(config),
+            secret_keys=secret_keys,
         )
-        run = program if callable(program) else lambda: runpy.run_path(str(program), run_name="__main__")
-        try:
-            loop.run_until_complete(run_in_stack(lambda: (run(), None)[1]))
-        except BaseException:
-            _settle(loop)
-            raise
-        finally:
-            runtime_settings.ROOT.set(None)
-            loop.close()
-            asyncio.set_event_loop(None)
     return Graph(
         stack,
         _ordered(monitor.nodes),

@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pulumi
-from pulumi.runtime.settings import get_monitor
 
-from stacks import handed_over
+from recording import sdk
 from stacks.hidden import HIDDEN, without_hidden
 
 if TYPE_CHECKING:
@@ -115,7 +114,7 @@ def begin() -> Judging:
     stack = pulumi.get_stack()
     if _recording():
         return Judging(stack, None)
-    values, secret = handed_over.configuration()
+    values, secret = sdk.configuration()
     question = {
         "stack": stack,
         "config": {key: HIDDEN if key in secret else value for key, value in values.items()},
@@ -135,7 +134,7 @@ def begin() -> Judging:
 def _recording() -> bool:
     """Whether it is the recorder that runs the program: its monitor takes the engine's place, and only it has that one."""
     recorder = sys.modules.get("recording.recorder")
-    return recorder is not None and isinstance(get_monitor(), recorder.Monitor)
+    return recorder is not None and sdk.monitored_by(recorder.Monitor)
 
 
 def answer(question: Mapping[str, Any]) -> Word:

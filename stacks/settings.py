@@ -29,7 +29,7 @@ from components.gpu.spec import Gpu
 from components.network.spec import Network
 from components.spec import DnsLabel, Moment
 from components.storage.spec import Storage
-from stacks import handed_over, placeholders, provider_keys
+from stacks import placeholders, provider_keys
 from stacks.checks import Draft, cross_faults
 from stacks.faults import MOST_TOLD, PREFIX, Fault, Lines, StackFileError, from_pydantic, in_region, one_of, report
 from stacks.sections import AccountId, AssumedRole, Review, Tags
@@ -183,14 +183,14 @@ class Settings:
         return self.cluster.name or f"dynamo-{self.stack}"
 
     @classmethod
-    def load(cls) -> Settings:
-        """Read the running stack's configuration; raises `pulumi.RunError` with every fault."""
+    def load(cls, values: Mapping[str, str], secret: Collection[str]) -> Settings:
+        """Read the running stack's configuration as the engine hands it over, and the keys that are encrypted in it; raises
+        `pulumi.RunError` with every fault."""
         import pulumi
 
-        values, secret = handed_over.configuration()
         try:
             source = _source(pulumi.get_stack(), values, secret)
-            settings = cls.parse(pulumi.get_stack(), values, secret, source=source)
+            settings = cls.parse(pulumi.get_stack(), values, frozenset(secret), source=source)
         except (SettingsError, StackFileError) as error:
             # RunError prints its message without a traceback, in the engine and here.
             raise pulumi.RunError(str(error)) from error

@@ -5,7 +5,7 @@ own runner leaves out every decorated function and every property, which here ar
 window decides, and wants a copy of the tree that the tests run in; so `tools.survivors` runs them.
 
 Left out are mutations that no test should notice: annotations, docstrings, and texts in another case. A path picks files
-whose name contains it, `graphs.py:pod_fits` a function of them. Survivors need a reason in tests/mutants/; a reason whose
+whose name contains it, `rules/graphs.py:pod_fits` a function of them. Survivors need a reason in tests/mutants/; a reason whose
 mutant is noticed, or is gone, is a fault too. A mutant takes some tenths of a second when it is noticed, and as long as its
 tests when not, after a minute in which they run once unchanged; everything takes half an hour on two cores.
 """
@@ -78,7 +78,7 @@ GROUPS = (
             *(f"checks/{name}" for name in (
                 "draft", "stack", "network", "capacity", "storage", "dynamo", "graphs", "placement", "ultra_servers", "gpu_stack",
                 "rack_graphs")),
-            "sections", "settings", "hidden", "faults", "placeholders", "editing", "provider_keys", "handed_over", "schema_limits", "tokens")),
+            "sections", "settings", "hidden", "faults", "placeholders", "editing", "provider_keys", "schema_limits", "tokens")),
         ("tests/stacks", "tests/capacity", "-k", "not registers"),
     ),
     Group(

@@ -64,8 +64,8 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A program in an engine: its configuration is `config`, and keys in `secret` are encrypted in the file."""
     given: dict[str, Any] = {"stack": "mocker-local", **question("mocker-local"), "secret": frozenset()}
     monkeypatch.setattr(judged.pulumi, "get_stack", lambda: given["stack"])
-    monkeypatch.setattr(judged, "get_monitor", object)
-    monkeypatch.setattr(judged.handed_over, "configuration", lambda: (given["config"], given["secret"]))
+    monkeypatch.setattr(judged.sdk, "get_monitor", object)
+    monkeypatch.setattr(judged.sdk, "configuration", lambda: (given["config"], given["secret"]))
     return given
 
 
@@ -211,7 +211,7 @@ def test_a_recording_plans_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_no_recording_is_judged(engine: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Prevents a way around the rules: neither a variable nor another monitor makes a program a recording."""
-    monkeypatch.setattr(judged, "get_monitor", lambda: object.__new__(pulumi.runtime.mocks.MockMonitor))
+    monkeypatch.setattr(judged.sdk, "get_monitor", lambda: object.__new__(pulumi.runtime.mocks.MockMonitor))
     started: list[Any] = []
     monkeypatch.setattr(judged.subprocess, "run", lambda *words, **_: started.append(words))
     with pytest.raises(AttributeError, match="returncode"):

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from components.spec import MOMENT, moment_of
+from recording import sdk
 from stacks.faults import EXAMPLES, Fault, from_pydantic, listed, nearest, one_of, report
 from stacks.settings import CLOCK, SOURCE, Settings, SettingsError, present, schema
 from tests.stacks.edited import ABSENT, AT, Changes, edited, line, parsed, rows, told
@@ -83,7 +84,7 @@ def test_the_engine_hands_sections_over_as_json(engine: Callable[[dict[str, Any]
     changes = {"network.zones": 7, "tags": {"": "x"}}
     engine(changes)
     with pytest.raises(pulumi.RunError) as loaded:
-        Settings.load()
+        Settings.load(*sdk.configuration())
     with pytest.raises(SettingsError) as read:
         parsed("ordinary", changes)
     assert str(loaded.value) == str(read.value)
@@ -101,7 +102,7 @@ def test_a_fault_under_the_engine_has_its_line(
         file.write_text(yaml.safe_dump({"config": config}))
         engine(changes)
         with pytest.raises(pulumi.RunError) as caught:
-            Settings.load()
+            Settings.load(*sdk.configuration())
         return str(caught.value)
 
     wrong = {"network.zones": 7}
@@ -113,10 +114,10 @@ def test_a_fault_under_the_engine_has_its_line(
     assert "    at   " not in loaded(wrong | {"dynamo.check": False}, wrong)
     file.write_text(f"environment: [x]\n{file.read_text()}")
     with pytest.raises(pulumi.RunError, match=r"ordinary.yaml:1: environment: no `environment:` here"):
-        Settings.load()
+        Settings.load(*sdk.configuration())
     monkeypatch.setenv(SOURCE, "")
     with pytest.raises(pulumi.RunError) as caught:
-        Settings.load()
+        Settings.load(*sdk.configuration())
     assert "has 1 fault" in str(caught.value) and "    at   " not in str(caught.value)
 
 
@@ -125,7 +126,7 @@ def test_a_secret_stays_one(engine: Callable[[dict[str, Any]], None]) -> None:
     engine({"huggingFaceToken": "hf_x", "cluster.name": "mine"})
 
     async def secrets() -> dict[str, tuple[Any, bool]]:
-        made = Settings.load()
+        made = Settings.load(*sdk.configuration())
         assert (made.stack, made.cluster_name, made.at) == ("ordinary", "mine", AT)
         return {key: (await value.future(), await value.is_secret()) for key, value in made.secrets.items()}
 
