@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from components.capacity import instances, node_spec
+from components.capacity import instances, node_spec, room
 from components.capacity.instances import Instance
 from components.capacity.spec import Pool
 from components.capacity.ultraservers import Rack
 from components.dynamo.manifest import efa_count, on_rack, rack_of, roles
-from components.dynamo.spec import Graph
+from components.dynamo.spec import Graph, Worker
 
 
 def racks_of(graph: Graph, racks: Mapping[str, Rack]) -> list[Rack]:
@@ -36,13 +36,15 @@ def machine_of(graph: Graph, pool: Pool | None, racks: Mapping[str, Rack] | None
 
 def nodes_of(graph: Graph, machine: Instance) -> int:
     """Nodes of a machine that a graph's workers take, roles apart (as anti-affinity or EFA may demand)."""
-    total = 0
-    for worker in roles(graph).values():
-        per_node = machine.gpus // max(worker.gpus, 1)
-        if efa := efa_count(graph, worker, machine):
-            per_node = min(per_node, machine.efa // efa)
-        total += -(-worker.replicas // max(per_node, 1))
-    return total
+    return sum(nodes_of_role(graph, worker, machine) for worker in roles(graph).values())
+
+
+def nodes_of_role(graph: Graph, worker: Worker, machine: Instance) -> int:
+    """Nodes of a machine that the workers of one role take; a worker of several nodes has each of them to itself."""
+    if worker.nodes > 1:
+        return worker.replicas * worker.nodes
+    takes = {"gpus": worker.gpus, "efa": efa_count(graph, worker, machine)}
+    return room.nodes_for(worker.replicas, room.per_node(takes, {"gpus": machine.gpus, "efa": machine.efa}))
 
 
 def pool_limit(name: str, pool: Pool, graphs: dict[str, Graph]) -> int:

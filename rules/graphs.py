@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from components.aws_values import is_open
-from components.capacity import instances
+from components.capacity import instances, room
 from components.capacity.ultraservers import RACK_LABEL, RACK_MARK
 from components.dynamo.expected_pods import ExpectedPod, expected_pods, fits
 from recording.graph import Graph, KubernetesObject
@@ -159,14 +159,8 @@ def gpus_stranded(graph: Graph) -> Iterator[Finding | Looked]:
 
 def _per_node(pod: ExpectedPod, node: instances.Instance) -> int:
     cpu, memory = instances.allocatable(node)
-    room = [node.gpus // _count(pod, GPU)]
-    if _count(pod, EFA):
-        room.append(node.efa // _count(pod, EFA))
-    if pod.cpu_milli:
-        room.append(cpu // pod.cpu_milli)
-    if pod.memory_mib:
-        room.append(memory // pod.memory_mib)
-    return max(1, min(room))
+    takes = {GPU: _count(pod, GPU), EFA: _count(pod, EFA), "cpu": pod.cpu_milli, "memory": pod.memory_mib}
+    return max(1, room.per_node(takes, {GPU: node.gpus, EFA: node.efa, "cpu": cpu, "memory": memory}))
 
 
 def _shares(pod: ExpectedPod, other: ExpectedPod, node: instances.Instance) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -93,3 +94,14 @@ def test_no_module_is_in_a_circle() -> None:
     while idle := left.keys() - {other for others in left.values() for other in others}:
         left = {module: others for module, others in left.items() if module not in idle}
     assert left == {}
+
+
+def test_the_way_of_a_change_is_true() -> None:
+    """A newcomer who is sent to a file that is not there edits the wrong one."""
+    table = (ROOT / "CONTRIBUTING.md").read_text().partition("## Where does my change go?")[2].partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ") and "`" in line]
+    assert len(rows) >= 20
+    for row in rows:
+        paths = [word for word in re.findall(r"`([^`]+)`", row.partition("|")[2]) if "/" in word]
+        assert any(path.startswith("tests/") for path in paths) and len(paths) > 1, row
+        assert [path for path in paths if not (ROOT / path).exists()] == [], row

@@ -46,7 +46,7 @@ GROUPS = (
     Group(
         (
             *(f"components/capacity/{name}.py" for name in (
-                "window", "network_cards", "ultraservers", "node_spec", "reservations", "node_config", "instances")),
+                "window", "room", "network_cards", "ultraservers", "node_spec", "reservations", "node_config", "instances")),
             *(f"components/network/{name}.py" for name in ("cidr", "zones", "rack_zones", "endpoints")),
             "components/gpu/values.py",
         ),

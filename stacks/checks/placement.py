@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from components import sizing
 from components.capacity import instances
 from components.capacity.spec import Pool
 from components.dynamo.manifest import on_rack, roles
@@ -110,11 +111,7 @@ def _reserved_room(key: str, graph: Graph, pool: Pool, machine: instances.Instan
     for item in pool.reservations:
         if item.instance_type == machine.type and placement.zone in (None, item.zone):
             by_zone[item.zone] += item.count
-    whole = graph.transport == "efa"
-    needed = sum(
-        worker.replicas if whole and worker.efa is None else -(-worker.replicas * worker.gpus // machine.gpus)
-        for worker in roles(graph).values()
-    )
+    needed = sizing.nodes_of(graph, machine)
     one_zone = placement.same_zone is not False
     room = max(by_zone.values(), default=0) if one_zone else by_zone.total()
     fitting = sorted(zone for zone, count in by_zone.items() if count >= needed)

@@ -347,13 +347,6 @@ def _efa_share(key: str, graph: Graph, worker: Worker, machine: instances.Instan
         )
 
 
-def nodes_of(worker: Worker, machine_gpus: int) -> int:
-    """Nodes that a role's workers take on an UltraServer."""
-    if worker.nodes > 1:
-        return worker.replicas * worker.nodes
-    return -(-worker.replicas * worker.gpus // machine_gpus)
-
-
 def _together(given: Mapping[str, Graph], racks: Mapping[str, Rack], *, complete: bool) -> Iterator[Fault]:
     taken: dict[str, dict[str, int]] = {name: {} for name in racks}
     domains: dict[str, list[str]] = {name: [] for name in racks}
@@ -364,7 +357,7 @@ def _together(given: Mapping[str, Graph], racks: Mapping[str, Rack], *, complete
         for role, worker in compute_domain.gpu_roles(graph).items():
             rack = _rack(graph, role, racks)
             if rack is not None:
-                taken[rack.name][f"{name}.{role}"] = nodes_of(worker, rack.machine.gpus)
+                taken[rack.name][f"{name}.{role}"] = sizing.nodes_of_role(graph, worker, rack.machine)
                 named = f"{role}.ultraServer" if worker.ultra_server else "placement.ultraServer"
                 here.setdefault(rack.name, f"graphs.{name}.{named}")
         if graph.compute_domain == "none":
@@ -396,7 +389,7 @@ def _together(given: Mapping[str, Graph], racks: Mapping[str, Rack], *, complete
     whole = {
         # Where one of any will do, all of them are alike.
         name: sum(
-            nodes_of(worker, next(iter(racks.values())).machine.gpus)
+            sizing.nodes_of_role(graph, worker, next(iter(racks.values())).machine)
             for worker in compute_domain.gpu_roles(graph).values()
         )
         for name, graph in given.items()
