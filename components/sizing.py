@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from components.capacity import instances, node_spec, room
-from components.capacity.instances import Instance
-from components.capacity.spec import Pool
-from components.capacity.ultraservers import Rack
-from components.dynamo.manifest import efa_count, on_rack, rack_of, roles
-from components.dynamo.spec import Graph, Worker
+from .capacity import instances, node_spec, room
+from .capacity.instances import Instance
+from .capacity.spec import Pool
+from .capacity.ultraservers import Rack
+from .dynamo.manifest import efa_count, on_rack, rack_of, roles
+from .dynamo.spec import Graph, Worker
 
 
 def racks_of(graph: Graph, racks: Mapping[str, Rack]) -> list[Rack]:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from components.capacity.reservations import mismatches
-from components.capacity.ultraservers import Rack
-from components.capacity.window import moment
+from .reservations import mismatches
+from .ultraservers import Rack
+from .window import moment
 
 PLATFORM = "Linux/UNIX"
 """Platform of a block for AL2023 nodes; a block of another one never starts an instance (EC2 User Guide)."""

@@ -14,10 +14,10 @@ import pulumi
 import pulumi_aws as aws
 from pulumi_kubernetes.apiextensions import CustomResource
 
-from components.capacity import node_spec
-from components.capacity.reservations import mismatches
-from components.capacity.spec import Pool, Reservation
-from components.capacity.window import moment
+from . import node_spec
+from .reservations import mismatches
+from .spec import Pool, Reservation
+from .window import moment
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from components.capacity import instances
-from components.capacity.spec import EphemeralStorage, Pool
-from components.capacity.window import moment
+from . import instances
+from .spec import EphemeralStorage, Pool
+from .window import moment
 
 GPU_TAINT = {"key": "nvidia.com/gpu", "value": "Exists", "effect": "NoSchedule"}
 """Keeps everything without a GPU off GPU nodes (the Dynamo EKS guide's taint; its graphs tolerate the key)."""

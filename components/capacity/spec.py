@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, WithJsonSchema
 
-from components.spec import DnsLabel, Duration, InstanceType, Model, Moment, ZoneId
+from ..spec import DnsLabel, Duration, InstanceType, Model, Moment, ZoneId
 
 ReservationId = Annotated[
     str,

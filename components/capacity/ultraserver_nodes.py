@@ -14,10 +14,10 @@ from datetime import datetime
 import pulumi
 import pulumi_aws as aws
 
-from components.capacity.network_cards import layout
-from components.capacity.node_config import encoded
-from components.capacity.ultraservers import RACK_LABEL, RACK_MARK, TAINT, Rack
-from components.capacity.window import ScheduledAction, moment
+from .network_cards import layout
+from .node_config import encoded
+from .ultraservers import RACK_LABEL, RACK_MARK, TAINT, Rack
+from .window import ScheduledAction, moment
 
 AMI_TYPE = "AL2023_ARM_64_NVIDIA"
 """The one image documented for P6e: arm64, driver, IMEX, fabric manager (EKS User Guide, P6e-GB200). No Bottlerocket."""

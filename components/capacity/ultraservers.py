@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from components.capacity import instances
-from components.capacity.instances import Instance
-from components.capacity.spec import UltraServer
-from components.capacity.window import Window
+from . import instances
+from .instances import Instance
+from .spec import UltraServer
+from .window import Window
 
 RACK_LABEL = "dynamo-eks/ultraserver"
 """Label of a rack's nodes, with its name in the stack. Plain EKS has no label of its own for the UltraServer."""

@@ -14,7 +14,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from components.cluster.iam import pod_identity_trust
+from .iam import pod_identity_trust
 
 EFS_DRIVER_POLICY = "arn:aws:iam::aws:policy/service-role/AmazonEFSCSIDriverPolicy"
 """Managed policy for the driver: describe file systems and mount targets, make and delete access points."""

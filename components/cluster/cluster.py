@@ -20,9 +20,9 @@ import pulumi
 import pulumi_aws as aws
 import pulumi_eks as eks
 
-from components.cluster.access import CLUSTER_ADMIN, admin_entries
-from components.cluster.iam import auto_mode_tags_policy, role_name
-from components.cluster.kubeconfig import kubeconfig
+from .access import CLUSTER_ADMIN, admin_entries
+from .iam import auto_mode_tags_policy, role_name
+from .kubeconfig import kubeconfig
 
 NODE_POOLS = ("general-purpose", "system")
 """Auto Mode's built-in pools. They carry everything without a GPU, and EKS makes the `default` NodeClass only with them."""

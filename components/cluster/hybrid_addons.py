@@ -14,7 +14,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from components.cluster.addons import AUTO_POOL
+from .addons import AUTO_POOL
 
 MINIMUM_ADDRESSES, WARM_ADDRESSES = 20, 4
 """Addresses a managed node takes when it starts, and keeps spare: for its DaemonSets, workers and daemons of

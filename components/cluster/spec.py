@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from components import aws_values
-from components.spec import KubernetesVersion, Model, PublicCidr, RoleArn
+from .. import aws_values
+from ..spec import KubernetesVersion, Model, PublicCidr, RoleArn
 
 
 class ExistingCluster(Model):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from components.dynamo.spec import Graph, Worker
+from .spec import Graph, Worker
 
 API_VERSION, KIND = "resource.nvidia.com/v1beta1", "ComputeDomain"
 

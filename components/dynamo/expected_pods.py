@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from components.capacity.instances import Instance, allocatable
-from components.dynamo.manifest import COMPONENT_LABEL, EFA, GPU, GRAPH_LABEL, ROOM
+from ..capacity.instances import Instance, allocatable
+from .manifest import COMPONENT_LABEL, EFA, GPU, GRAPH_LABEL, ROOM
 
 _DECIMAL = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
 _BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50}

@@ -10,8 +10,8 @@ import pulumi
 from pulumi_kubernetes.apiextensions import CustomResource
 from pulumi_kubernetes.core.v1 import Service
 
-from components.dynamo import exposure
-from components.dynamo.manifest import identity
+from . import exposure
+from .manifest import identity
 
 
 @dataclass(frozen=True, kw_only=True)

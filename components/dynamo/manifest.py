@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.capacity.instances import Instance, allocatable
-from components.capacity.ultraservers import CLIQUE_LABEL, RACK_LABEL, RACK_MARK
-from components.catalog import DynamoRelease
-from components.dynamo import backends, fabric
-from components.dynamo.compute_domain import CLAIM, GROVE_GROUP, domain_of, template_of
-from components.dynamo.download import MOUNT, snapshot_path
-from components.dynamo.spec import Frontend, Graph, ModelSource, Worker
+from ..capacity.instances import Instance, allocatable
+from ..capacity.ultraservers import CLIQUE_LABEL, RACK_LABEL, RACK_MARK
+from ..catalog import DynamoRelease
+from . import backends, fabric
+from .compute_domain import CLAIM, GROVE_GROUP, domain_of, template_of
+from .download import MOUNT, snapshot_path
+from .spec import Frontend, Graph, ModelSource, Worker
 
 API_VERSION = "nvidia.com/v1beta1"
 KIND = "DynamoGraphDeployment"

@@ -14,7 +14,7 @@ import pulumi
 from pulumi_kubernetes.core.v1 import Namespace
 from pulumi_kubernetes.helm.v3 import Release, RepositoryOptsArgs
 
-from components.dynamo.namespace import RegistryLogin, pull_secret
+from .namespace import RegistryLogin, pull_secret
 
 CHART = "dynamo-platform"
 

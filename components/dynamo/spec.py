@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from components.capacity.spec import RackName
-from components.spec import Cidr, Cpu, DnsLabel, Environment, InstanceType, Memory, Model, Release, ZoneId
+from ..capacity.spec import RackName
+from ..spec import Cidr, Cpu, DnsLabel, Environment, InstanceType, Memory, Model, Release, ZoneId
 
 GraphName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=37)]
 """37: graph and component name together may have 45 characters under Grove (Dynamo docs), and `frontend` takes 8."""

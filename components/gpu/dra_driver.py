@@ -15,7 +15,7 @@ import pulumi
 from pulumi_kubernetes.core.v1 import Namespace
 from pulumi_kubernetes.helm.v3 import Release, RepositoryOptsArgs
 
-from components.catalog import ChartRelease
+from ..catalog import ChartRelease
 
 NAMESPACE = "nvidia-dra-driver-gpu"
 """As in the EKS User Guide. The chart refuses `default`."""

@@ -9,7 +9,7 @@ from typing import Any
 import pulumi
 from pulumi_kubernetes.helm.v3 import Release, RepositoryOptsArgs
 
-from components.catalog import ChartRelease
+from ..catalog import ChartRelease
 
 RELEASE_NAME = "aws-efa-k8s-device-plugin"
 

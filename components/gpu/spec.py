@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from components.spec import Model, Release
+from ..spec import Model, Release
 
 
 class Chart(Model):

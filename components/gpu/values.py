@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.capacity.ultraservers import RACK_LABEL, RACK_MARK
+from ..capacity.ultraservers import RACK_LABEL, RACK_MARK
 
 AUTO_POOL = {"karpenter.sh/nodepool": "general-purpose"}
 """Where controllers run: the racks come and go with their blocks, and a GPU node must not be kept by a controller."""

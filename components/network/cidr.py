@@ -12,7 +12,7 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from components.network.zones import zone_slot
+from .zones import zone_slot
 
 SMALLEST, LARGEST = 20, 16
 """Prefix lengths that leave every public subnet 64 addresses and fit what EC2 accepts for a VPC."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import pulumi
 import pulumi_aws as aws
 
-from components.network.cidr import NODE_ADDRESSES
-from components.network.efa_group import efa_security_group
-from components.network.zones import UNSUPPORTED_ZONE_IDS
+from .cidr import NODE_ADDRESSES
+from .efa_group import efa_security_group
+from .zones import UNSUPPORTED_ZONE_IDS
 
 ENOUGH_ADDRESSES = 16
 """Free addresses EKS advises in each cluster subnet; six are the least it takes (EKS User Guide, networking requirements)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pulumi
 import pulumi_aws as aws
 
-from components.network.zones import Zone
+from .zones import Zone
 
 
 def read_zones(provider: aws.Provider) -> tuple[Zone, ...]:

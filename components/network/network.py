@@ -14,11 +14,11 @@ from typing import Literal
 import pulumi
 import pulumi_aws as aws
 
-from components.network import cidr as address_plan
-from components.network.cidr import ZoneSubnets
-from components.network.efa_group import efa_security_group
-from components.network.endpoints import service_name
-from components.network.zones import Zone
+from . import cidr as address_plan
+from .cidr import ZoneSubnets
+from .efa_group import efa_security_group
+from .endpoints import service_name
+from .zones import Zone
 
 
 @dataclass(frozen=True, kw_only=True)

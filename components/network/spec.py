@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from components.spec import Cidr, Model, ZoneId, ipv4_range
+from ..spec import Cidr, Model, ZoneId, ipv4_range
 
 
 def _vpc_cidr(value: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from components.capacity.ultraservers import CLIQUE_LABEL
+from ..capacity.ultraservers import CLIQUE_LABEL
 
 SCHEDULER = "kai-scheduler"
 

@@ -15,8 +15,8 @@ from pulumi_kubernetes.apiextensions import CustomResource
 from pulumi_kubernetes.core.v1 import Namespace
 from pulumi_kubernetes.helm.v3 import Release
 
-from components import catalog
-from components.scheduling import gang
+from .. import catalog
+from . import gang
 
 KAI_NAMESPACE, GROVE_NAMESPACE = "kai-scheduler", "grove-system"
 

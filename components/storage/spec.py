@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from components.spec import DnsLabel, Model
+from ..spec import DnsLabel, Model
 
 
 class Efs(Model):

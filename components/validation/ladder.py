@@ -26,9 +26,9 @@ from pulumi_kubernetes.rbac.v1 import (
     SubjectArgs,
 )
 
-from components.validation import jobs
-from components.validation import ladder_objects as objects
-from components.validation.ladder_objects import Check, RackUnderTest
+from . import jobs
+from . import ladder_objects as objects
+from .ladder_objects import Check, RackUnderTest
 
 _RBAC = "rbac.authorization.k8s.io"
 

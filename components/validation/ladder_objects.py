@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from components.capacity.ultraservers import CLIQUE_LABEL, RACK_LABEL, Rack
-from components.dynamo import compute_domain as domains
-from components.validation import jobs
+from ..capacity.ultraservers import CLIQUE_LABEL, RACK_LABEL, Rack
+from ..dynamo import compute_domain as domains
+from . import jobs
 
 RUNGS = ("devices", "imex", "nvbandwidth", "nccl")
 """Order of the rungs."""

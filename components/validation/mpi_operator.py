@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_kubernetes.yaml.v2 import ConfigFile
 
-from components.catalog import MPI_OPERATOR_MANIFEST
+from ..catalog import MPI_OPERATOR_MANIFEST
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ import pulumi
 from pulumi_kubernetes.batch.v1 import Job
 from pulumi_kubernetes.core.v1 import ConfigMap, ServiceAccount
 
-from components.validation import jobs
+from . import jobs
 
 RESOURCES = (
     "nvidia.com/v1beta1/dynamographdeployments",

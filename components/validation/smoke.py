@@ -11,7 +11,7 @@ from pulumi_kubernetes.core.v1 import ConfigMap, ServiceAccount
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 from pulumi_kubernetes.rbac.v1 import Role, RoleBinding, RoleRefArgs, SubjectArgs
 
-from components.validation import jobs
+from . import jobs
 
 
 @dataclass(frozen=True, kw_only=True)
