@@ -13,7 +13,7 @@ PY     := $(VENV)/bin/python
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help plan new objects test test-engine deletions mutants sdk lint check preflight preview up recover destroy serve schema shapes shapes-build lock bench clean
+.PHONY: help plan new objects test test-engine deletions mutants sdk package lint check preflight preview up recover destroy serve schema shapes shapes-build lock bench clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ mutants: $(VENV)/.installed-dev ## mutate what decides and see that a test fails
 
 sdk: $(VENV)/.installed-dev ## hold what is taken of the SDK's inside against its oldest and newest supported version
 	@$(PY) -m tools.sdk_versions
+
+package: $(VENV)/.installed-dev ## install the library dynamo_eks into a folder of its own and import all of it
+	@$(PY) -m tools.package
 
 lint: $(VENV)/.installed-dev ## ruff and pyright
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m pyright
@@ -132,4 +135,4 @@ lock: ## lock the whole closure of requirements.in and requirements-dev.in again
 	done
 
 clean: ## remove what make and the tests leave behind
-	rm -rf $(VENV) .serve .pytest_cache .ruff_cache .hypothesis objects
+	rm -rf $(VENV) .serve .sdk build *.egg-info .pytest_cache .ruff_cache .hypothesis objects
