@@ -43,7 +43,8 @@ def defined() -> dict[str, str]:
 def test_every_component_is_offered() -> None:
     """A component that is not listed is one that nobody finds."""
     assert defined() == components._MODULES
-    for name in components.__all__:
+    for name in components._WHERE:
+        assert name in dir(components)
         assert getattr(components, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         components.Nothing  # noqa: B018
