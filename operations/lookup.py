@@ -80,6 +80,7 @@ TOLD: dict[str, Told] = {
 """By type. A role's name is made by the provider when the program gives none, and then stands in the interrupted entry; the
 next attempt would get another name, so that a second role is possible (and free of charge)."""
 
+
 class CannotTell(Exception):
     """Nobody could be asked, or the answer says nothing; the message says how to look."""
 
