@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
+import threading
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -24,6 +26,11 @@ os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 # `make test` is a make itself: one that a test starts would take itself for its child, with other words and other options.
 for name in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES"):
     os.environ.pop(name, None)
+
+# Begun in the background of a shell, everything below ignores Ctrl-C and hang-ups, programs that a test interrupts too.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+        signal.signal(number, handler)
 
 # Speed is measured in benchmarks/; a busy machine is no reason for a property to fail.
 settings.register_profile("project", deadline=None)

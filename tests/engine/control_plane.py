@@ -9,6 +9,7 @@ The programs are looked for in KUBEBUILDER_ASSETS, as setup-envtest leaves it.
 from __future__ import annotations
 
 import base64
+import copy
 import ctypes
 import itertools
 import json
@@ -28,6 +29,8 @@ from urllib.parse import quote
 import pytest
 import requests
 import yaml
+
+from recording.graph import SECRET
 
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
@@ -137,6 +140,14 @@ def until(ready: Callable[[], Any], what: str, seconds: float = 30.0, every: flo
         if time.monotonic() > end:
             raise TimeoutError(f"{what}: not within {seconds:g} s")
         time.sleep(every)
+
+
+def as_sent(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded object as the API server is sent it: of a Secret a recording shows only, as a whole, that it is one."""
+    obj = copy.deepcopy(dict(manifest))
+    if obj.get("stringData") == SECRET:
+        obj["stringData"] = {"HF_TOKEN": "stands in"}
+    return obj
 
 
 class ControlPlane:

@@ -6,7 +6,6 @@ and refuses as a change. Stands in: REPLACES, the Kubernetes provider's own list
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 
 from recording.graph import KubernetesObject
 from tests.conftest import STACKS, recorded
-from tests.engine.control_plane import ControlPlane, Refused
+from tests.engine.control_plane import ControlPlane, Refused, as_sent
 from tests.engine.mutants import at, choices, mutate, places, text
 
 NAMESPACE = "immutable"
@@ -78,7 +77,7 @@ def others(obj: Mapping[str, Any], place: tuple[str | int, ...]) -> Iterator[tup
 def unchangeable(plane: ControlPlane, manifest: Mapping[str, Any], known: set[str]) -> dict[str, str]:
     """Fields that the server takes in a new object and refuses to change in this one, with what it says; without those
     `known` from an object before, to which the ones tried here are added."""
-    obj = copy.deepcopy(dict(manifest))
+    obj = as_sent(manifest)
     obj["metadata"]["name"] = f"immutable-{manifest['metadata']['name']}"
     if "namespace" in obj["metadata"]:
         obj["metadata"]["namespace"] = NAMESPACE
