@@ -13,7 +13,7 @@ PY     := $(VENV)/bin/python
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help plan new objects test test-engine deletions mutants sdk package lint check preflight preview up recover destroy serve schema shapes shapes-build lock bench clean
+.PHONY: help plan new objects test test-engine deletions mutants sdk package lint check preflight policy preview up recover destroy serve schema shapes shapes-build lock bench clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ engine:
 
 preflight: $(VENV)/.installed ## ask account, registries and Hugging Face what could refuse STACK, all at once (FORMAT=json)
 	@$(PY) -m operations.preflight --stack $(STACK) --format $(FORMAT) $(ARGS)
+
+policy: $(VENV)/.installed ## print the least that an identity must be allowed to do for STACK, as IAM policies (ARGS="--folder policy")
+	@$(PY) -m operations.policy --stack $(STACK) $(ARGS)
 
 preview: engine $(VENV)/.installed ## `pulumi preview` of STACK with the real engine, after checking CLI and credentials
 	@pulumi preview --stack $(STACK) --diff

@@ -164,7 +164,7 @@ def block_of(reservation: str, region: str) -> Block:
 # --- the command -----------------------------------------------------------------------------------------------------
 
 
-def main(
+def main(  # noqa: PLR0913 each is an option of the command line
     stack: Annotated[str, typer.Option(help="Name of the new stack.")],
     source: Annotated[str, typer.Option("--from", help="Shipped stack to start from.")] = "g6e-dev",
     region: Annotated[str | None, typer.Option(help="AWS region.")] = None,
@@ -187,24 +187,12 @@ def main(
     ] = None,
 ) -> None:
     """Write a commented stack file from a shipped one. In a terminal it asks for what is not given."""
-    target = stackfile.ROOT / "stacks" / f"Pulumi.{stack}.yaml"
-    if target.exists():
-        _refuse(f"stacks/{target.name} is there already, and nothing is overwritten")
-    if stack == "all":
-        _refuse("`all` means every stack; take another name")
-    if not re.fullmatch(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", stack):
-        _refuse(f"a stack's name has lower-case letters, digits and dashes, at most 40; {stack!r} has not")
+    target = _target(stack)
     try:
         file = stackfile.read(source)
     except stackfile.StackFileError as error:
         _refuse(str(error))
-    token = None
-    if token_from is not None:
-        token = os.environ.get(token_from)
-        if not token:
-            _refuse(f"the environment has no {token_from}, or it is empty")
-        if shutil.which("pulumi") is None:
-            _refuse("pulumi is not on PATH, and only it can encrypt the token; leave --token-from out, or `make check`")
+    token = _token_of(token_from)
     ask = sys.stdin.isatty()
     on_aws = REGION in file.config
     given = Given()
@@ -234,14 +222,42 @@ def main(
     if token is not None and failed is None:
         left = [item for item in left if item.key != TOKEN]
     _next(stack, target, left, on_aws)
-    for block in given.blocks:
+    _tell_open(given.blocks)
+    if failed is not None:
+        typer.echo(f"The token is not in it: {failed}", err=True)
+        raise typer.Exit(1)
+
+
+def _tell_open(blocks: Sequence[Block]) -> None:
+    for block in blocks:
         if block.end is None and block.zone is None:
             typer.echo(
                 f"EC2 could not be asked about {block.id}: zone, start and end beside it are still the examples. Set them."
             )
-    if failed is not None:
-        typer.echo(f"The token is not in it: {failed}", err=True)
-        raise typer.Exit(1)
+
+
+def _target(stack: str) -> Path:
+    """Where the new stack's file goes; refuses a name that none can have."""
+    target = stackfile.ROOT / "stacks" / f"Pulumi.{stack}.yaml"
+    if target.exists():
+        _refuse(f"stacks/{target.name} is there already, and nothing is overwritten")
+    if stack == "all":
+        _refuse("`all` means every stack; take another name")
+    if not re.fullmatch(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", stack):
+        _refuse(f"a stack's name has lower-case letters, digits and dashes, at most 40; {stack!r} has not")
+    return target
+
+
+def _token_of(variable: str | None) -> str | None:
+    """The token in a variable of the environment, and something that can encrypt it."""
+    if variable is None:
+        return None
+    token = os.environ.get(variable)
+    if not token:
+        _refuse(f"the environment has no {variable}, or it is empty")
+    if shutil.which("pulumi") is None:
+        _refuse("pulumi is not on PATH, and only it can encrypt the token; leave --token-from out, or `make check`")
+    return token
 
 
 def _given(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pulumi
 
 from components import catalog, sizing
@@ -22,16 +24,19 @@ def _fewer_zones(settings: Settings, place: Place, pool: str | None) -> tuple[st
     return () if len(zones) == len(there) else tuple(place.zone_names[zone] for zone in zones)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """What a graph stands on, besides its place."""
+
+    operator: list[pulumi.Resource]
+    namespace: GraphNamespace
+    cache: list[pulumi.Resource]
+    """The download of its model."""
+    pull_secret: str | None
+
+
 def graph_of(
-    settings: Settings,
-    place: Place,
-    name: str,
-    graph: Graph,
-    operator: list[pulumi.Resource],
-    namespace: GraphNamespace,
-    cache: list[pulumi.Resource],
-    pull_secret: str | None,
-    in_cluster: pulumi.ResourceOptions,
+    settings: Settings, place: Place, name: str, graph: Graph, ground: Ground, in_cluster: pulumi.ResourceOptions
 ) -> dict[str, object]:
     """A graph with its smoke test; what the stack exports of it."""
     model, placed = settings.models[graph.model], graph.placement.pool
@@ -45,7 +50,7 @@ def graph_of(
             zone_names=place.zone_names,
             zoned=settings.cluster.existing is None,
             pool_zones=_fewer_zones(settings, place, placed),
-            image_pull_secret=pull_secret,
+            image_pull_secret=ground.pull_secret,
             caches=frozenset(settings.storage.caches),
             queue=gang_objects.QUEUE,
             topology=gang_objects.TOPOLOGY,
@@ -66,13 +71,13 @@ def graph_of(
             compute_domains=compute_domain.domains(name, graph),
             load_balancer=balancer,
             depends_on=[
-                *operator,
-                *namespace.ready,
-                *cache,
+                *ground.operator,
+                *ground.namespace.ready,
+                *ground.cache,
                 *place.pools.get(placed or "", []),
                 *(resource for rack in racks for resource in place.rack_ready[rack]),
             ],
-            claims=namespace.claims,
+            claims=ground.namespace.claims,
         ),
         in_cluster,
     )

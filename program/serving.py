@@ -15,7 +15,7 @@ from components.dynamo.platform import DynamoPlatform, DynamoPlatformArgs
 from components.dynamo.values import platform_values
 from components.scheduling.gang_scheduler import GangScheduler, GangSchedulerArgs
 from components.validation.platform_check import PlatformCheck, PlatformCheckArgs
-from program.graph import graph_of
+from program.graph import Ground, graph_of
 from program.place import Place
 from stacks.settings import Settings
 
@@ -88,11 +88,20 @@ def serving(settings: Settings, place: Place) -> Serving:
     caches = _caches(settings, namespaces, in_cluster)
     graphs = {
         name: graph_of(
-            settings, place, name, graph, operator, namespaces[graph.namespace],
-            caches[graph.namespace, graph.model], pull_name, in_cluster,
+            settings,
+            place,
+            name,
+            graph,
+            Ground(
+                operator=operator,
+                namespace=namespaces[graph.namespace],
+                cache=caches[graph.namespace, graph.model],
+                pull_secret=pull_name,
+            ),
+            in_cluster,
         )
         for name, graph in settings.graphs.items()
-    }  # fmt: skip
+    }
     return Serving(outputs={"platformNamespace": config.namespace, "graphs": graphs})
 
 
@@ -132,13 +141,8 @@ def _caches(
         model = settings.models[key]
         job = download.cache_job(
             key,
+            model,
             namespace=namespace,
-            repository=model.repository,
-            revision=model.revision,
-            xet_buffer=model.download.xet_buffer,
-            memory_gib=model.download.memory_gib,
-            timeout_minutes=model.download.timeout_minutes,
-            retries=model.download.retries,
             claim="model-cache",
             token_secret=secret,
             image=catalog.PYTHON_IMAGE,

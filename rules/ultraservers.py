@@ -121,42 +121,51 @@ def rack_launch(graph: Graph) -> Iterator[Finding | Looked]:
 )
 def rack_node_group(graph: Graph) -> Iterator[Finding | Looked]:
     for rack in racks(graph).values():
-        node, inputs = rack.group, rack.group.inputs
-        yield Looked(node.name)
-        for field, wanted in (("amiType", "AL2023_ARM_64_NVIDIA"), ("capacityType", "CAPACITY_BLOCK")):
-            if inputs.get(field) != wanted:
-                yield Finding(node.name, f"{field} is {inputs.get(field)}; only {wanted} runs P6e-GB200")
-        if inputs.get("instanceTypes"):
-            yield Finding(node.name, "names instance types beside its launch template; EKS refuses both")
-        if not inputs.get("releaseVersion"):
-            yield Finding(node.name, "pins no image release; a repaired node would come back with another driver")
-        if rack.nodes not in {item.nodes for item in TYPES.values()}:
-            yield Finding(node.name, f"may have {rack.nodes} nodes; an UltraServer has 9 or 18")
-        scaling = inputs.get("scalingConfig") or {}
-        if scaling.get("minSize") != 0:
-            yield Finding(node.name, "has a minimum; it could not be drained before EC2 takes the machines")
-        if rack.start is not None and graph.at < rack.start and scaling.get("desiredSize") != 0:
-            yield Finding(node.name, "wants nodes before its block starts; begin with 0")
-        if "scalingConfig.desiredSize" not in node.ignore_changes:
-            yield Finding(node.name, "would reset its size with every update; ignore scalingConfig.desiredSize")
-        subnets = inputs.get("subnetIds") or ()
-        if len(subnets) != 1:
-            yield Finding(
-                node.name, f"is in {len(subnets)} subnets; a block is in one zone, and launches elsewhere fail"
-            )
-        taints = [(item.get("key"), item.get("effect")) for item in inputs.get("taints") or ()]
-        if ("nvidia.com/gpu", "NO_SCHEDULE") not in taints:
-            yield Finding(node.name, "has no nvidia.com/gpu taint; ordinary pods would fill its nodes")
-        if (inputs.get("labels") or {}).get(RACK_MARK) != "true":
-            yield Finding(node.name, f"lacks the label {RACK_MARK}=true, by which the GPU stack finds its nodes")
-        stands = rack.block.get("availabilityZoneId")
-        for subnet in graph.of(SUBNET):
-            # In a preview all subnets have the same id: none that is known.
-            if not stands or subnet.id == UNKNOWN or subnet.id not in subnets:
-                continue
-            zone = subnet.inputs.get("availabilityZoneId")
-            if zone != stands:
-                yield Finding(node.name, f"is in {zone}, and its block is in {stands}; use a subnet there")
+        yield Looked(rack.group.name)
+        yield from _group_faults(graph, rack)
+        yield from _elsewhere(graph, rack)
+
+
+def _group_faults(graph: Graph, rack: SeenRack) -> Iterator[Finding]:
+    """What is wrong with a node group by itself."""
+    node, inputs = rack.group, rack.group.inputs
+    for field, wanted in (("amiType", "AL2023_ARM_64_NVIDIA"), ("capacityType", "CAPACITY_BLOCK")):
+        if inputs.get(field) != wanted:
+            yield Finding(node.name, f"{field} is {inputs.get(field)}; only {wanted} runs P6e-GB200")
+    if inputs.get("instanceTypes"):
+        yield Finding(node.name, "names instance types beside its launch template; EKS refuses both")
+    if not inputs.get("releaseVersion"):
+        yield Finding(node.name, "pins no image release; a repaired node would come back with another driver")
+    if rack.nodes not in {item.nodes for item in TYPES.values()}:
+        yield Finding(node.name, f"may have {rack.nodes} nodes; an UltraServer has 9 or 18")
+    scaling = inputs.get("scalingConfig") or {}
+    if scaling.get("minSize") != 0:
+        yield Finding(node.name, "has a minimum; it could not be drained before EC2 takes the machines")
+    if rack.start is not None and graph.at < rack.start and scaling.get("desiredSize") != 0:
+        yield Finding(node.name, "wants nodes before its block starts; begin with 0")
+    if "scalingConfig.desiredSize" not in node.ignore_changes:
+        yield Finding(node.name, "would reset its size with every update; ignore scalingConfig.desiredSize")
+    subnets = inputs.get("subnetIds") or ()
+    if len(subnets) != 1:
+        yield Finding(node.name, f"is in {len(subnets)} subnets; a block is in one zone, and launches elsewhere fail")
+    taints = [(item.get("key"), item.get("effect")) for item in inputs.get("taints") or ()]
+    if ("nvidia.com/gpu", "NO_SCHEDULE") not in taints:
+        yield Finding(node.name, "has no nvidia.com/gpu taint; ordinary pods would fill its nodes")
+    if (inputs.get("labels") or {}).get(RACK_MARK) != "true":
+        yield Finding(node.name, f"lacks the label {RACK_MARK}=true, by which the GPU stack finds its nodes")
+
+
+def _elsewhere(graph: Graph, rack: SeenRack) -> Iterator[Finding]:
+    """Subnets of a node group that are not in its block's zone."""
+    node, subnets = rack.group, rack.group.inputs.get("subnetIds") or ()
+    stands = rack.block.get("availabilityZoneId")
+    for subnet in graph.of(SUBNET):
+        # In a preview all subnets have the same id: none that is known.
+        if not stands or subnet.id == UNKNOWN or subnet.id not in subnets:
+            continue
+        zone = subnet.inputs.get("availabilityZoneId")
+        if zone != stands:
+            yield Finding(node.name, f"is in {zone}, and its block is in {stands}; use a subnet there")
 
 
 @rule(
@@ -601,20 +610,7 @@ def gang_scheduling(graph: Graph) -> Iterator[Finding | Looked]:
         for node in charts.values():
             if node.key not in graph.requires(item.node.key):
                 yield Finding(item.address, f"does not depend on {node.name}; its pods would stay gated")
-        queue = queues.get(annotations.get("nvidia.com/kai-scheduler-queue"))
-        asked = sum(gpus(pod) for pod in expected_pods(item.manifest))
-        if queue is None:
-            yield Finding(item.address, "names no queue of this stack; pods of an unknown queue are never scheduled")
-        while queue is not None:
-            if gang.quota_gpus(queue.manifest) < asked:
-                yield Finding(
-                    item.address,
-                    f"asks for {asked} GPUs, and its queue {queue.name} has {gang.quota_gpus(queue.manifest)}",
-                )
-            above = queue.manifest["spec"].get("parentQueue")
-            if above and above not in queues:
-                yield Finding(item.address, f"is in queue {queue.name} under {above}, which nobody makes")
-            queue = queues.get(above)
+        yield from _queue_faults(item, queues)
         if "topologyConstraint" in spec:
             named = spec["topologyConstraint"].get("clusterTopologyName")
             if named not in {found.name for found in graph.objects_of("ClusterTopologyBinding")}:
@@ -629,6 +625,25 @@ def gang_scheduling(graph: Graph) -> Iterator[Finding | Looked]:
     for chart, node in charts.items():
         if not needing:
             yield Finding(node.name, f"installs {chart}, and no graph has workers of several nodes", "warn")
+
+
+def _queue_faults(item: KubernetesObject, queues: Mapping[str | None, KubernetesObject]) -> Iterator[Finding]:
+    """What is wrong with the queue a graph names, and with those above it."""
+    annotations = item.manifest["metadata"].get("annotations") or {}
+    queue = queues.get(annotations.get("nvidia.com/kai-scheduler-queue"))
+    asked = sum(gpus(pod) for pod in expected_pods(item.manifest))
+    if queue is None:
+        yield Finding(item.address, "names no queue of this stack; pods of an unknown queue are never scheduled")
+    while queue is not None:
+        if gang.quota_gpus(queue.manifest) < asked:
+            yield Finding(
+                item.address,
+                f"asks for {asked} GPUs, and its queue {queue.name} has {gang.quota_gpus(queue.manifest)}",
+            )
+        above = queue.manifest["spec"].get("parentQueue")
+        if above and above not in queues:
+            yield Finding(item.address, f"is in queue {queue.name} under {above}, which nobody makes")
+        queue = queues.get(above)
 
 
 def _is_gang(spec: Mapping[str, Any]) -> bool:

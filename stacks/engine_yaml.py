@@ -13,7 +13,7 @@ import base64
 import binascii
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -104,27 +104,11 @@ def _parsed(text: str, events: Iterator[Any]) -> tuple[Node | None, int | None]:
             if event.version and tuple(event.version) != (1, 1):
                 raise Unreadable((line, "a %YAML directive other than 1.1, which the engine refuses; remove the line"))
             continue
-        if isinstance(event, yaml.AliasEvent):
-            if event.anchor not in anchors:
-                raise Unreadable((line, f"the anchor {event.anchor!r} is not defined above"))
-            node = Node("alias", line, text=event.anchor, target=anchors[event.anchor])
-        elif isinstance(event, yaml.ScalarEvent):
-            raw = text[event.start_mark.index : event.end_mark.index] if event.style == '"' else ""
-            if _SLASH_ESCAPE.search(raw):
-                raise Unreadable((line, "the escape \\/, which the engine does not know; write / alone"))
-            node = Node("scalar", line, _scalar_tag(event), event.value)
-        elif isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
-            kind = "map" if isinstance(event, yaml.MappingStartEvent) else "list"
-            given = event.tag if event.tag and event.tag != "!" else None
-            node = Node(kind, line, _short(given) if given else ("!!map" if kind == "map" else "!!seq"))
-        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
-            node, inside = open_.pop()
-            if node.kind == "map":
-                node.pairs = list(zip(inside[::2], inside[1::2], strict=True))
-            else:
-                node.items = inside
+        if isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+            _close(*open_.pop())
             continue
-        else:
+        node = _node(text, event, anchors)
+        if node is None:
             continue
         count += 1
         if count > MOST_VALUES:
@@ -140,6 +124,33 @@ def _parsed(text: str, events: Iterator[Any]) -> tuple[Node | None, int | None]:
             if len(open_) > DEEPEST:
                 raise Unreadable((line, f"more than {DEEPEST} levels of nesting; no stack file needs as many"))
     return root, None
+
+
+def _node(text: str, event: Any, anchors: Mapping[str, Node]) -> Node | None:
+    """What an event begins; None for one that begins nothing."""
+    line = event.start_mark.line + 1
+    if isinstance(event, yaml.AliasEvent):
+        if event.anchor not in anchors:
+            raise Unreadable((line, f"the anchor {event.anchor!r} is not defined above"))
+        return Node("alias", line, text=event.anchor, target=anchors[event.anchor])
+    if isinstance(event, yaml.ScalarEvent):
+        raw = text[event.start_mark.index : event.end_mark.index] if event.style == '"' else ""
+        if _SLASH_ESCAPE.search(raw):
+            raise Unreadable((line, "the escape \\/, which the engine does not know; write / alone"))
+        return Node("scalar", line, _scalar_tag(event), event.value)
+    if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+        kind = "map" if isinstance(event, yaml.MappingStartEvent) else "list"
+        given = event.tag if event.tag and event.tag != "!" else None
+        return Node(kind, line, _short(given) if given else ("!!map" if kind == "map" else "!!seq"))
+    return None
+
+
+def _close(node: Node, inside: list[Node]) -> None:
+    """Give a mapping or list what was found in it."""
+    if node.kind == "map":
+        node.pairs = list(zip(inside[::2], inside[1::2], strict=True))
+    else:
+        node.items = inside
 
 
 def _short(tag: str) -> str:

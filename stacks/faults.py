@@ -266,34 +266,45 @@ def from_pydantic(errors: Iterable[Mapping[str, Any]], section: str, keys_at: An
             reason = next((REASONS[above, path[-1]] for above in path if (above, path[-1]) in REASONS), None)
             faults[key] = Fault(key, reason or one_of(str(path[-1]), allowed, "no such key here, but"), given)
             continue
-        if kind == "string_pattern_mismatch":
-            expected = PATTERNS[error["ctx"]["pattern"]]
-        elif kind == "literal_error":
-            # As in `'single' or 'perZone'`.
-            expected = one_of(given, re.split(", | or ", error["ctx"]["expected"].replace("'", "")))
-        elif kind == "value_error":
-            expected = str(error["ctx"]["error"])
-        elif kind == "greater_than_equal":
-            expected = f"a number of at least {error['ctx']['ge']}{bound}"
-        elif kind == "greater_than":
-            expected = f"a number greater than {error['ctx']['gt']}"
-        elif kind == "less_than_equal":
-            expected = f"a number of at most {error['ctx']['le']}{bound}"
-        elif kind == "multiple_of":
-            expected = f"a multiple of {error['ctx']['multiple_of']}{bound}"
-        elif kind == "string_too_long":
-            expected = f"at most {error['ctx']['max_length']} characters (these are {len(str(given))})"
-            if error["ctx"]["max_length"] == 37:
-                expected += "; graph and component name together may have 45, and `frontend` takes 8"
-        elif kind == "too_long":
-            expected = f"at most {error['ctx']['max_length']} of them (these are {error['ctx']['actual_length'] or len(given)}){bound}"
-        elif kind == "too_short":
-            expected = _EMPTY
-        elif kind == "string_too_short":
-            expected = "text that is not empty"
-        else:
-            expected = _TYPES[kind] if kind in _TYPES else error["msg"]
-        faults.setdefault(key, Fault(key, expected, given))
+        faults.setdefault(key, Fault(key, _expected(error, bound), given))
+    return _without_echoes(faults, section)
+
+
+_LIMITS: Mapping[str, tuple[str, str]] = {
+    "greater_than_equal": ("a number of at least {}", "ge"),
+    "greater_than": ("a number greater than {}", "gt"),
+    "less_than_equal": ("a number of at most {}", "le"),
+    "multiple_of": ("a multiple of {}", "multiple_of"),
+}
+"""Words for a number that is out of bounds, and pydantic's name of the bound."""
+
+_SHORT = {"too_short": _EMPTY, "string_too_short": "text that is not empty"}
+
+
+def _expected(error: Mapping[str, Any], bound: str) -> str:
+    """What was expected where a value is of the wrong kind, or beyond a limit; `bound` says why the limit is there."""
+    kind, given, context = error["type"], error["input"], error.get("ctx") or {}
+    if kind == "string_pattern_mismatch":
+        return PATTERNS[context["pattern"]]
+    if kind == "literal_error":
+        # As in `'single' or 'perZone'`.
+        return one_of(given, re.split(", | or ", context["expected"].replace("'", "")))
+    if kind == "value_error":
+        return str(context["error"])
+    if kind in _LIMITS:
+        words, name = _LIMITS[kind]
+        return words.format(context[name]) + bound
+    if kind == "string_too_long":
+        longest = context["max_length"]
+        why = "; graph and component name together may have 45, and `frontend` takes 8" if longest == 37 else ""
+        return f"at most {longest} characters (these are {len(str(given))}){why}"
+    if kind == "too_long":
+        return f"at most {context['max_length']} of them (these are {context['actual_length'] or len(given)}){bound}"
+    return _SHORT.get(kind) or _TYPES.get(kind) or error["msg"]
+
+
+def _without_echoes(faults: dict[str, Fault], section: str) -> list[Fault]:
+    """Faults without those that another one brings along."""
     if f"{section}.preset" in faults:
         # What the right preset brings along is not missing.
         for name in ("backend", "transport"):

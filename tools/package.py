@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,8 +14,12 @@ LIBRARY = ROOT / "components"
 
 def main() -> int:
     """1 when a file is missing from what was installed, or a module cannot be imported."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "uv", "pip", "install", "-q", "--no-deps", "--target", folder, str(ROOT)]
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as source:
+        # A build leaves folders behind, which are no business of whoever works here.
+        shutil.copytree(LIBRARY, Path(source) / LIBRARY.name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("pyproject.toml", "README.md", "LICENSE"):
+            shutil.copy(ROOT / name, source)
+        command = [sys.executable, "-m", "uv", "pip", "install", "-q", "--no-deps", "--target", folder, source]
         subprocess.run(command, check=True)
         installed = Path(folder) / "dynamo_eks"
         have = {path.relative_to(installed) for path in installed.rglob("*") if path.is_file()}

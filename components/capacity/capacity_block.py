@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from .reservations import mismatches
+from .reservations import Stated, mismatches
 from .ultraservers import Rack
 from .window import moment
 
@@ -53,16 +53,18 @@ class CapacityBlock(pulumi.ComponentResource):
         rack, options = args.rack, pulumi.InvokeOptions(provider=args.provider)
         found = aws.ec2.get_capacity_block_reservation(id=rack.spec.reservation, opts=options)
         faults = mismatches(
-            rack.spec.reservation,
-            instance_type=rack.spec.instance_type,
-            zone_id=rack.spec.zone,
-            count=rack.nodes,
-            start=moment(rack.window.start),
-            end=moment(rack.window.end),
-            platform=PLATFORM,
-            count_key="type",
-            zone_remedy="name its subnet in network.existing.ultraServerSubnets, if the network is one of your own",
-            found={
+            Stated(
+                id=rack.spec.reservation,
+                instance_type=rack.spec.instance_type,
+                zone_id=rack.spec.zone,
+                count=rack.nodes,
+                start=moment(rack.window.start),
+                end=moment(rack.window.end),
+                platform=PLATFORM,
+                count_key="type",
+                zone_remedy="name its subnet in network.existing.ultraServerSubnets, if the network is one of your own",
+            ),
+            {
                 "state": found.state,
                 "instance_type": found.instance_type,
                 "availability_zone_id": found.availability_zone_id,

@@ -15,7 +15,7 @@ import pulumi_aws as aws
 from pulumi_kubernetes.apiextensions import CustomResource
 
 from . import node_spec
-from .reservations import mismatches
+from .reservations import Stated, mismatches
 from .spec import Pool, Reservation
 from .window import moment
 
@@ -136,12 +136,14 @@ class GpuPool(pulumi.ComponentResource):
 def checked(reservation: Reservation, found: aws.ec2.GetCapacityBlockReservationResult) -> str:
     """Id of a Capacity Block that is as stated; raises `pulumi.RunError` naming every difference."""
     faults = mismatches(
-        reservation.id or "",
-        instance_type=reservation.instance_type,
-        zone_id=reservation.zone,
-        count=reservation.count,
-        end=moment(reservation.end) if reservation.end else None,
-        found={
+        Stated(
+            id=reservation.id or "",
+            instance_type=reservation.instance_type,
+            zone_id=reservation.zone,
+            count=reservation.count,
+            end=moment(reservation.end) if reservation.end else None,
+        ),
+        {
             "state": found.state,
             "instance_type": found.instance_type,
             "availability_zone_id": found.availability_zone_id,

@@ -6,6 +6,8 @@ import hashlib
 import json
 from typing import Any
 
+from .spec import ModelSource
+
 MOUNT = "/home/dynamo/.cache/huggingface"
 """Where the model cache is mounted, in the download and in the graphs (Dynamo EKS guide)."""
 
@@ -31,30 +33,26 @@ def snapshot_path(repository: str, revision: str) -> str:
 
 
 def cache_job(
-    model: str,
+    key: str,
+    model: ModelSource,
     *,
     namespace: str,
-    repository: str,
-    revision: str,
-    xet_buffer: str,
-    memory_gib: int | None,
-    timeout_minutes: int,
-    retries: int,
     claim: str,
     token_secret: str | None,
     image: str,
     hub_version: str,
 ) -> dict[str, Any]:
-    """The download Job. Its name carries a digest of all that is in it, since a Job cannot be changed: another revision
+    """The download Job of the model with that key. Its name carries a digest of all that is in it, since a Job cannot be changed: another revision
     is another Job, and the same one is never run twice. Each retry goes on from the files already complete."""
-    memory = f"{memory_gib or MEMORY_GIB[xet_buffer]}Gi"
+    how = model.download
+    memory = f"{how.memory_gib or MEMORY_GIB[how.xet_buffer]}Gi"
     environment: list[dict[str, Any]] = [
-        {"name": "MODEL", "value": repository},
-        {"name": "REVISION", "value": revision},
+        {"name": "MODEL", "value": model.repository},
+        {"name": "REVISION", "value": model.revision},
         {"name": "HF_HOME", "value": MOUNT},
         {"name": "HOME", "value": "/tmp"},
         {"name": "PYTHONPATH", "value": "/tmp/packages"},
-        {"name": "HF_XET_HIGH_PERFORMANCE", "value": "1" if xet_buffer == "full" else "0"},
+        {"name": "HF_XET_HIGH_PERFORMANCE", "value": "1" if how.xet_buffer == "full" else "0"},
     ]
     if token_secret:
         environment.append(
@@ -81,8 +79,8 @@ def cache_job(
         "volumes": [{"name": "model-cache", "persistentVolumeClaim": {"claimName": claim}}],
     }
     spec = {
-        "backoffLimit": retries,
-        "activeDeadlineSeconds": timeout_minutes * 60,
+        "backoffLimit": how.retries,
+        "activeDeadlineSeconds": how.timeout_minutes * 60,
         "ttlSecondsAfterFinished": KEEP_SECONDS,
         "template": {"metadata": {"labels": {"app.kubernetes.io/name": "model-cache"}}, "spec": pod},
     }
@@ -90,6 +88,6 @@ def cache_job(
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": f"cache-{model[:44].rstrip('-')}-{digest}", "namespace": namespace},
+        "metadata": {"name": f"cache-{key[:44].rstrip('-')}-{digest}", "namespace": namespace},
         "spec": spec,
     }

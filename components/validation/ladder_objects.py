@@ -238,41 +238,47 @@ def imex_job(tested: RackUnderTest, *, image: str, timeout_s: int) -> dict[str, 
     }
 
 
-def _mpi_job(
-    tested: RackUnderTest,
-    rung: str,
-    *,
-    image: str,
-    workers: int,
-    command: Sequence[str],
-    worker: Mapping[str, Any],
-    extended: Mapping[str, str],
-    one_clique: bool,
-    timeout_s: int,
-    ssh_mount: str | None = None,
-    user: int | None = None,
-    volumes: Sequence[Mapping[str, Any]] = (),
-) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """What an MPIJob runs, and on how many nodes."""
+
+    image: str
+    workers: int
+    command: Sequence[str]
+    """Of the launcher."""
+    worker: Mapping[str, Any]
+    """What a worker's container is besides its name, image and resources."""
+    extended: Mapping[str, str]
+    """What a worker takes of its node beside the GPUs."""
+    one_clique: bool
+    """Whether all workers must be in one NVLink clique."""
+    timeout_s: int
+    ssh_mount: str | None = None
+    user: int | None = None
+    volumes: Sequence[Mapping[str, Any]] = ()
+
+
+def _mpi_job(tested: RackUnderTest, rung: str, run: _Run) -> dict[str, Any]:
     """An MPIJob of whole nodes: every worker holds a node's GPUs and its one channel, the launcher neither."""
-    security = {} if user is None else {"securityContext": {"runAsUser": user}}
+    security = {} if run.user is None else {"securityContext": {"runAsUser": run.user}}
     memory = {"cpu": "8", "memory": "32Gi"}
-    own = {"nvidia.com/gpu": str(tested.rack.machine.gpus), **extended}
+    own = {"nvidia.com/gpu": str(tested.rack.machine.gpus), **run.extended}
     launcher_pod = {
         **_placed(tested),
         "automountServiceAccountToken": False,
         "containers": [
             {
                 "name": "launcher",
-                "image": image,
+                "image": run.image,
                 "command": ["/bin/sh", "-c", _AWAIT_WORKERS, "launcher"],
-                "args": list(command),
+                "args": list(run.command),
                 "resources": {"requests": {"cpu": "2", "memory": "8Gi"}, "limits": {"memory": "8Gi"}},
                 **security,
             }
         ],
     }
 
-    def spec(run: str) -> dict[str, Any]:
+    def spec(named: str) -> dict[str, Any]:
         affinity: dict[str, Any] = {
             "nodeAffinity": {
                 "requiredDuringSchedulingIgnoredDuringExecution": {
@@ -280,10 +286,10 @@ def _mpi_job(
                 }
             }
         }
-        if one_clique:
+        if run.one_clique:
             affinity["podAffinity"] = {
                 "requiredDuringSchedulingIgnoredDuringExecution": [
-                    {"labelSelector": {"matchLabels": {RUN_LABEL: run}}, "topologyKey": CLIQUE_LABEL}
+                    {"labelSelector": {"matchLabels": {RUN_LABEL: named}}, "topologyKey": CLIQUE_LABEL}
                 ]
             }
         worker_pod = {
@@ -293,8 +299,8 @@ def _mpi_job(
             "containers": [
                 {
                     "name": "worker",
-                    "image": image,
-                    **worker,
+                    "image": run.image,
+                    **run.worker,
                     "resources": {
                         "requests": {**memory, **own},
                         "limits": {"memory": memory["memory"], **own},
@@ -304,20 +310,20 @@ def _mpi_job(
                 }
             ],
             "resourceClaims": [{"name": "channel", "resourceClaimTemplateName": tested.channel}],
-            **({"volumes": [dict(item) for item in volumes]} if volumes else {}),
+            **({"volumes": [dict(item) for item in run.volumes]} if run.volumes else {}),
         }
         return {
             "slotsPerWorker": tested.rack.machine.gpus,
             # Pods start when their own node's IMEX daemon is up, others' may not be (DRA driver #948).
             "launcherCreationPolicy": "WaitForWorkersReady",
             "mpiImplementation": "OpenMPI",
-            **({} if ssh_mount is None else {"sshAuthMountPath": ssh_mount}),
+            **({} if run.ssh_mount is None else {"sshAuthMountPath": run.ssh_mount}),
             "runPolicy": {
                 # Workers go when the launcher is done, so that the next rung finds the nodes free.
                 "cleanPodPolicy": "Running",
                 # A second run would only hide the first one's reason.
                 "backoffLimit": 0,
-                "activeDeadlineSeconds": timeout_s,
+                "activeDeadlineSeconds": run.timeout_s,
             },
             "mpiReplicaSpecs": {
                 "Launcher": {
@@ -326,9 +332,9 @@ def _mpi_job(
                     "template": {"metadata": {"labels": tested.labels}, "spec": launcher_pod},
                 },
                 "Worker": {
-                    "replicas": workers,
+                    "replicas": run.workers,
                     "restartPolicy": "Never",
-                    "template": {"metadata": {"labels": {**tested.labels, RUN_LABEL: run}}, "spec": worker_pod},
+                    "template": {"metadata": {"labels": {**tested.labels, RUN_LABEL: named}}, "spec": worker_pod},
                 },
             },
         }
@@ -354,7 +360,7 @@ def nvbandwidth_job(tested: RackUnderTest, *, image: str, timeout_s: int) -> dic
     return _mpi_job(
         tested,
         "nvbandwidth",
-        image=image,
+        _Run(image=image,
         workers=2,
         command=[
             "mpirun", "--bind-to", "core", "--map-by", f"ppr:{per_node}:node", "-np", str(ranks), "-q",
@@ -365,7 +371,7 @@ def nvbandwidth_job(tested: RackUnderTest, *, image: str, timeout_s: int) -> dic
         one_clique=True,
         timeout_s=timeout_s,
         ssh_mount="/home/mpiuser/.ssh",
-        user=1000,
+        user=1000),
     )  # fmt: skip
 
 
@@ -377,7 +383,7 @@ def nccl_job(tested: RackUnderTest, *, image: str, timeout_s: int) -> dict[str, 
     return _mpi_job(
         tested,
         "nccl",
-        image=image,
+        _Run(image=image,
         workers=tested.rack.nodes,
         command=[
             "/opt/amazon/openmpi/bin/mpirun", "--allow-run-as-root", "--tag-output", "--bind-to", "none",
@@ -395,7 +401,7 @@ def nccl_job(tested: RackUnderTest, *, image: str, timeout_s: int) -> dict[str, 
         one_clique=tested.cliques == 1,
         timeout_s=timeout_s,
         # The runtime gives 64 MiB, which four ranks outgrow.
-        volumes=[{"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": "16Gi"}}],
+        volumes=[{"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": "16Gi"}}]),
     )  # fmt: skip
 
 

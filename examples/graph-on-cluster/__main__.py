@@ -46,13 +46,8 @@ cache = ModelCache(
     ModelCacheArgs(
         job=download.cache_job(
             graph.model,
+            model,
             namespace=graph.namespace,
-            repository=model.repository,
-            revision=model.revision,
-            xet_buffer="capped",
-            memory_gib=None,
-            timeout_minutes=30,
-            retries=3,
             claim="model-cache",
             token_secret=None,
             image=catalog.PYTHON_IMAGE,

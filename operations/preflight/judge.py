@@ -12,7 +12,7 @@ from typing import Any
 
 from components.capacity import instances
 from components.capacity.capacity_block import PLATFORM
-from components.capacity.reservations import mismatches
+from components.capacity.reservations import Stated, mismatches
 from components.capacity.window import moment
 from components.network.zones import Zone, choose
 from operations.credentials import Caller
@@ -351,15 +351,17 @@ def _tagged(wanted: ReservationWanted, found: Sequence[Mapping[str, Any]], asked
 def _differences(wanted: ReservationWanted, found: Mapping[str, Any], asked: str, at: datetime) -> list[Line]:
     start, end = found.get("StartDate"), found.get("EndDate")
     wrong = mismatches(
-        wanted.id or "",
-        instance_type=wanted.instance_type,
-        zone_id=wanted.zone_id,
-        count=wanted.count,
-        start=moment(wanted.start) if wanted.start else None,
-        end=moment(wanted.end) if wanted.end else None,
-        platform=PLATFORM,
-        count_key="type" if wanted.ultra_server else "count",
-        found={
+        Stated(
+            id=wanted.id or "",
+            instance_type=wanted.instance_type,
+            zone_id=wanted.zone_id,
+            count=wanted.count,
+            start=moment(wanted.start) if wanted.start else None,
+            end=moment(wanted.end) if wanted.end else None,
+            platform=PLATFORM,
+            count_key="type" if wanted.ultra_server else "count",
+        ),
+        {
             "state": found.get("State"),
             "instance_type": found.get("InstanceType"),
             "availability_zone_id": found.get("AvailabilityZoneId"),

@@ -20,3 +20,37 @@ ALWAYS = ("ec2:DescribeAvailabilityZones", "iam:CreateServiceLinkedRole", "sts:G
 """IAM actions of every stack. Sources of all actions: the API calls of terraform-provider-aws 6 (internal/service/*), which
 pulumi-aws 7.51 wraps, and the EKS User Guide for what EKS does in the caller's name (PassRole, service-linked roles). Read
 2026-11-25."""
+
+READ_ACTIONS: Mapping[str, tuple[str, ...]] = {
+    "aws:ec2/getCapacityBlockReservation:getCapacityBlockReservation": ("ec2:DescribeCapacityReservations",),
+    "aws:ec2/getRouteTable:getRouteTable": ("ec2:DescribeRouteTables",),
+    "aws:ec2/getRouteTables:getRouteTables": ("ec2:DescribeRouteTables",),
+    "aws:ec2/getSubnet:getSubnet": ("ec2:DescribeSubnets",),
+    "aws:ec2/getVpc:getVpc": ("ec2:DescribeVpcs", "ec2:DescribeVpcAttribute", "ec2:DescribeRouteTables"),
+    "aws:index/getAvailabilityZone:getAvailabilityZone": ("ec2:DescribeAvailabilityZones",),
+    "aws:index/getAvailabilityZones:getAvailabilityZones": ("ec2:DescribeAvailabilityZones",),
+    "aws:index/getCallerIdentity:getCallerIdentity": ("sts:GetCallerIdentity",),
+    "aws:index/getPartition:getPartition": (),
+}
+"""IAM actions of the program's questions, by token."""
+
+CONDITIONS: Mapping[str, Mapping[str, Mapping[str, list[str]]]] = {
+    # CreateCluster and CreateNodegroup pass roles to EKS, launch templates to EC2 (AWS Step Functions Developer Guide, "IAM
+    # policies for Amazon EKS"); flow logs and Pod Identity have services of their own.
+    "iam:PassRole": {
+        "StringEquals": {
+            "iam:PassedToService": [
+                "eks.amazonaws.com", "ec2.amazonaws.com", "pods.eks.amazonaws.com", "vpc-flow-logs.amazonaws.com",
+            ]
+        }
+    },
+    "iam:CreateServiceLinkedRole": {
+        "StringEquals": {
+            "iam:AWSServiceName": [
+                "eks.amazonaws.com", "eks-nodegroup.amazonaws.com", "autoscaling.amazonaws.com",
+                "elasticfilesystem.amazonaws.com", "elasticloadbalancing.amazonaws.com", "spot.amazonaws.com",
+            ]
+        }
+    },
+}  # fmt: skip
+"""What an action is held to wherever it is allowed: a right to pass any role to any service is a right to everything."""

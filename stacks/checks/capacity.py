@@ -64,42 +64,9 @@ def _pool(draft: Draft, name: str, pool: Pool) -> Iterator[Fault]:
             yield Fault(f"{key}.instanceTypes[{position}]", unknown_type(type_), type_)
         else:
             yield from _family(f"{key}.instanceTypes[{position}]", instances.instance(type_).family, type_)
-    if "reserved" in pool.capacity and not pool.reservations:
-        yield Fault(
-            f"{key}.reservations",
-            "the reservations that `reserved` draws from; without them Karpenter launches nothing reserved",
-            add=f"dynamo-eks:capacity:\n  pools:\n    {name}:\n      reservations:\n"
-            f"        - {{id: cr-0123456789abcdef0, kind: onDemand, instanceType: {_example(pool)}, zone: use1-az1, count: 1}}",
-        )
-    if pool.reservations and "reserved" not in pool.capacity:
-        yield Fault(f"{key}.capacity", "`reserved` first, since the pool names reservations", list(pool.capacity))
-    if "reserved" in pool.capacity and pool.capacity[0] != "reserved":
-        yield Fault(f"{key}.capacity", "`reserved` first and its fallback after it", list(pool.capacity))
-    seconds = _seconds(pool.expire_after)
-    if seconds > 504 * 3600:
-        yield Fault(
-            f"{key}.expireAfter", "at most 504h, the 21 days that Auto Mode lets a node live", pool.expire_after
-        )
-    elif seconds < SHORTEST_LIFE_HOURS * 3600:
-        yield Fault(
-            f"{key}.expireAfter",
-            f"at least {SHORTEST_LIFE_HOURS}h: a node that goes sooner spends its life with starting and loading the model",
-            pool.expire_after,
-        )
-    disk = pool.ephemeral_storage
-    if disk.iops > 500 * disk.size_gib:
-        yield Fault(
-            f"{key}.ephemeralStorage.iops",
-            f"at most {500 * disk.size_gib}, 500 for each GiB (EBS gp3); the launch of every node would fail",
-            disk.iops,
-        )
-    if disk.throughput_mibps * 4 > disk.iops:
-        yield Fault(
-            f"{key}.ephemeralStorage.throughputMibps",
-            f"at most {disk.iops // 4}, 0.25 MiB/s for each of the {disk.iops} IOPS (EBS gp3); every launch would fail",
-            disk.throughput_mibps,
-            fix=f"raise iops to {disk.throughput_mibps * 4}",
-        )
+    yield from _purchase(key, name, pool)
+    yield from _life(key, pool)
+    yield from _disk(key, pool)
     zones = draft.zone_ids
     for position, zone in enumerate(pool.zones):
         if zones is not None and zone not in zones:
@@ -116,6 +83,54 @@ def _pool(draft: Draft, name: str, pool: Pool) -> Iterator[Fault]:
             f"{key}.gpuLimit",
             "a limit, since no graph is placed on the pool to size it from; the key is required",
             add=f"dynamo-eks:capacity:\n  pools:\n    {name}:\n      gpuLimit: 8",
+        )
+
+
+def _purchase(key: str, name: str, pool: Pool) -> Iterator[Fault]:
+    """Purchase options against the reservations."""
+    if "reserved" in pool.capacity and not pool.reservations:
+        yield Fault(
+            f"{key}.reservations",
+            "the reservations that `reserved` draws from; without them Karpenter launches nothing reserved",
+            add=f"dynamo-eks:capacity:\n  pools:\n    {name}:\n      reservations:\n"
+            f"        - {{id: cr-0123456789abcdef0, kind: onDemand, instanceType: {_example(pool)}, zone: use1-az1, count: 1}}",
+        )
+    if pool.reservations and "reserved" not in pool.capacity:
+        yield Fault(f"{key}.capacity", "`reserved` first, since the pool names reservations", list(pool.capacity))
+    if "reserved" in pool.capacity and pool.capacity[0] != "reserved":
+        yield Fault(f"{key}.capacity", "`reserved` first and its fallback after it", list(pool.capacity))
+
+
+def _life(key: str, pool: Pool) -> Iterator[Fault]:
+    """How long a node lives."""
+    seconds = _seconds(pool.expire_after)
+    if seconds > 504 * 3600:
+        yield Fault(
+            f"{key}.expireAfter", "at most 504h, the 21 days that Auto Mode lets a node live", pool.expire_after
+        )
+    elif seconds < SHORTEST_LIFE_HOURS * 3600:
+        yield Fault(
+            f"{key}.expireAfter",
+            f"at least {SHORTEST_LIFE_HOURS}h: a node that goes sooner spends its life with starting and loading the model",
+            pool.expire_after,
+        )
+
+
+def _disk(key: str, pool: Pool) -> Iterator[Fault]:
+    """The nodes' data volume, by what EBS has."""
+    disk = pool.ephemeral_storage
+    if disk.iops > 500 * disk.size_gib:
+        yield Fault(
+            f"{key}.ephemeralStorage.iops",
+            f"at most {500 * disk.size_gib}, 500 for each GiB (EBS gp3); the launch of every node would fail",
+            disk.iops,
+        )
+    if disk.throughput_mibps * 4 > disk.iops:
+        yield Fault(
+            f"{key}.ephemeralStorage.throughputMibps",
+            f"at most {disk.iops // 4}, 0.25 MiB/s for each of the {disk.iops} IOPS (EBS gp3); every launch would fail",
+            disk.throughput_mibps,
+            fix=f"raise iops to {disk.throughput_mibps * 4}",
         )
 
 

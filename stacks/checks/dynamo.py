@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from components.dynamo import download
 from stacks.checks.draft import Draft
 from stacks.faults import Fault
 
@@ -17,10 +18,6 @@ OWNED_NAMESPACES = frozenset(
 OWNED_NAMESPACE = (
     "a namespace of its own: the program makes it, and a destroy takes it with everything in it; {} is somebody else's"
 )
-
-
-XET_MEMORY_GIB = {"full": 64, "capped": 16}
-"""The Xet downloader buffers up to 64 GB, or about 8 GB when capped (huggingface_hub; Dynamo's download recipes)."""
 
 
 def dynamo(draft: Draft) -> Iterator[Fault]:
@@ -61,7 +58,7 @@ def models(draft: Draft) -> Iterator[Fault]:
                 True,
                 fix="pulumi config set --secret dynamo-eks:huggingFaceToken",
             )
-        floor = XET_MEMORY_GIB[model.download.xet_buffer]
+        floor = download.MEMORY_GIB[model.download.xet_buffer]
         if model.download.memory_gib is not None and model.download.memory_gib < floor:
             yield Fault(
                 f"models.{name}.download.memoryGib",

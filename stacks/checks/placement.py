@@ -22,19 +22,7 @@ def placements(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
     if graph.transport == "efa" and placement.same_zone is False:
         yield Fault(f"{where}.sameZone", "true with transport: efa, since EFA does not cross zones", False)
     if graph.backend == "mocker":
-        for field, alias in (("pool", "pool"), ("instance_type", "instanceType"), ("reserved_only", "reservedOnly")):
-            if getattr(placement, field):
-                yield Fault(
-                    f"{where}.{alias}", "nothing: the mocker runs on ordinary CPU nodes", getattr(placement, field)
-                )
-        if placement.zone and draft.existing_cluster:
-            yield Fault(
-                f"{where}.zone", "nothing with cluster.existing, whose zones are its own matter", placement.zone
-            )
-        elif placement.zone and (zones := draft.zone_ids) and placement.zone not in zones:
-            yield Fault(f"{where}.zone", one_of(placement.zone, zones, "a zone of the network:"), placement.zone)
-        if graph.transport == "efa":
-            yield Fault(f"{key}.transport", "tcp or none, since the mocker transfers nothing", "efa")
+        yield from _of_mocker(draft, key, graph)
         return
     if on_rack(graph) and not draft.existing_cluster:
         return
@@ -43,19 +31,8 @@ def placements(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
             f"{key}.backend", "mocker with cluster.existing, where the program makes no GPU capacity", graph.backend
         )
         return
-    if placement.pool is None and meant(draft):
-        yield Fault(
-            where,
-            "the UltraServer or the pool its workers run on; the key is required",
-            add=f"dynamo-eks:graphs:\n  {key.split('.')[1]}:\n    placement: {{ultraServer: {next(iter(draft.ultra_servers), 'rack-a')}}}",
-        )
-        return
     if placement.pool is None:
-        yield Fault(
-            f"{where}.pool",
-            "the pool its workers run on; the key is required",
-            add=f"dynamo-eks:graphs:\n  {key.split('.')[1]}:\n    placement: {{pool: gpu}}",
-        )
+        yield _nowhere(draft, key)
         return
     pool = draft.pools.get(placement.pool)
     if pool is None:
@@ -71,39 +48,86 @@ def placements(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
         )
     type_ = placement.instance_type
     if type_ is None:
-        if graph.transport == "efa":
-            yield Fault(
-                f"{where}.instanceType",
-                "a type with EFA, so that whole nodes can be asked for; the key is required",
-                add="placement: {instanceType: g6e.24xlarge}",
-            )
-        largest = [item.gpus for family in pool.families for item in instances.in_family(family)]
-        largest += [instances.instance(item).gpus for item in pool.instance_types if instances.known(item)]
-        for role, worker in roles(graph).items():
-            if largest and worker.gpus > max(largest):
-                yield Fault(
-                    f"{key}.{role}.gpus",
-                    f"at most {max(largest)}, the most a node of pool {placement.pool} has",
-                    worker.gpus,
-                )
+        yield from _any_type(key, graph, pool)
         return
     if not instances.known(type_):
         yield Fault(f"{where}.instanceType", unknown_type(type_), type_)
         return
     machine = instances.instance(type_)
+    yield from _typed(key, graph, pool, machine)
+    if placement.reserved_only and "reserved" in pool.capacity and machine.gpus:
+        yield from _reserved_room(key, graph, pool, machine)
+
+
+def _of_mocker(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
+    """The mocker runs on ordinary nodes, of which the stack has no pool."""
+    placement = graph.placement
+    for field, alias in (("pool", "pool"), ("instance_type", "instanceType"), ("reserved_only", "reservedOnly")):
+        if getattr(placement, field):
+            yield Fault(
+                f"{key}.placement.{alias}", "nothing: the mocker runs on ordinary CPU nodes", getattr(placement, field)
+            )
+    if placement.zone and draft.existing_cluster:
+        yield Fault(
+            f"{key}.placement.zone", "nothing with cluster.existing, whose zones are its own matter", placement.zone
+        )
+    elif placement.zone and (zones := draft.zone_ids) and placement.zone not in zones:
+        yield Fault(f"{key}.placement.zone", one_of(placement.zone, zones, "a zone of the network:"), placement.zone)
+    if graph.transport == "efa":
+        yield Fault(f"{key}.transport", "tcp or none, since the mocker transfers nothing", "efa")
+
+
+def _nowhere(draft: Draft, key: str) -> Fault:
+    """A graph with GPUs that names no place."""
+    name = key.split(".")[1]
+    if meant(draft):
+        rack = next(iter(draft.ultra_servers), "rack-a")
+        return Fault(
+            f"{key}.placement",
+            "the UltraServer or the pool its workers run on; the key is required",
+            add=f"dynamo-eks:graphs:\n  {name}:\n    placement: {{ultraServer: {rack}}}",
+        )
+    return Fault(
+        f"{key}.placement.pool",
+        "the pool its workers run on; the key is required",
+        add=f"dynamo-eks:graphs:\n  {name}:\n    placement: {{pool: gpu}}",
+    )
+
+
+def _any_type(key: str, graph: Graph, pool: Pool) -> Iterator[Fault]:
+    """Workers that name no instance type, against all that the pool may launch."""
+    if graph.transport == "efa":
+        yield Fault(
+            f"{key}.placement.instanceType",
+            "a type with EFA, so that whole nodes can be asked for; the key is required",
+            add="placement: {instanceType: g6e.24xlarge}",
+        )
+    largest = [item.gpus for family in pool.families for item in instances.in_family(family)]
+    largest += [instances.instance(item).gpus for item in pool.instance_types if instances.known(item)]
+    for role, worker in roles(graph).items():
+        if largest and worker.gpus > max(largest):
+            yield Fault(
+                f"{key}.{role}.gpus",
+                f"at most {max(largest)}, the most a node of pool {graph.placement.pool} has",
+                worker.gpus,
+            )
+
+
+def _typed(key: str, graph: Graph, pool: Pool, machine: instances.Instance) -> Iterator[Fault]:
+    """A named instance type, against its pool and the graph's transport."""
     pool_is_sound = (pool.families or pool.instance_types) and set(pool.families).issubset(instances.GPU_POOL_FAMILIES)
-    if pool_is_sound and machine.family not in pool.families and type_ not in pool.instance_types:
+    if pool_is_sound and machine.family not in pool.families and machine.type not in pool.instance_types:
         may = ", ".join(sorted({*pool.families, *pool.instance_types}))
-        yield Fault(f"{where}.instanceType", f"a type that pool {placement.pool} may launch ({may})", type_)
+        yield Fault(
+            f"{key}.placement.instanceType", f"a type that pool {graph.placement.pool} may launch ({may})", machine.type
+        )
     if graph.transport == "efa" and graph.worker is None and machine.efa == 0:
         with_efa = [item.type for item in instances.in_family(machine.family) if item.efa]
         yield Fault(
-            f"{where}.instanceType",
-            f"a type with EFA, which {type_} has not" + (f": {', '.join(with_efa)}" if with_efa else ""),
-            type_,
+            f"{key}.placement.instanceType",
+            f"a type with EFA, which {machine.type} has not" + (f": {', '.join(with_efa)}" if with_efa else ""),
+            machine.type,
         )
-    if placement.reserved_only and "reserved" in pool.capacity and machine.gpus:
-        yield from _reserved_room(key, graph, pool, machine)
 
 
 def _reserved_room(key: str, graph: Graph, pool: Pool, machine: instances.Instance) -> Iterator[Fault]:

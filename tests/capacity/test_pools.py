@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.capacity import node_spec
-from components.capacity.reservations import mismatches
+from components.capacity.reservations import Stated, mismatches
 from components.capacity.spec import EphemeralStorage, Pool, Reservation
 from components.capacity.window import moment
 from recording.answers import Answers
@@ -280,13 +280,13 @@ FOUND = {
     ],
 )
 def test_each_mismatch(change: dict[str, Any], words: str) -> None:
-    (found,) = mismatches("cr-1", **STATED, found={**FOUND, **change})
+    (found,) = mismatches(Stated(id="cr-1", **STATED), {**FOUND, **change})
     assert words in found
 
 
 def test_no_mismatch() -> None:
-    assert mismatches("cr-1", **STATED, found=FOUND) == []
-    assert mismatches("cr-1", **STATED, found={**FOUND, "state": "scheduled", "instance_count": 0}) == []
+    assert mismatches(Stated(id="cr-1", **STATED), FOUND) == []
+    assert mismatches(Stated(id="cr-1", **STATED), {**FOUND, "state": "scheduled", "instance_count": 0}) == []
 
 
 def test_a_mismatch_stops_the_program() -> None:

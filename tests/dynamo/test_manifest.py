@@ -17,6 +17,7 @@ from components.dynamo import backends, download
 from components.dynamo.expected_pods import expected_pods, fits, mib, milli
 from components.dynamo.manifest import Surroundings, manifest
 from components.dynamo.namespace import TOKEN_SECRET
+from components.dynamo.spec import Download, ModelSource
 from recording.graph import Graph
 from recording.recorder import record
 from rules import judge
@@ -215,7 +216,9 @@ def job(**changes: Any) -> dict[str, Any]:
         "memory_gib": None, "timeout_minutes": 60, "retries": 3, "claim": "model-cache", "token_secret": None,
         "image": "python:3", "hub_version": "1.16.4", **changes,
     }  # fmt: skip
-    return download.cache_job("qwen", **values)
+    how = {key: values.pop(key) for key in ("xet_buffer", "memory_gib", "timeout_minutes", "retries")}
+    source = ModelSource(repository=values.pop("repository"), revision=values.pop("revision"), download=Download(**how))
+    return download.cache_job("qwen", source, **values)
 
 
 @pytest.mark.parametrize(("field", "value"), [("repository", "Qwen/Qwen3-1.7B"), ("revision", "d" * 40)])
@@ -229,8 +232,8 @@ def test_another_model_is_another_job(field: str, value: str) -> None:
 def test_job_names_are_labels(key: str) -> None:
     """A Job's name becomes a label of its pods, of at most 63 characters."""
     name = download.cache_job(
-        key, namespace="dynamo", repository="a/b", revision="c" * 40, xet_buffer="full", memory_gib=None,
-        timeout_minutes=5, retries=0, claim="model-cache", token_secret=None, image="python:3", hub_version="1.16.4",
+        key, ModelSource(repository="a/b", revision="c" * 40), namespace="dynamo", claim="model-cache", token_secret=None,
+        image="python:3", hub_version="1.16.4",
     )["metadata"]["name"]  # fmt: skip
     assert len(name) <= 63 and name[-1] != "-"
 

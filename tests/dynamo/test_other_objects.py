@@ -11,7 +11,7 @@ import pytest
 from components.dynamo.compute_domain import compute_domain, domain_of, domains, gpu_roles, template_of
 from components.dynamo.download import cache_job, snapshot_path
 from components.dynamo.exposure import curl, curl_lines, load_balancer, service_name, service_url
-from components.dynamo.spec import Graph
+from components.dynamo.spec import Download, Graph, ModelSource
 from components.dynamo.values import platform_values
 from components.scheduling import gang
 
@@ -32,7 +32,9 @@ def job(model: str = "qwen", **changes: Any) -> dict[str, Any]:
         "memory_gib": None, "timeout_minutes": 60, "retries": 3, "claim": "models", "token_secret": None,
         "image": "python:3", "hub_version": "1.16.4", **changes,
     }  # fmt: skip
-    return cache_job(model, **given)
+    how = {key: given.pop(key) for key in ("xet_buffer", "memory_gib", "timeout_minutes", "retries")}
+    source = ModelSource(repository=given.pop("repository"), revision=given.pop("revision"), download=Download(**how))
+    return cache_job(model, source, **given)
 
 
 def test_the_whole_download() -> None:

@@ -36,13 +36,15 @@ def rack(name: str, nodes: int, huge_pages_mib: int = 0) -> SeenRack:
 
 
 def pod(
-    name: str, count: int = 4, *, on: str | None = "rack-a", graph: str = "chat", claim: str = "", efa: int = 0,
-    cpu_milli: int = 1000, memory_mib: int = 1024, pages_mib: int = 0,
+    name: str, count: int = 4, *, on: str | None = "rack-a", graph: str = "chat", claim: str = "", **takes: int
 ) -> ExpectedPod:  # fmt: skip
+    """A pod that takes so many GPUs, and of a node besides: efa, cpu_milli, memory_mib, pages_mib."""
+    efa, pages_mib = takes.pop("efa", 0), takes.pop("pages_mib", 0)
     requests = {"nvidia.com/gpu": str(count), "vpc.amazonaws.com/efa": str(efa), "hugepages-2Mi": f"{pages_mib}Mi"}
+    own = {"cpu_milli": 1000, "memory_mib": 1024, **takes}
     return ExpectedPod(
         name=name, graph=graph, namespace="dynamo", component="worker", type="worker" if count else "frontend", index=0,
-        labels={}, requests=requests, cpu_milli=cpu_milli, memory_mib=memory_mib,
+        labels={}, requests=requests, **own,
         node_selector={RACK_LABEL: on} if on else {RACK_MARK: "true"}, resource_claims=(claim,) if claim else (),
     )  # fmt: skip
 
