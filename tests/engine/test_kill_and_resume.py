@@ -131,7 +131,8 @@ def _up_with_trouble(stack: Stack, known: set[str], plane: ControlPlane, monkeyp
     trouble, operator = Trouble(stack.world), Operator(stack, plane, monkeypatch)
     urns = {node.urn for node in recorded(stack.name) if node.type in known}
     trouble.each_creation_once(urns)
-    for _ in range(80):
+    # How many fail in one round is a matter of how many were under way; each does so once.
+    for _ in range(2 * len(recorded(stack.name).nodes)):
         kills = trouble.kills
         trouble.next_round()
         outcome = stack.up(may_fail=True)
