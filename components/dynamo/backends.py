@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from .spec import Worker
+
 Role = Literal["worker", "prefill", "decode"]
 Transport = Literal["efa", "nvlink", "tcp", "none"]
 
@@ -34,27 +36,24 @@ class Launch:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WorkerSpec:
-    """What a worker runs."""
+class Started:
+    """A worker that is to be started, and what it is started in."""
 
+    worker: Worker
+    """Its settings."""
     model_path: str
     """Path of the model in the cache, or its repository."""
     served_model_name: str
     role: Role
     transport: Transport
-    tensor_parallel: int = 1
-    pipeline_parallel: int = 1
-    data_parallel: int = 1
-    expert_parallel: int = 1
-    """Ranks that experts are spread over."""
-    attention_data_parallel: bool = False
-    """Data-parallel attention inside the tensor-parallel group."""
-    engine: Mapping[str, Any] = field(default_factory=dict)
-    """TensorRT-LLM's own options, over those set here."""
     kv_router: bool = False
     """Whether the frontend routes by cached prefixes and so needs KV events."""
-    kv_buffer_device: str = "cuda"
     speedup_ratio: float = 1.0
+
+    @property
+    def kv_buffer_device(self) -> str:
+        """Where KV blocks are staged: as stated, or on the GPU but for TCP, which cannot read its memory."""
+        return self.worker.kv_buffer_device or ("cpu" if self.transport == "tcp" else "cuda")
 
 
 def kv_transfer_config(transport: Transport, buffer_device: str) -> dict[str, object]:
@@ -76,12 +75,12 @@ def efa_environment() -> dict[str, str]:
     return {"FI_PROVIDER": "efa", "FI_EFA_USE_DEVICE_RDMA": "1"}
 
 
-def _parallel(spec: WorkerSpec) -> list[str]:
+def _parallel(started: Started) -> list[str]:
     flags = []
     for flag, value in (
-        ("--tensor-parallel-size", spec.tensor_parallel),
-        ("--pipeline-parallel-size", spec.pipeline_parallel),
-        ("--data-parallel-size", spec.data_parallel),
+        ("--tensor-parallel-size", started.worker.tensor_parallel),
+        ("--pipeline-parallel-size", started.worker.pipeline_parallel),
+        ("--data-parallel-size", started.worker.data_parallel),
     ):
         if value > 1:
             flags += [flag, str(value)]
@@ -94,56 +93,56 @@ def _kv_events(port: int) -> str:
     )
 
 
-def _vllm(spec: WorkerSpec) -> Launch:
-    args = ["--model", spec.model_path, "--served-model-name", spec.served_model_name, *_parallel(spec)]
-    if spec.expert_parallel > 1:
+def _vllm(started: Started) -> Launch:
+    args = ["--model", started.model_path, "--served-model-name", started.served_model_name, *_parallel(started)]
+    if started.worker.expert_parallel > 1:
         # vLLM spreads experts over all ranks or none, so the flag has no number.
         args.append("--enable-expert-parallel")
-    if spec.role != "worker":
-        config = kv_transfer_config(spec.transport, spec.kv_buffer_device)
-        args += ["--disaggregation-mode", spec.role, "--kv-transfer-config", json.dumps(config)]
-    if spec.kv_router:
+    if started.role != "worker":
+        config = kv_transfer_config(started.transport, started.kv_buffer_device)
+        args += ["--disaggregation-mode", started.role, "--kv-transfer-config", json.dumps(config)]
+    if started.kv_router:
         args += ["--block-size", str(KV_BLOCK_TOKENS["vllm"]), "--kv-events-config", _kv_events(KV_EVENTS_PORT)]
     return Launch(("python3", "-m", "dynamo.vllm"), tuple(args))
 
 
-def _sglang(spec: WorkerSpec) -> Launch:
-    args = ["--model-path", spec.model_path, "--served-model-name", spec.served_model_name, *_parallel(spec)]
+def _sglang(started: Started) -> Launch:
+    args = ["--model-path", started.model_path, "--served-model-name", started.served_model_name, *_parallel(started)]
     environment = {}
-    if spec.expert_parallel > 1:
-        args += ["--expert-parallel-size", str(spec.expert_parallel)]
-    if spec.attention_data_parallel:
+    if started.worker.expert_parallel > 1:
+        args += ["--expert-parallel-size", str(started.worker.expert_parallel)]
+    if started.worker.attention_data_parallel:
         args.append("--enable-dp-attention")
-    if spec.role != "worker":
+    if started.role != "worker":
         args += [
-            "--disaggregation-mode", spec.role,
+            "--disaggregation-mode", started.role,
             "--disaggregation-transfer-backend", "nixl",
             "--disaggregation-bootstrap-port", "12345",
             "--host", "0.0.0.0",
         ]  # fmt: skip
-        if spec.transport in NIXL_BACKENDS:
-            environment["SGLANG_DISAGGREGATION_NIXL_BACKEND"] = NIXL_BACKENDS[spec.transport]
-    if spec.kv_router:
+        if started.transport in NIXL_BACKENDS:
+            environment["SGLANG_DISAGGREGATION_NIXL_BACKEND"] = NIXL_BACKENDS[started.transport]
+    if started.kv_router:
         args += ["--page-size", str(KV_BLOCK_TOKENS["sglang"]), "--kv-events-config", _kv_events(KV_EVENTS_PORT)]
     return Launch(("python3", "-m", "dynamo.sglang"), tuple(args), environment)
 
 
-def _trtllm(spec: WorkerSpec) -> Launch:
-    args = ["--model-path", spec.model_path, "--served-model-name", spec.served_model_name, *_parallel(spec)]
+def _trtllm(started: Started) -> Launch:
+    args = ["--model-path", started.model_path, "--served-model-name", started.served_model_name, *_parallel(started)]
     environment = {}
     engine: dict[str, Any] = {}
-    if spec.expert_parallel > 1:
-        engine["moe_expert_parallel_size"] = spec.expert_parallel
-    if spec.attention_data_parallel:
+    if started.worker.expert_parallel > 1:
+        engine["moe_expert_parallel_size"] = started.worker.expert_parallel
+    if started.worker.attention_data_parallel:
         engine["enable_attention_dp"] = True
-    if spec.role != "worker":
-        args += ["--disaggregation-mode", spec.role]
+    if started.role != "worker":
+        args += ["--disaggregation-mode", started.role]
         engine["cache_transceiver_config"] = {"backend": "NIXL"}
-        if spec.transport in NIXL_BACKENDS:
-            environment["TRTLLM_NIXL_KVCACHE_BACKEND"] = NIXL_BACKENDS[spec.transport]
-    if engine or spec.engine:
-        args += ["--override-engine-args", json.dumps(_over(engine, spec.engine))]
-    if spec.kv_router:
+        if started.transport in NIXL_BACKENDS:
+            environment["TRTLLM_NIXL_KVCACHE_BACKEND"] = NIXL_BACKENDS[started.transport]
+    if engine or started.worker.engine:
+        args += ["--override-engine-args", json.dumps(_over(engine, started.worker.engine))]
+    if started.kv_router:
         args += ["--publish-kv-events", "--kv-block-size", str(KV_BLOCK_TOKENS["trtllm"])]
     return Launch(("python3", "-m", "dynamo.trtllm"), tuple(args), environment)
 
@@ -156,13 +155,13 @@ def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _mocker(spec: WorkerSpec) -> Launch:
-    args = ["--model-path", spec.model_path, "--model-name", spec.served_model_name]
-    if spec.speedup_ratio != 1.0:
-        args += ["--speedup-ratio", f"{spec.speedup_ratio:g}"]
-    if spec.role != "worker":
-        args += ["--disaggregation-mode", spec.role]
-    if spec.role == "prefill":
+def _mocker(started: Started) -> Launch:
+    args = ["--model-path", started.model_path, "--model-name", started.served_model_name]
+    if started.speedup_ratio != 1.0:
+        args += ["--speedup-ratio", f"{started.speedup_ratio:g}"]
+    if started.role != "worker":
+        args += ["--disaggregation-mode", started.role]
+    if started.role == "prefill":
         args += ["--bootstrap-ports", "50100"]
     return Launch(("python3", "-m", "dynamo.mocker"), tuple(args))
 
@@ -170,9 +169,9 @@ def _mocker(spec: WorkerSpec) -> Launch:
 _BACKENDS = {"vllm": _vllm, "sglang": _sglang, "trtllm": _trtllm, "mocker": _mocker}
 
 
-def launch(backend: str, spec: WorkerSpec) -> Launch:
+def launch(backend: str, worker: Started) -> Launch:
     """Command line and environment of a worker. EFA's provider is named for every backend that moves blocks over it."""
-    started = _BACKENDS[backend](spec)
-    if spec.transport == "efa":
-        return Launch(started.command, started.args, {**efa_environment(), **started.env})
-    return started
+    made = _BACKENDS[backend](worker)
+    if worker.transport == "efa":
+        return Launch(made.command, made.args, {**efa_environment(), **made.env})
+    return made

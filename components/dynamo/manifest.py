@@ -379,19 +379,13 @@ def _worker(
 ) -> dict[str, Any]:
     started = backends.launch(
         graph.backend,
-        backends.WorkerSpec(
+        backends.Started(
+            worker=worker,
             model_path=snapshot_path(model.repository, model.revision),
             served_model_name=served_name(graph, model),
             role=role,  # type: ignore[arg-type] roles() gives these three words
             transport=graph.transport,
-            tensor_parallel=worker.tensor_parallel,
-            pipeline_parallel=worker.pipeline_parallel,
-            data_parallel=worker.data_parallel,
-            expert_parallel=worker.expert_parallel,
-            attention_data_parallel=worker.attention_data_parallel,
-            engine=worker.engine,
             kv_router=graph.frontend.router == "kv",
-            kv_buffer_device=worker.kv_buffer_device or ("cpu" if graph.transport == "tcp" else "cuda"),
             speedup_ratio=graph.speedup_ratio,
         ),
     )

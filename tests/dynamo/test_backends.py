@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from components.dynamo import backends
+from components.dynamo.spec import Worker
 
 EVENTS = '{"enable_kv_cache_events": true, "publisher": "zmq", "topic": "kv-events", "endpoint": "tcp://*:20080"}'
 NIXL = '{"kv_connector": "NixlConnector", "kv_role": "kv_both", "kv_connector_extra_config": {"backends": ["%s"]}}'
@@ -28,7 +29,8 @@ ALL = {
 
 def launch(backend: str, **changes: Any) -> backends.Launch:
     given: dict[str, Any] = {"model_path": "/m", "served_model_name": "name", "role": "worker", "transport": "none"}
-    return backends.launch(backend, backends.WorkerSpec(**{**given, **changes}))
+    worker = Worker(**{key: changes.pop(key) for key in [*changes] if key in Worker.model_fields})
+    return backends.launch(backend, backends.Started(worker=worker, **{**given, **changes}))
 
 
 ROWS: list[tuple[str, dict[str, Any], list[str], dict[str, str]]] = [

@@ -17,7 +17,7 @@ from components.dynamo import backends, download
 from components.dynamo.expected_pods import expected_pods, fits, mib, milli
 from components.dynamo.manifest import Surroundings, manifest
 from components.dynamo.namespace import TOKEN_SECRET
-from components.dynamo.spec import Download, ModelSource
+from components.dynamo.spec import Download, ModelSource, Worker
 from recording.graph import Graph
 from recording.recorder import record
 from rules import judge
@@ -320,7 +320,7 @@ def test_cpu_quantities(text: str, value: int) -> None:
     st.sampled_from(["efa", "tcp"]),
 )
 def test_no_backend_forgets_its_transfer(backend: str, role: Any, transport: Any) -> None:
-    spec = backends.WorkerSpec(model_path="/m", served_model_name="m", role=role, transport=transport)
+    spec = backends.Started(worker=Worker(), model_path="/m", served_model_name="m", role=role, transport=transport)
     started = backends.launch(backend, spec)
     assert "--disaggregation-mode" in started.args
     text = " ".join([*started.args, *map("=".join, started.env.items())])
