@@ -24,20 +24,25 @@ venv-works:
 	@[ ! -e $(VENV) ] || $(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || python3 tools/prerequisites.py venv
 .PHONY: venv-works
 
-# Installs once: the stamp is newer than the locked requirements. Bytecode is compiled here, not on the first run.
+# Bytecode is compiled here, not on the first run. uv takes a third of pip's time, so that a machine without it gets the locked one
+# first; pip goes on where it cannot be had, or does not find what only pip is configured to find.
+PIP := $(PY) -m pip install -q --disable-pip-version-check
+define install
+	@if [ -n "$(UV)" ]; then uv="$(UV)"; else uv="$(VENV)/bin/uv"; \
+	  [ -x "$$uv" ] || $(PIP) "$$(sed -n 's/^\(uv==[0-9.]*\).*/\1/p' requirements-dev.txt)" 2>/dev/null || true; fi; \
+	"$$uv" pip install -q --compile-bytecode --python $(PY) -r $(1) 2>/dev/null || $(PIP) --compile -r $(1)
+endef
+
+# Installs once: the stamp is newer than the locked requirements.
 $(VENV)/.installed: requirements.txt | venv-works
 	@python3 tools/prerequisites.py python
-	@echo "Installing this program's packages into $(VENV), once (about a minute)" >&2
-	@if [ -n "$(UV)" ]; then \
-	  { [ -x $(PY) ] || $(UV) venv -q --python ">=3.11" $(VENV); } && $(UV) pip install -q --compile-bytecode --python $(PY) -r requirements.txt; \
-	else \
-	  { [ -x $(PY) ] || python3 -m venv $(VENV); } && $(PY) -m pip install -q --compile --disable-pip-version-check -r requirements.txt; \
-	fi
+	@echo "Installing this program's packages into $(VENV), once (half a minute)" >&2
+	@[ -x $(PY) ] || { [ -n "$(UV)" ] && $(UV) venv -q --seed --python ">=3.11" $(VENV); } || python3 -m venv $(VENV)
+	$(call install,requirements.txt)
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
-	@if [ -n "$(UV)" ]; then $(UV) pip install -q --compile-bytecode --python $(PY) -r requirements-dev.txt; \
-	else $(PY) -m pip install -q --compile --disable-pip-version-check -r requirements-dev.txt; fi
+	$(call install,requirements-dev.txt)
 	@touch $@
 
 check: ## list what this machine has of what is needed, and what to do about what is missing

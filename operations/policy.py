@@ -27,7 +27,7 @@ READING = ("Describe", "Get", "List")
 GLOBAL = ("iam", "sts")
 """Services without a region: a condition on one would refuse them everywhere else than in us-east-1."""
 
-REGIONAL = "regional"
+REGIONAL, ROLES_READ = "regional", "iam reading"
 
 
 def needed(graph: Graph, *, reading: bool) -> list[str]:
@@ -49,15 +49,20 @@ def statements(actions: Iterable[str], *, region: str, account: str, roles: Sequ
     for action in actions:
         service = action.partition(":")[0]
         kind = action if action in CONDITIONS else service if service in GLOBAL else REGIONAL
+        kind = ROLES_READ if kind == "iam" and reads(action) else kind
         by_kind.setdefault(kind, []).append(action)
     own = [f"arn:aws:iam::{account}:role/{name}*" for name in roles]
+    # EKS looks at its service-linked roles in the caller's name when a node group is made.
+    linked = f"arn:aws:iam::{account}:role/aws-service-role/*"
     made = []
     for kind, allowed in sorted(by_kind.items()):
         statement: dict[str, Any] = {"Effect": "Allow", "Action": allowed, "Resource": "*"}
         if kind == REGIONAL:
             statement["Condition"] = {"StringEquals": {"aws:RequestedRegion": region}}
+        elif kind == ROLES_READ:
+            statement["Resource"] = [*own, linked]
         elif kind in ("iam", "iam:PassRole"):
-            statement["Resource"] = own or f"arn:aws:iam::{account}:role/*"
+            statement["Resource"] = own
         if kind in CONDITIONS:
             statement["Condition"] = CONDITIONS[kind]
         made.append(statement)

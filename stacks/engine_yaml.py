@@ -4,7 +4,7 @@ The engine decodes a stack file with Go's yaml.v3, writes the values out again a
 the program as text or JSON. PyYAML follows another version of YAML and keeps what JSON cannot say, so only its parser is
 used here; what a scalar is, which keys clash and what a date becomes follow the engine's source (Pulumi 3.259:
 `sdk/go/common/workspace/loaders.go`, `sdk/go/common/resource/config/object.go`; `gopkg.in/yaml.v3` 3.0.1: `resolve.go`,
-`decode.go`). `tests/stacks/corpus.yaml` holds both against each other.
+`decode.go`). `tests/stacks/corpus/scalars.txt` holds both against each other.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the JSON schema of a stack file can say of the rules that the models leave to other code.
 
 An editor underlines while somebody types; what it lets pass is told by the plan. The other way round must not be: whatever
-the reader accepts the schema accepts (`tests/stacks/test_schema.py` tries it on mutants). What a schema cannot say: rules
+the reader accepts the schema accepts (`tests/stacks/test_mutants.py` tries it on mutants). What a schema cannot say: rules
 between keys other than those below (zones of a region, types of a pool, room on a rack, parallelism), moments that are no
 days, values of Helm charts, and what an encrypted value holds.
 """

@@ -1,4 +1,4 @@
-"""A few hundred of the stack files that somebody might write by mistake; tests/engine/test_mutants.py plans thousands."""
+"""A few hundred of the stack files that somebody might write by mistake; tests/engine/test_mutated_stacks.py plans thousands."""
 
 from __future__ import annotations
 
