@@ -36,14 +36,14 @@ SPEC = UltraServer(
 )
 
 
-def tested(rack: str = "rack-a", **changes: Any) -> RackUnderTest:
+def a_rack(rack: str = "rack-a", **changes: Any) -> RackUnderTest:
     """A rack under test, by its name and by what else the stack says of it."""
     made = Rack(name=rack, spec=SPEC.model_copy(update=changes))
     return RackUnderTest(rack=made, driver_branch=580, namespace=f"verify-{rack}")
 
 
-X72 = tested()
-X36 = tested("rack-b", type="u-p6e-gb200x36", efa_interfaces=8, huge_pages_mib=0)
+X72 = a_rack()
+X36 = a_rack("rack-b", type="u-p6e-gb200x36", efa_interfaces=8, huge_pages_mib=0)
 SPLIT = dataclasses.replace(X72, cliques=2)
 RACKS = pytest.mark.parametrize("rack", [X72, X36, SPLIT], ids=["x72", "x36", "split"])
 
@@ -296,7 +296,7 @@ def names(rack: RackUnderTest) -> dict[str, str]:
 
 def test_another_block_is_verified_anew() -> None:
     """The next block's UltraServer is another machine; yesterday's result says nothing of it."""
-    other = names(tested(reservation="cr-0fedcba9876543210"))
+    other = names(a_rack(reservation="cr-0fedcba9876543210"))
     assert not set(names(X72).values()) & set(other.values())
 
 
@@ -339,7 +339,7 @@ def test_another_image_runs_again() -> None:
 @given(st.from_regex(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?", fullmatch=True))
 def test_names_stay_host_names(rack: str) -> None:
     """The operator makes host names and label values of an MPIJob's name; with 64 characters no pod is ever made."""
-    named = tested(rack)
+    named = a_rack(rack)
     for job in mpi_jobs(named).values():
         assert len(f"{job['metadata']['name']}-worker-17") <= 63
         assert len(f"{job['metadata']['name']}-launcher") <= 63
@@ -365,7 +365,7 @@ def test_names_stay_host_names(rack: str) -> None:
 def test_racks_that_cannot_be_tested_are_refused(changes: dict[str, Any], message: str) -> None:
     """On the block's first hour the API server would refuse names that are too long, or nothing would be measured."""
     with pytest.raises(ValueError) as error:
-        tested(**changes)
+        a_rack(**changes)
     assert str(error.value) == message
 
 

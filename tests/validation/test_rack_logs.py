@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from components.validation import ladder_objects as objects
 from components.validation.ladder_objects import MARKS
 from tests.validation.programs import program
-from tests.validation.test_ladder_objects import tested
+from tests.validation.test_ladder_objects import a_rack
 
 READ = "multinode_device_to_device_memcpy_read_ce"
 CHECKED = "# Out of bounds values : 0 OK"
@@ -24,7 +24,7 @@ LOGS = Path(__file__).parent / "logs"
 
 MPI_RESULT = program("mpi_result")
 
-RACK = tested("rack-b", type="u-p6e-gb200x36", huge_pages_mib=0)
+RACK = a_rack("rack-b", type="u-p6e-gb200x36", huge_pages_mib=0)
 
 
 def judged(log: str, marks: dict[str, Any] | None = None) -> tuple[dict[str, Any], str]:
