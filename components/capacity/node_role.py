@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
+from ..cluster.iam import ec2_trust
+
 POLICIES = ("AmazonEKSWorkerNodeMinimalPolicy", "AmazonEC2ContainerRegistryPullOnly")
 """What EKS asks for on an Auto Mode node role (EKS User Guide, "Amazon EKS Auto Mode node IAM role")."""
 
@@ -35,13 +37,7 @@ class NodeRole(pulumi.ComponentResource):
     def __init__(self, name: str, args: NodeRoleArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dynamo-eks:index:NodeRole", name, {}, opts)
         child = pulumi.ResourceOptions(parent=self)
-        trust = {
-            "Version": "2012-10-17",
-            "Statement": [
-                {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": ["sts:AssumeRole"]}
-            ],
-        }
-        role = aws.iam.Role(f"{name}-role", assume_role_policy=json.dumps(trust), opts=child)
+        role = aws.iam.Role(f"{name}-role", assume_role_policy=json.dumps(ec2_trust()), opts=child)
         policies = [
             aws.iam.RolePolicyAttachment(
                 f"{name}-{policy}", role=role.name, policy_arn=f"arn:aws:iam::aws:policy/{policy}", opts=child

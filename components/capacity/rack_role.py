@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
+from ..cluster.iam import ec2_trust
+
 POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly", "AmazonEKS_CNI_Policy")
 """What a managed node needs: join, pull images, give pods addresses (EKS User Guide, "Amazon EKS node IAM role")."""
 
@@ -35,13 +37,7 @@ class RackRole(pulumi.ComponentResource):
     def __init__(self, name: str, args: RackRoleArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dynamo-eks:index:RackRole", name, {}, opts)
         child = pulumi.ResourceOptions(parent=self)
-        trust = {
-            "Version": "2012-10-17",
-            "Statement": [
-                {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": ["sts:AssumeRole"]}
-            ],
-        }
-        role = aws.iam.Role(f"{name}-role", assume_role_policy=json.dumps(trust), opts=child)
+        role = aws.iam.Role(f"{name}-role", assume_role_policy=json.dumps(ec2_trust()), opts=child)
         self.role_arn = role.arn
         self.ready = [
             aws.iam.RolePolicyAttachment(

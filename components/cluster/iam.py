@@ -70,6 +70,14 @@ def pod_identity_trust() -> dict[str, Any]:
     }
 
 
+def ec2_trust() -> dict[str, Any]:
+    """Trust of a role that nodes have."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": ["sts:AssumeRole"]}],
+    }
+
+
 def role_name(arn: str) -> str:
     """Name of a role from its ARN, without the path. Raises ValueError for anything but a role's ARN."""
     head, _, path = arn.partition(":role/")

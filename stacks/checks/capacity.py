@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import time, timedelta
 from typing import Any
 
 from components.capacity import instances
 from components.capacity.spec import Pool
+from components.capacity.window import END_OF_DAY
+from components.spec import seconds
 from stacks.checks.draft import Draft
 from stacks.checks.ultra_servers import LONGEST
 from stacks.faults import Fault, one_of
@@ -103,12 +104,12 @@ def _purchase(key: str, name: str, pool: Pool) -> Iterator[Fault]:
 
 def _life(key: str, pool: Pool) -> Iterator[Fault]:
     """How long a node lives."""
-    seconds = _seconds(pool.expire_after)
-    if seconds > 504 * 3600:
+    lasts = seconds(pool.expire_after)
+    if lasts > 504 * 3600:
         yield Fault(
             f"{key}.expireAfter", "at most 504h, the 21 days that Auto Mode lets a node live", pool.expire_after
         )
-    elif seconds < SHORTEST_LIFE_HOURS * 3600:
+    elif lasts < SHORTEST_LIFE_HOURS * 3600:
         yield Fault(
             f"{key}.expireAfter",
             f"at least {SHORTEST_LIFE_HOURS}h: a node that goes sooner spends its life with starting and loading the model",
@@ -138,13 +139,6 @@ def _example(pool: Pool) -> str:
     """A type that the pool may launch, for an example."""
     known = [item.type for family in pool.families for item in instances.in_family(family)]
     return next(iter((*pool.instance_types, *known[-1:])), "p5.48xlarge")
-
-
-def _seconds(duration: str) -> int:
-    """Length of a duration such as 1h30m."""
-    return sum(
-        int(number) * {"s": 1, "m": 60, "h": 3600}[unit] for number, unit in re.findall(r"(\d+)([smh])", duration)
-    )
 
 
 def _family(key: str, family: str, type_: str | None = None) -> Iterator[Fault]:
@@ -188,7 +182,7 @@ def _reservation(draft: Draft, key: str, pool: Pool, item: Any) -> Iterator[Faul
                 "the block's end, so that its draining can be planned; the key is required",
                 add='end: "2026-12-08T11:30:00Z"',
             )
-        elif item.end.time() != time(11, 30):
+        elif item.end.time() != time(*END_OF_DAY):
             yield Fault(
                 f"{key}.end", "a moment at 11:30 UTC, when every Capacity Block ends (EC2 User Guide)", item.end
             )
