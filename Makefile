@@ -13,7 +13,7 @@ PY     := $(VENV)/bin/python
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help plan new objects test test-engine deletions mutants sdk package lint check preflight policy preview up recover destroy serve schema shapes shapes-build lock bench clean
+.PHONY: help plan new objects test test-engine deletions mutants sdk package lint check preflight policy preview up recover destroy serve schema shapes shapes-build flags lock bench clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -131,6 +131,9 @@ shapes: $(VENV)/.installed-dev ## add the shapes of CRDs or a chart to the stric
 
 shapes-build: $(VENV)/.installed-dev ## derive the project's own shape tables again (CONTRACTS_DIR)
 	@$(PY) -m tools.shapes build --contracts $(CONTRACTS_DIR)
+
+flags: $(VENV)/.installed-dev ## read the flags of every supported release of Dynamo again, from its wheels and its engines'
+	@$(PY) -m tools.flags build $(ARGS)
 
 bench: $(VENV)/.installed-dev ## measure the plan against importing the SDK (see benchmarks/)
 	@$(PY) -m benchmarks

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pulumi import RunError
 
 from components.catalog import DYNAMO
+from components.dynamo import command_line
 from operations.serve import running
 from operations.serve.running import LOOPBACK
 from recording.graph import Graph
@@ -25,6 +27,7 @@ from stacks import stackfile
 from tests.conftest import AT
 from tests.engine.control_plane import ControlPlane, until
 from tests.engine.dynamo import Pods, frontend, pods, python, workers
+from tools.flags.__main__ import LINES, PARSERS
 
 _NUMBERS = itertools.count()
 
@@ -83,6 +86,27 @@ def post(port: int, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
+
+
+@pytest.mark.parametrize("module", ["frontend", "mocker"])
+def test_the_tables_are_those_of_the_real_parsers(release: str, module: str) -> None:
+    """The tables are read with stand-ins for what is compiled. Asked with all of it there, frontend and mocker have the same
+    flags, and say the same to the same command lines."""
+    lines = yaml.safe_load(LINES.read_text())[module]
+    done = subprocess.run(
+        [python(release), "-I", str(PARSERS), module],
+        input=json.dumps(lines), capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    real = json.loads(done.stdout.splitlines()[-1])
+    found = command_line.table(module, release)
+    assert found
+    assert [[set(flag["names"]) for flag in stage["flags"]] for stage in real["stages"]] == [
+        [set(flag.names) for flag in stage.flags] for stage in found.stages
+    ]
+    for words, answer in zip(lines, real["answers"], strict=True):
+        # A place on this machine may be in an answer, so that only whether they take it is compared.
+        assert bool(answer) == any(each.fault for each in command_line.read(found, words)), (words, answer)
 
 
 ROLE = {"gpus": 0, "cpu": "1", "memory": "2Gi", "sharedMemory": "256Mi"}

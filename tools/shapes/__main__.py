@@ -14,7 +14,7 @@ import typer
 
 from tools.shapes import read
 
-SHAPES = Path(__file__).parents[2] / "review" / "shapes"
+SHAPES = Path(__file__).parents[2] / "schemas" / "shapes"
 ADDED = "added"
 
 
