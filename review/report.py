@@ -14,6 +14,7 @@ from recording.graph import UNKNOWN, Graph, Node
 from recording.racks import layout, rack_pods, racks
 from review import blocks
 from review.plan import Plan
+from rules.model import Verdict
 from stacks.placeholders import ToFillIn
 
 _KNOWN_AS = (
@@ -52,6 +53,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "rules": [
             {
                 "id": item.id,
+                "of": item.of,
                 "verdict": item.verdict,
                 "subject": item.subject,
                 "message": item.message,
@@ -115,6 +117,13 @@ def _own(folder: Path, coming: Iterable[str]) -> list[Path]:
     if foreign:
         raise NotOurs(f"{folder / foreign[0]} was not written by `--objects`; move it, or give another folder")
     return [folder / name for name in own]
+
+
+def rules_told(plan: Plan) -> tuple[list[Verdict], str | None]:
+    """Verdicts that a reader of a stack wants one by one, and a line for the rules of the program that hold."""
+    told = [item for item in plan.verdicts if item.of == "stack" or item.verdict != "pass"]
+    count = len(plan.verdicts) - len(told)
+    return told, f"{count} rules on what the program itself makes hold" if count else None
 
 
 def headline(plan: Plan) -> str:
@@ -207,9 +216,12 @@ def print_text(plan: Plan, console: Any, *, verbose: bool = False) -> None:
     table.add_column(no_wrap=True)
     table.add_column(ratio=1)
     style = {"pass": "green", "warn": "yellow", "fail": "bold red"}
-    for item in plan.verdicts:
+    told, holding = rules_told(plan)
+    for item in told:
         message = item.message if item.verdict == "pass" else f"{item.subject}: {item.told}"
         table.add_row(f"[{style[item.verdict]}]{item.verdict}[/]", escape(item.id), escape(message))
+    if holding:
+        table.add_row("[green]pass[/]", "the program", escape(holding))
     console.print()
     console.print(table)
     _print_rest(plan, console, escape)
@@ -303,7 +315,9 @@ def markdown(plan: Plan) -> str:
         lines.append("")
     held = [item for item in plan.verdicts if item.verdict == "pass"]
     lines += [f"<details><summary>{len(held)} rules hold</summary>", ""]
-    lines += [f"- `{item.id}`: {item.message}" for item in held]
+    told, holding = rules_told(plan)
+    lines += [f"- `{item.id}`: {item.message}" for item in told if item.verdict == "pass"]
+    lines += [f"- {holding}"] if holding else []
     lines += ["", "</details>", "", f"<details><summary>{len(graph)} resources</summary>", ""]
     lines += ["| step | type | name | | |", "|---|---|---|---|---|"]
     for node in graph:

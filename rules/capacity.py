@@ -36,6 +36,7 @@ def _terms(manifest: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
     "pool-families",
     "Pools name only families and types that EKS Auto Mode launches.",
     "A pool of an unknown family launches nothing, and pods stay Pending without another word.",
+    of="program",
 )
 def pool_families(graph: Graph) -> Iterator[Finding | Looked]:
     for item in _pools(graph):
@@ -59,6 +60,7 @@ def pool_families(graph: Graph) -> Iterator[Finding | Looked]:
     "pool-limit",
     "Every GPU pool has a limit on its GPUs.",
     "A mistyped replica count would otherwise launch machines without end, at up to $142 an hour each.",
+    of="program",
 )
 def pool_limit(graph: Graph) -> Iterator[Finding | Looked]:
     for item in _pools(graph):
@@ -71,6 +73,7 @@ def pool_limit(graph: Graph) -> Iterator[Finding | Looked]:
     "pool-taint",
     "GPU nodes are tainted, and the GPU Operator's operands stay off them.",
     "Ordinary pods would fill GPU nodes; a second device plugin would hand out each GPU twice.",
+    of="program",
 )
 def pool_taint(graph: Graph) -> Iterator[Finding | Looked]:
     for item in _pools(graph):
@@ -86,6 +89,7 @@ def pool_taint(graph: Graph) -> Iterator[Finding | Looked]:
     "reserved-terms",
     "A pool that may use reserved capacity selects its reservations.",
     "Capacity Blocks are never used without selector terms: the prepaid machines would stand empty.",
+    of="program",
 )
 def reserved_terms(graph: Graph) -> Iterator[Finding | Looked]:
     classes = _classes(graph)
@@ -106,6 +110,7 @@ def reserved_terms(graph: Graph) -> Iterator[Finding | Looked]:
     "open-reservations",
     "No pool counts on open reservations while another selects its own.",
     "Once any NodeClass has selector terms, Auto Mode uses open reservations for none of them; both would be paid.",
+    of="program",
 )
 def open_reservations(graph: Graph) -> Iterator[Finding | Looked]:
     selecting = [name for name, manifest in _classes(graph).items() if _terms(manifest)]
@@ -129,6 +134,7 @@ def open_reservations(graph: Graph) -> Iterator[Finding | Looked]:
     "block-disruption",
     "Nodes on a Capacity Block are not consolidated or drifted away.",
     "The block is paid to its end; a replaced node costs minutes of every machine that waits for it.",
+    of="program",
 )
 def block_disruption(graph: Graph) -> Iterator[Finding | Looked]:
     for item in _pools(graph):
@@ -142,8 +148,9 @@ def block_disruption(graph: Graph) -> Iterator[Finding | Looked]:
 
 @rule(
     "block-window",
-    "The Capacity Block has not ended.",
+    "The Capacity Block has time left before its drain.",
     "A pool on a block that is over launches nothing, or falls back at on-demand prices.",
+    of="stack",
 )
 def block_window(graph: Graph) -> Iterator[Finding | Looked]:
     now = graph.at
@@ -168,6 +175,7 @@ def block_window(graph: Graph) -> Iterator[Finding | Looked]:
     "node-groups",
     "Nodes of our own NodeClasses carry the cluster's security group, and their role is admitted.",
     "Nodes without the cluster's group or an EC2 access entry start, cost money and never join.",
+    of="program",
 )
 def node_groups(graph: Graph) -> Iterator[Finding | Looked]:
     entries = {

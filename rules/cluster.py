@@ -15,6 +15,7 @@ CLUSTER = "aws:eks/cluster:Cluster"
     "auto-mode-flags",
     "Compute, block storage and load balancing are switched on together, and self-managed add-ons are off.",
     "EKS refuses a mixture with InvalidParameter; turning the add-ons on later replaces the cluster (pulumi-eks #1597).",
+    of="program",
 )
 def auto_mode_flags(graph: Graph) -> Iterator[Finding | Looked]:
     for node in graph.of(CLUSTER):
@@ -41,6 +42,7 @@ def auto_mode_flags(graph: Graph) -> Iterator[Finding | Looked]:
     "endpoint-closed",
     "The API endpoint is stated and not open to the whole internet.",
     "EKS's default is public and open to 0.0.0.0/0 when a boolean is left out.",
+    of="stack",
 )
 def endpoint_closed(graph: Graph) -> Iterator[Finding | Looked]:
     for node in graph.of(CLUSTER):
@@ -63,6 +65,7 @@ def endpoint_closed(graph: Graph) -> Iterator[Finding | Looked]:
     "secrets-encrypted",
     "Kubernetes Secrets are encrypted with a key of ours.",
     "The Hugging Face token would lie in etcd under a key nobody here can revoke.",
+    of="program",
 )
 def secrets_encrypted(graph: Graph) -> Iterator[Finding | Looked]:
     for node in graph.of(CLUSTER):
@@ -76,6 +79,7 @@ def secrets_encrypted(graph: Graph) -> Iterator[Finding | Looked]:
     "kubernetes-support",
     "The Kubernetes version is in standard support.",
     "In extended support the control plane costs $0.60 instead of $0.10 an hour; under STANDARD it is upgraded unasked.",
+    of="stack",
 )
 def kubernetes_support(graph: Graph) -> Iterator[Finding | Looked]:
     from components import catalog
@@ -100,6 +104,7 @@ def kubernetes_support(graph: Graph) -> Iterator[Finding | Looked]:
     "one-provider",
     "Every resource names its provider, and it is of the right package.",
     "Without one, the shell's kubeconfig or credentials decide where things go; one of a wrong package is ignored silently.",
+    of="program",
 )
 def one_provider(graph: Graph) -> Iterator[Finding | Looked]:
     for node in graph:
@@ -121,6 +126,7 @@ def one_provider(graph: Graph) -> Iterator[Finding | Looked]:
     "names-unique",
     "No two resources share type and name.",
     "The engine refuses duplicate URNs in the middle of an update.",
+    of="program",
 )
 def names_unique(graph: Graph) -> Iterator[Finding | Looked]:
     seen: set[str] = set()

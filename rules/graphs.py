@@ -75,6 +75,7 @@ def _count(pod: ExpectedPod, resource: str) -> int:
     "pod-fits",
     "Every expected pod fits an instance that its pool may launch.",
     "Karpenter launches nothing for a pod that fits nowhere; it stays Pending and `up` waits until it times out.",
+    of="stack",
 )
 def pod_fits(graph: Graph) -> Iterator[Finding | Looked]:
     pools = _pools(graph)
@@ -104,6 +105,7 @@ def pod_fits(graph: Graph) -> Iterator[Finding | Looked]:
     "pool-room",
     "The limit of every pool holds the graphs placed on it.",
     "Karpenter stops at the limit without an error on the graph; the rest of the workers stay Pending.",
+    of="stack",
 )
 def pool_room(graph: Graph) -> Iterator[Finding | Looked]:
     pools = _pools(graph)
@@ -128,6 +130,7 @@ def pool_room(graph: Graph) -> Iterator[Finding | Looked]:
     "gpus-stranded",
     "No GPU of a node is paid for and left without work.",
     "A worker that takes all EFA interfaces or most of the memory leaves the node's other GPUs unusable.",
+    of="stack",
 )
 def gpus_stranded(graph: Graph) -> Iterator[Finding | Looked]:
     pools = _pools(graph)
@@ -179,6 +182,7 @@ def _shares(pod: ExpectedPod, other: ExpectedPod, node: instances.Instance) -> b
     "efa-whole-node",
     "A worker over EFA takes every EFA interface of its node.",
     "A part can cross PCIe switches: answers come back as empty HTTP 200 (Dynamo known issues 1.3-1.4).",
+    of="stack",
 )
 def efa_whole_node(graph: Graph) -> Iterator[Finding | Looked]:
     for item in graphs(graph):
@@ -200,6 +204,7 @@ def efa_whole_node(graph: Graph) -> Iterator[Finding | Looked]:
     "frontend-zone",
     "A frontend that keeps its graph's zone runs only where its workers' pool launches.",
     "It is bound first: in another zone it holds the workers Pending for ever, and a paid reservation empty (measured).",
+    of="program",
 )
 def frontend_zone(graph: Graph) -> Iterator[Finding | Looked]:
     pools = _pools(graph)
@@ -301,6 +306,7 @@ def transfer_faults(framework: str, component: Mapping[str, Any]) -> list[str]:
     "kv-transport",
     "Every disaggregated graph chooses its KV transport in its backend's own way.",
     "A wrong choice is silent: 100 s to the first token instead of 1 s (ai-dynamo/dynamo #4185, awsome-inference #72).",
+    of="program",
 )
 def kv_transport(graph: Graph) -> Iterator[Finding | Looked]:
     for item in graphs(graph):
@@ -319,6 +325,7 @@ def kv_transport(graph: Graph) -> Iterator[Finding | Looked]:
     "one-zone",
     "All pods of a graph over EFA run in one zone.",
     "EFA does not cross zones: prefill in another zone than decode hangs on the first transfer.",
+    of="program",
 )
 def one_zone(graph: Graph) -> Iterator[Finding | Looked]:
     for item in graphs(graph):
@@ -337,6 +344,7 @@ def one_zone(graph: Graph) -> Iterator[Finding | Looked]:
     "image-version",
     "Every image tag tells the operator its runtime version.",
     "Admission refuses a graph whose tag has no version and no runtimeVersionOverride.",
+    of="stack",
 )
 def image_version(graph: Graph) -> Iterator[Finding | Looked]:
     for item in graphs(graph):
@@ -355,6 +363,7 @@ def image_version(graph: Graph) -> Iterator[Finding | Looked]:
     "offline-from-cache",
     "Graphs that read a cached model stay offline and wait for its download.",
     "A worker that reaches for Hugging Face at start fails with its rate limit, or serves another revision.",
+    of="program",
 )
 def offline_from_cache(graph: Graph) -> Iterator[Finding | Looked]:
     jobs = {item.node.key: item for item in graph.objects_of("Job") if "cache" in item.name}
@@ -381,6 +390,7 @@ def offline_from_cache(graph: Graph) -> Iterator[Finding | Looked]:
     "exposed-narrowly",
     "Load balancers name who may connect.",
     "The frontend asks for no password: an open one is free inference for everybody.",
+    of="stack",
 )
 def exposed_narrowly(graph: Graph) -> Iterator[Finding | Looked]:
     for item in graph.objects_of("Service"):
@@ -399,6 +409,7 @@ def exposed_narrowly(graph: Graph) -> Iterator[Finding | Looked]:
     "download-memory",
     "Every cache Job has the memory its downloader buffers.",
     "The kernel kills the download halfway, again at every retry.",
+    of="program",
 )
 def download_memory(graph: Graph) -> Iterator[Finding | Looked]:
     from components.dynamo.expected_pods import mib

@@ -10,6 +10,9 @@ from typing import Literal
 from recording.graph import Graph
 
 Level = Literal["pass", "warn", "fail"]
+Of = Literal["stack", "program"]
+"""What a rule judges. A rule of the stack can fail through a stack file that the settings accept, or through time; a rule of the
+program fails only when this program makes something else than it promises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,8 @@ class Verdict:
     """The resource or object looked at."""
     message: str
     """What is right or wrong, and for a fault the way out."""
+    of: Of
+    """Whether the stack or the program is judged."""
     allowed: str | None = None
     """Why the stack lets this pass (`review.allow`): a failure that is a warning for this reason."""
 
@@ -60,6 +65,7 @@ class Rule:
     """The rule as a sentence: what holds when it passes."""
     why: str
     """The outage it prevents, with the source."""
+    of: Of
     check: Check
 
     def verdicts(self, graph: Graph) -> list[Verdict]:
@@ -71,21 +77,21 @@ class Rule:
             else:
                 findings.append(item)
         if findings:
-            return [Verdict(self.id, item.level, item.subject, item.message) for item in findings]
+            return [Verdict(self.id, item.level, item.subject, item.message, self.of) for item in findings]
         if not looked:
             return []
         subject = looked[0] if len(looked) == 1 else f"{len(looked)} subjects"
-        return [Verdict(self.id, "pass", subject, self.says)]
+        return [Verdict(self.id, "pass", subject, self.says, self.of)]
 
 
 RULES: list[Rule] = []
 
 
-def rule(id_: str, says: str, why: str) -> Callable[[Check], Check]:
-    """Register a check. `says` is what holds when it passes, `why` the outage it prevents."""
+def rule(id_: str, says: str, why: str, *, of: Of) -> Callable[[Check], Check]:
+    """Register a check. `says` is what holds when it passes, `why` the outage it prevents, `of` what it judges."""
 
     def register(check: Check) -> Check:
-        RULES.append(Rule(id_, says, why, check))
+        RULES.append(Rule(id_, says, why, of, check))
         return check
 
     return register
@@ -106,7 +112,9 @@ def judge(
         for verdict in found
     ]
     found += [
-        Verdict(id_, "warn", f"review.allow.{id_}", "nothing to allow: the rule does not fail; remove the line")
+        Verdict(
+            id_, "warn", f"review.allow.{id_}", "nothing to allow: the rule does not fail; remove the line", "stack"
+        )
         for id_ in allow
         if id_ not in needed
     ]

@@ -18,6 +18,7 @@ EGRESS = "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"
     "subnets-disjoint",
     "Subnets do not overlap.",
     "EC2 refuses an overlapping subnet halfway through `up`.",
+    of="program",
 )
 def subnets_disjoint(graph: Graph) -> Iterator[Finding | Looked]:
     seen: list[tuple[str, ipaddress.IPv4Network]] = []
@@ -34,6 +35,7 @@ def subnets_disjoint(graph: Graph) -> Iterator[Finding | Looked]:
     "zones-supported",
     "Subnets are in zones that can hold an EKS control plane.",
     "EKS refuses the cluster with UnsupportedAvailabilityZoneException (EKS User Guide, networking requirements).",
+    of="program",
 )
 def zones_supported(graph: Graph) -> Iterator[Finding | Looked]:
     for node in graph.of(SUBNET):
@@ -47,6 +49,7 @@ def zones_supported(graph: Graph) -> Iterator[Finding | Looked]:
     "s3-endpoint-everywhere",
     "Every private route table reaches S3 through the gateway endpoint.",
     "Image layers and weights would go through NAT, billed by the gigabyte, from the one table left out.",
+    of="program",
 )
 def s3_endpoint_everywhere(graph: Graph) -> Iterator[Finding | Looked]:
     endpoints = [
@@ -69,6 +72,7 @@ def s3_endpoint_everywhere(graph: Graph) -> Iterator[Finding | Looked]:
     "efa-group",
     "A security group lets all traffic pass between its own members, both ways.",
     "EFA is dropped without a word when the group names no rule to and from itself (EC2 User Guide, EFA).",
+    of="program",
 )
 def efa_group(graph: Graph) -> Iterator[Finding | Looked]:
     if graph.preview:
@@ -92,6 +96,7 @@ def efa_group(graph: Graph) -> Iterator[Finding | Looked]:
     "private-egress",
     "Every private route table has a way out.",
     "With no egress no Auto Mode node joins (aws/containers-roadmap #2557).",
+    of="program",
 )
 def private_egress(graph: Graph) -> Iterator[Finding | Looked]:
     if graph.preview:

@@ -52,6 +52,7 @@ def chart_of(node: Node) -> tuple[str, str]:
     "objects-strict",
     "Every rendered object has only fields its kind has, with the right types and all that is required.",
     "The API server drops a misspelt field and reports the object as created (measured with the real provider).",
+    of="program",
 )
 def objects_strict(graph: Graph) -> Iterator[Finding | Looked]:
     from schemas.strict import Shapes
@@ -72,6 +73,7 @@ def objects_strict(graph: Graph) -> Iterator[Finding | Looked]:
     "values-strict",
     "Every Helm value is at a path its chart has.",
     "Helm ignores an unknown value without a word, and the default stays.",
+    of="stack",
 )
 def values_strict(graph: Graph) -> Iterator[Finding | Looked]:
     from schemas.strict import Shapes
@@ -91,6 +93,7 @@ def values_strict(graph: Graph) -> Iterator[Finding | Looked]:
     "objects-namespaced",
     "Every object that lives in a namespace names it.",
     "An object without one goes to `default`, where nothing looks for it.",
+    of="program",
 )
 def objects_namespaced(graph: Graph) -> Iterator[Finding | Looked]:
     for item in graph.objects:

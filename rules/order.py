@@ -12,6 +12,7 @@ from rules.model import Finding, Looked, rule
     "graphs-before-operator",
     "Graphs are destroyed before the operator that runs their finalizers.",
     "A graph's finalizer needs a living operator; otherwise the namespace hangs for ever (NVIDIA/aicr #406).",
+    of="program",
 )
 def graphs_before_operator(graph: Graph) -> Iterator[Finding | Looked]:
     releases = [node for node in graph.releases if "dynamo-platform" in str(node.inputs.get("chart"))]
@@ -28,6 +29,7 @@ def graphs_before_operator(graph: Graph) -> Iterator[Finding | Looked]:
     "nodes-before-access",
     "Pools are drained before what their nodes need to drain is taken away.",
     "Nodes that lose access entry, cluster or egress stay as orphaned instances (aws-samples/appmod-blueprints #582).",
+    of="program",
 )
 def nodes_before_access(graph: Graph) -> Iterator[Finding | Looked]:
     needed: list[Node] = [
@@ -47,6 +49,7 @@ def nodes_before_access(graph: Graph) -> Iterator[Finding | Looked]:
     "graphs-before-pools",
     "Graphs are destroyed before the pools they run on.",
     "A pool deleted first drains nodes whose workers are started again elsewhere, and waits for them.",
+    of="program",
 )
 def graphs_before_pools(graph: Graph) -> Iterator[Finding | Looked]:
     pools = {item.name: item.node for item in graph.objects_of("NodePool")}
@@ -67,6 +70,7 @@ def graphs_before_pools(graph: Graph) -> Iterator[Finding | Looked]:
     "mounts-before-files",
     "Claims and their pods go before the mount targets they are mounted through.",
     "A pod that loses its mount target cannot end; its node never drains.",
+    of="program",
 )
 def mounts_before_files(graph: Graph) -> Iterator[Finding | Looked]:
     targets = graph.of("aws:efs/mountTarget:MountTarget")
@@ -85,6 +89,7 @@ def mounts_before_files(graph: Graph) -> Iterator[Finding | Looked]:
     "releases-pinned",
     "Every Helm release names chart version, release name and namespace.",
     "Otherwise a preview takes the newest chart, and a random suffix lands in every label.",
+    of="program",
 )
 def releases_pinned(graph: Graph) -> Iterator[Finding | Looked]:
     for node in graph.releases:

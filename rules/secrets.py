@@ -25,6 +25,7 @@ def _texts(value: Any) -> Iterator[str]:
     "no-clear-secrets",
     "No token appears in clear, and what a Secret holds is marked secret.",
     "State files, previews and logs are read by many; a token in them must be revoked.",
+    of="stack",
 )
 def no_clear_secrets(graph: Graph) -> Iterator[Finding | Looked]:
     for node in graph:

@@ -23,6 +23,7 @@ STATEFUL = {
     "protected",
     "What cannot be made again is protected.",
     "One wrong edit deletes the cluster, the cached models or capacity that does not come back.",
+    of="stack",
 )
 def protected(graph: Graph) -> Iterator[Finding | Looked]:
     for type_, setting in STATEFUL.items():
@@ -38,6 +39,7 @@ def protected(graph: Graph) -> Iterator[Finding | Looked]:
     "efs-encrypted",
     "The file system is encrypted.",
     "Encryption cannot be switched on later without a new file system.",
+    of="program",
 )
 def efs_encrypted(graph: Graph) -> Iterator[Finding | Looked]:
     for node in graph.of("aws:efs/fileSystem:FileSystem"):
@@ -50,6 +52,7 @@ def efs_encrypted(graph: Graph) -> Iterator[Finding | Looked]:
     "mount-targets",
     "There is one mount target in each zone.",
     "EFS refuses a second in a zone; a zone without one mounts across zones, slowly and billed.",
+    of="program",
 )
 def mount_targets(graph: Graph) -> Iterator[Finding | Looked]:
     targets = graph.of("aws:efs/mountTarget:MountTarget")

@@ -41,6 +41,7 @@ def releases(graph: Graph, *names: str) -> list[Node]:
     "rack-interfaces",
     "Every UltraServer node asks for the network cards its type has, with both security groups on each.",
     "A wrong card or device index starts no machine of a block that is already billed; a missing group, and no node joins.",
+    of="program",
 )
 def rack_interfaces(graph: Graph) -> Iterator[Finding | Looked]:
     for rack in racks(graph).values():
@@ -79,6 +80,7 @@ def rack_interfaces(graph: Graph) -> Iterator[Finding | Looked]:
     "rack-launch",
     "UltraServer nodes are launched into their block, encrypted, with their disks joined and metadata closed.",
     "Without market type and reservation the prepaid machines stand empty; with a placement group none starts.",
+    of="program",
 )
 def rack_launch(graph: Graph) -> Iterator[Finding | Looked]:
     for rack in racks(graph).values():
@@ -118,6 +120,7 @@ def rack_launch(graph: Graph) -> Iterator[Finding | Looked]:
     "rack-node-group",
     "Every UltraServer is one node group on the image for it, in its block's zone, tainted, and empty before the start.",
     "A group that wants nodes before the start is CREATE_FAILED (aws/containers-roadmap #2204); another image has no IMEX.",
+    of="program",
 )
 def rack_node_group(graph: Graph) -> Iterator[Finding | Looked]:
     for rack in racks(graph).values():
@@ -172,6 +175,7 @@ def _elsewhere(graph: Graph, rack: SeenRack) -> Iterator[Finding]:
     "rack-schedules",
     "Nodes come at the block's start and are drained before EC2 takes them, with every size stated.",
     "EKS's own scale-down comes 40 minutes before the end, EC2 takes UltraServers at 60: workers die in mid-answer.",
+    of="program",
 )
 def rack_schedules(graph: Graph) -> Iterator[Finding | Looked]:
     for rack in racks(graph).values():
@@ -213,6 +217,7 @@ def rack_schedules(graph: Graph) -> Iterator[Finding | Looked]:
     "rack-window",
     "Every UltraServer has time left before its drain.",
     "Work begun within the last half hour is thrown away; nodes started after the drain are taken by EC2.",
+    of="stack",
 )
 def rack_window(graph: Graph) -> Iterator[Finding | Looked]:
     for rack in racks(graph).values():
@@ -234,6 +239,7 @@ def rack_window(graph: Graph) -> Iterator[Finding | Looked]:
     "rack-subnet",
     "UltraServers have a subnet of their own with room for their nodes, and the control plane none in their zone.",
     "EKS refuses a cluster with a Local Zone subnet; a subnet that is too small leaves paid nodes without an address.",
+    of="program",
 )
 def rack_subnet(graph: Graph) -> Iterator[Finding | Looked]:
     subnets = {node.id: node for node in graph.of(SUBNET)}
@@ -270,6 +276,7 @@ def rack_subnet(graph: Graph) -> Iterator[Finding | Looked]:
     "zone-group-kept",
     "The opt-in to a zone group outlives the stack.",
     "It holds for the whole account: taken back with one stack, it would take the zone from every other.",
+    of="program",
 )
 def zone_group_kept(graph: Graph) -> Iterator[Finding | Looked]:
     for node in graph.of("aws:ec2/availabilityZoneGroup:AvailabilityZoneGroup"):
@@ -282,6 +289,7 @@ def zone_group_kept(graph: Graph) -> Iterator[Finding | Looked]:
     "hybrid-addons",
     "Networking, Service routing, Pod Identity and DNS are there before the first managed node.",
     "Auto Mode brings them to its own nodes only: without vpc-cni a managed node never gets ready.",
+    of="program",
 )
 def hybrid_addons(graph: Graph) -> Iterator[Finding | Looked]:
     there = {str(node.inputs.get("addonName")): node for node in graph.of(ADDON)}
@@ -298,6 +306,7 @@ def hybrid_addons(graph: Graph) -> Iterator[Finding | Looked]:
     "one-allocator",
     "The device plugin serves GPUs, DRA serves ComputeDomains, and neither does the other's.",
     "Both advertising the same GPUs hands them out twice without a word (NVIDIA/aicr #332, #1327).",
+    of="program",
 )
 def one_allocator(graph: Graph) -> Iterator[Finding | Looked]:
     for node in releases(graph, "gpu-operator", *DRA_CHARTS):
@@ -311,6 +320,7 @@ def one_allocator(graph: Graph) -> Iterator[Finding | Looked]:
     "domain-kind-owner",
     "The DRA driver installs the ComputeDomain kind, not the GPU Operator.",
     "The operator's copy demands numNodes, and Helm never replaces a kind that is there (NVIDIA/aicr #2715).",
+    of="program",
 )
 def domain_kind_owner(graph: Graph) -> Iterator[Finding | Looked]:
     drivers = releases(graph, *DRA_CHARTS)
@@ -327,6 +337,7 @@ def domain_kind_owner(graph: Graph) -> Iterator[Finding | Looked]:
     "gpu-stack-place",
     "NVIDIA's and AWS's DaemonSets run on UltraServer nodes only.",
     "Auto Mode nodes have driver and plugins built in: a second device plugin there hands out each GPU twice.",
+    of="program",
 )
 def gpu_stack_place(graph: Graph) -> Iterator[Finding | Looked]:
     placed = {
@@ -353,6 +364,7 @@ def gpu_stack_place(graph: Graph) -> Iterator[Finding | Looked]:
     "p6e-driver",
     "UltraServers run driver R580 from the image, and an operator that leaves it alone.",
     "R595 lacks the topology override that EFA needs on P6e: NCCL aborts in the first collective (NVIDIA/aicr #2383).",
+    of="program",
 )
 def p6e_driver(graph: Graph) -> Iterator[Finding | Looked]:
     for rack in racks(graph).values():
@@ -377,6 +389,7 @@ def p6e_driver(graph: Graph) -> Iterator[Finding | Looked]:
     "rack-room",
     "Every GPU pod placed on an UltraServer has a node there.",
     "The block cannot grow: a pod too many stays Pending until the block ends, and with it its whole gang.",
+    of="program",
 )
 def rack_room(graph: Graph) -> Iterator[Finding | Looked]:
     seen, pods = racks(graph), rack_pods(graph)
@@ -436,6 +449,7 @@ def _short_of(pod: ExpectedPod) -> str:
     "rack-stranded",
     "Pods on an UltraServer take whole nodes, or share them without a rest.",
     "A node has one NVLink channel: beside a pod that took fewer GPUs the rest of its four stand idle at $42 an hour.",
+    of="stack",
 )
 def rack_stranded(graph: Graph) -> Iterator[Finding | Looked]:
     seen = racks(graph)
@@ -476,6 +490,7 @@ def _transient(item: KubernetesObject) -> bool:
     "domain-claims",
     "Every worker that names a channel claims one of a ComputeDomain in its namespace, and every domain is claimed.",
     "A pod that names a template nobody makes waits for ever; one without a claim computes over the network.",
+    of="program",
 )
 def domain_claims(graph: Graph) -> Iterator[Finding | Looked]:
     domains = _domains(graph)
@@ -521,6 +536,7 @@ def domain_claims(graph: Graph) -> Iterator[Finding | Looked]:
     "one-domain-per-clique",
     "No two ComputeDomains are used in one NVLink clique at a time.",
     "The second one's cuMemSetAccess fails, in whichever graph starts later (NVIDIA DRA driver #892).",
+    of="program",
 )
 def one_domain_per_clique(graph: Graph) -> Iterator[Finding | Looked]:
     placed = layout(racks(graph), [pod for pod in rack_pods(graph) if gpus(pod)])
@@ -537,6 +553,7 @@ def one_domain_per_clique(graph: Graph) -> Iterator[Finding | Looked]:
     "clique-placement",
     "Workers of a ComputeDomain are kept in one NVLink clique, on a rack they name or as one gang.",
     "With affinity alone the first pod may choose a half-used rack, and the rest of its graph fits nowhere (measured).",
+    of="program",
 )
 def clique_placement(graph: Graph) -> Iterator[Finding | Looked]:
     for item in graph.objects_of("DynamoGraphDeployment"):
@@ -572,6 +589,7 @@ def _selects(selector: Mapping[str, Any] | None, pod: ExpectedPod) -> bool:
     "domain-outlives-workers",
     "Graphs are destroyed before their ComputeDomains, and these before the DRA driver.",
     "A domain deleted first stops IMEX under running workers (#357); its finalizer needs a living controller.",
+    of="program",
 )
 def domain_outlives_workers(graph: Graph) -> Iterator[Finding | Looked]:
     domains = _domains(graph)
@@ -592,6 +610,7 @@ def domain_outlives_workers(graph: Graph) -> Iterator[Finding | Looked]:
     "gang-scheduling",
     "Graphs with workers of several nodes have Grove and KAI at the versions their platform needs, and a queue with room.",
     "Without them the operator refuses the graph; in a queue that is too small its gang waits without a word.",
+    of="program",
 )
 def gang_scheduling(graph: Graph) -> Iterator[Finding | Looked]:
     platform = next((catalog.DYNAMO.get(chart_of(node)[1]) for node in releases(graph, "dynamo-platform")), None)
@@ -665,6 +684,7 @@ def _precedence(version: str) -> str:
     "rack-architecture",
     "Everything that runs on an UltraServer asks for arm64.",
     "Grace is arm64: an amd64 image starts, says `exec format error`, and is restarted until the block ends.",
+    of="program",
 )
 def rack_architecture(graph: Graph) -> Iterator[Finding | Looked]:
     for pod in _components(graph):
@@ -677,6 +697,7 @@ def rack_architecture(graph: Graph) -> Iterator[Finding | Looked]:
     "files-from-local-zone",
     "Workers in a Local Zone read their model from their own disks, and mount shared files by a zone that has them.",
     "EFS has no mount target there: weights would be read page by page over the link to the region (modelplane #204).",
+    of="stack",
 )
 def files_from_local_zone(graph: Graph) -> Iterator[Finding | Looked]:
     local = {
@@ -729,6 +750,7 @@ def files_from_local_zone(graph: Graph) -> Iterator[Finding | Looked]:
     "ladder-gates",
     "Graphs on an UltraServer wait for its verification ladder.",
     "A rack with one bad link serves at half its speed, and the block is over before anybody has measured it.",
+    of="stack",
 )
 def ladder_gates(graph: Graph) -> Iterator[Finding | Looked]:
     rungs: dict[str, list[KubernetesObject]] = {}
@@ -758,6 +780,7 @@ def ladder_gates(graph: Graph) -> Iterator[Finding | Looked]:
     "gpu-stack-outlives",
     "The GPU stack goes after the platform and before the nodes.",
     "A DRA driver gone before the pods leaves claims reserved for ever (#725); nodes gone first leave its release hanging.",
+    of="program",
 )
 def gpu_stack_outlives(graph: Graph) -> Iterator[Finding | Looked]:
     stack = releases(graph, "gpu-operator", "aws-efa-k8s-device-plugin", *DRA_CHARTS)

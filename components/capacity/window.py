@@ -108,15 +108,7 @@ class Window:
 
     def refusal(self, now: datetime) -> str | None:
         """Why nodes may not be started at this moment any more; None when they may, or may later."""
-        phase = self.phase(now)
-        if phase is Phase.ended:
-            return f"the block ended at {moment(self.end)}"
-        if phase is Phase.drained:
-            return (
-                f"the block is drained since {moment(self.drain_at)}, {self.drain_minutes} minutes before its end; nodes "
-                f"started now would be taken by EC2 from {moment(self.reclaim_at)} on"
-            )
-        return None
+        return refusal(now, self.end, self.drain_at, self.reclaim_at)
 
     def actions(self, now: datetime, nodes: int) -> tuple[ScheduledAction, ...]:
         """Scheduled actions still to come: up at the start, down at the drain point. AWS refuses one in the past."""
@@ -126,6 +118,19 @@ class Window:
             ScheduledAction("drain", self.drain_at, 0, -1, 0),
         )
         return tuple(action for action in planned if action.at > now)
+
+
+def refusal(now: datetime, end: datetime, drain_at: datetime, reclaim_at: datetime) -> str | None:
+    """Why no node of a block may be started at a moment any more, whatever uses it; None when one may, or may later."""
+    if now >= end:
+        return f"the block ended at {moment(end)}"
+    if now >= drain_at:
+        minutes = (end - drain_at) // timedelta(minutes=1)
+        return (
+            f"the block is drained since {moment(drain_at)}, {minutes} minutes before its end; nodes started now would "
+            f"be taken by EC2 from {moment(reclaim_at)} on"
+        )
+    return None
 
 
 def moment(value: datetime) -> str:

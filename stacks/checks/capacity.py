@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from datetime import time, timedelta
 from typing import Any
 
-from components.capacity import instances
+from components.capacity import instances, node_spec
 from components.capacity.spec import Pool
-from components.capacity.window import END_OF_DAY
+from components.capacity.window import END_OF_DAY, refusal
 from components.spec import seconds
 from stacks.checks.draft import Draft
-from stacks.checks.ultra_servers import LONGEST
+from stacks.checks.ultra_servers import LONGEST, over
 from stacks.faults import Fault, one_of
 
 SHORTEST_LIFE_HOURS = 4
@@ -196,6 +196,10 @@ def _reservation(draft: Draft, key: str, pool: Pool, item: Any) -> Iterator[Faul
                 "at most 182 days and 8 weeks from now: a block starts within 8 weeks (EC2 User Guide)",
                 item.end,
             )
+        elif item.end and (
+            why := refusal(draft.at, item.end, node_spec.drain_at(item.end), item.end - node_spec.BLOCK_RECLAIM)
+        ):
+            yield over(draft, key, item.end, why, "the reservation and what needs it")
     elif item.start or item.end:
         yield Fault(
             f"{key}.{'start' if item.start else 'end'}",

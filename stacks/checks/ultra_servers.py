@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping
-from datetime import time, timedelta
+from datetime import datetime, time, timedelta
 
 from components import catalog
 from components.capacity import network_cards
@@ -95,12 +95,17 @@ def _window(draft: Draft, key: str, given: UltraServer) -> Iterator[Fault]:
         )
         return
     if why := window.refusal(draft.at):
-        yield Fault(
-            f"{key}.end",
-            f"a block with time left at {moment(draft.at)}; {why}",
-            given.end,
-            fix="name the next block, correct end if the block was extended, or remove the UltraServer and its graphs",
-        )
+        yield over(draft, key, given.end, why, "the UltraServer and its graphs")
+
+
+def over(draft: Draft, key: str, end: datetime, why: str, what: str) -> Fault:
+    """The fault that a block is over or drained, whatever uses it: `why` tells since when, `what` what may be removed."""
+    return Fault(
+        f"{key}.end",
+        f"a block with time left at {moment(draft.at)}; {why}",
+        end,
+        fix=f"name the next block, correct end if the block was extended, or remove {what}",
+    )
 
 
 def _image(draft: Draft, key: str, given: UltraServer) -> Iterator[Fault]:

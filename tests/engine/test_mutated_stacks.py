@@ -33,6 +33,8 @@ def outcome(mutant: Mutant, folder: Path) -> str:
     except (StackFileError, pulumi.RunError) as error:
         assert str(error).startswith(f"stacks/Pulumi.{mutant.stack}.yaml"), error
         return "2"
+    spoke = [item for item in made.verdicts if item.of == "program" and item.verdict != "pass"]
+    assert not spoke, f"accepted, and the program makes of it what it promises not to: {spoke}"
     json.dumps(report.as_json(made))
     report.print_text(made, Console(file=io.StringIO(), width=140))
     return "1" if made.failed else "0"

@@ -36,10 +36,46 @@ def test_a_good_stack_exits_with_0() -> None:
         assert part in text
 
 
-def test_a_failing_rule_exits_with_1() -> None:
+def one_gpu(folder: Path, monkeypatch: pytest.MonkeyPatch, more: str = "") -> None:
+    """From now on g6e-dev's pool may launch one GPU, and its graphs ask for three."""
+    read, file = stackfile.read, folder / "Pulumi.g6e-dev.yaml"
+    shipped = (stackfile.ROOT / "stacks" / file.name).read_text()
+    limited = shipped.replace("        families: [g6e]\n", "        families: [g6e]\n        gpuLimit: 1\n")
+    assert limited != shipped
+    file.write_text(limited + more)
+    monkeypatch.setattr(stackfile, "read", lambda name, _=None: read(name, file))
+
+
+def test_a_failing_rule_exits_with_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pull request must turn red by itself."""
-    code, text = run("--stack", "p5-reserved", "--format", "quiet", "--at", "2026-12-15T11:00Z")
-    assert code == 1 and "fail block-window" in text
+    one_gpu(tmp_path, monkeypatch)
+    code, text = run("--stack", "g6e-dev", "--format", "quiet", *AT)
+    assert code == 1 and "fail pool-room" in text
+
+
+@pytest.mark.parametrize(("stack", "key"), [
+    ("p5-reserved", "capacity.pools.block.reservations[0].end"),
+    ("gb200-prod", "capacity.ultraServers.rack-a.end"),
+])  # fmt: skip
+def test_a_block_that_is_over_is_one_thing(stack: str, key: str) -> None:
+    """Prevents a pipeline that lets a pool's block pass and stops at a rack's, or says of one event two things."""
+    code, text = run("--stack", stack, "--format", "quiet", "--at", "2026-12-16T11:00Z")
+    said = " ".join(text.split())
+    assert code == 2 and f"dynamo-eks:{key}" in said
+    assert "a block with time left at 2026-12-16T11:00:00Z; the block ended at 2026-12-" in said
+    assert "fix name the next block, correct end if the block was extended, or remove the " in said
+
+
+def test_rules_of_the_program_are_one_line_while_they_hold() -> None:
+    """Prevents a page of what nobody can change, in which the rules of one's own stack are looked for."""
+    code, text = run("--stack", "g6e-dev", "--format", "json", *AT)
+    rules = json.loads(text)["rules"]
+    holding = [item["id"] for item in rules if item["of"] == "program"]
+    assert holding and {item["of"] for item in rules} == {"stack", "program"}
+    for format in ("text", "markdown"):
+        code, text = run("--stack", "g6e-dev", "--format", format, *AT)
+        assert code == 0 and f"{len(holding)} rules on what the program itself makes hold" in text
+        assert "pool-room" in text and not [id_ for id_ in holding if f"{id_} " in text or f"`{id_}`" in text]
 
 
 def test_an_unknown_stack_exits_with_2() -> None:
@@ -117,7 +153,7 @@ def test_objects_are_written_into_no_other_folder(what: str, tmp_path: Path) -> 
 def test_markdown_puts_what_is_wrong_first() -> None:
     graph = recorded("g6e-dev")
     verdicts = tuple(judge(graph))
-    broken = (verdicts[0].__class__("pool-limit", "fail", "NodePool gpu", "has | no limit"), *verdicts)
+    broken = (verdicts[0].__class__("pool-limit", "fail", "NodePool gpu", "has | no limit", "program"), *verdicts)
     text = report.markdown(Plan("g6e-dev", graph, broken, ()))
     assert text.index("has \\| no limit") < text.index("rules hold")
 
@@ -127,19 +163,16 @@ def test_an_allowed_failure_shows_its_reason_everywhere(
     format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A failure that passes for a reason nobody reads is a failure that passes."""
-    read, file = stackfile.read, tmp_path / "Pulumi.p5-reserved.yaml"
-    shipped = (stackfile.ROOT / "stacks" / file.name).read_text()
-    file.write_text(f"{shipped}  dynamo-eks:review: {{allow: {{block-window: the last hour of a drill}}}}\n")
-    monkeypatch.setattr(stackfile, "read", lambda name, _=None: read(name, file))
-    code, text = run("--stack", "p5-reserved", "--format", format, "--at", "2026-12-15T11:00Z")
+    one_gpu(tmp_path, monkeypatch, "  dynamo-eks:review: {allow: {pool-room: a drill with one machine}}\n")
+    code, text = run("--stack", "g6e-dev", "--format", format, *AT)
     assert code == 0
     if format == "json":
         allowed = [item for item in json.loads(text)["rules"] if item["allowed"]]
         assert allowed and {(item["id"], item["verdict"], item["allowed"]) for item in allowed} == {
-            ("block-window", "warn", "the last hour of a drill")
+            ("pool-room", "warn", "a drill with one machine")
         }
         return
-    assert "; allowed: the last hour of a drill" in " ".join(text.split())
+    assert "; allowed: a drill with one machine" in " ".join(text.split())
     assert "warn (1 allowed), 0 fail" in " ".join(text.split())
 
 

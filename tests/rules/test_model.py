@@ -12,11 +12,11 @@ A, B = Looked("pool a"), Looked("pool b")
 
 
 def ruled(*said: Finding | Looked, id_: str = "pool-limit") -> Rule:
-    return Rule(id_, "Every pool has a limit.", "A pool without one buys what it likes.", lambda graph: said)
+    return Rule(id_, "Every pool has a limit.", "A pool without one buys what it likes.", "stack", lambda graph: said)
 
 
 def passed(subject: str, id_: str = "pool-limit") -> Verdict:
-    return Verdict(id_, "pass", subject, "Every pool has a limit.")
+    return Verdict(id_, "pass", subject, "Every pool has a limit.", "stack")
 
 
 @pytest.mark.parametrize(
@@ -25,10 +25,13 @@ def passed(subject: str, id_: str = "pool-limit") -> Verdict:
         ((), []),
         ((A,), [passed("pool a")]),
         ((A, B), [passed("2 subjects")]),
-        ((A, Finding("pool a", "none"), B), [Verdict("pool-limit", "fail", "pool a", "none")]),
+        ((A, Finding("pool a", "none"), B), [Verdict("pool-limit", "fail", "pool a", "none", "stack")]),
         (
             (Finding("pool b", "high", "warn"), Finding("pool a", "none")),
-            [Verdict("pool-limit", "warn", "pool b", "high"), Verdict("pool-limit", "fail", "pool a", "none")],
+            [
+                Verdict("pool-limit", "warn", "pool b", "high", "stack"),
+                Verdict("pool-limit", "fail", "pool a", "none", "stack"),
+            ],
         ),
     ],
 )
@@ -65,9 +68,9 @@ def test_an_allowed_failure_is_a_warning_with_its_reason() -> None:
         ruled(Finding("c", "none"), id_="two"),
     ]
     assert judge(EMPTY, rules, {"one": "a drill"}) == [
-        Verdict("two", "fail", "c", "none"),
-        Verdict("one", "warn", "a", "none", "a drill"),
-        Verdict("one", "warn", "b", "high"),
+        Verdict("two", "fail", "c", "none", "stack"),
+        Verdict("one", "warn", "a", "none", "stack", "a drill"),
+        Verdict("one", "warn", "b", "high", "stack"),
     ]
     assert [item.told for item in judge(EMPTY, rules, {"one": "a drill"})] == ["none", "none; allowed: a drill", "high"]
 
@@ -77,7 +80,11 @@ def test_a_reason_that_nothing_needs_is_told(said: tuple[Finding | Looked, ...])
     """Left behind, it lets the next failure of that rule pass, for a reason that is no longer true."""
     found = judge(EMPTY, [ruled(*said)], {"pool-limit": "a drill"})
     useless = Verdict(
-        "pool-limit", "warn", "review.allow.pool-limit", "nothing to allow: the rule does not fail; remove the line"
+        "pool-limit",
+        "warn",
+        "review.allow.pool-limit",
+        "nothing to allow: the rule does not fail; remove the line",
+        "stack",
     )
     assert found[-1 if said and isinstance(said[0], Finding) else 0] == useless
     assert [item for item in found if item != useless] == judge(EMPTY, [ruled(*said)])
@@ -90,7 +97,7 @@ def test_a_rule_is_registered_as_it_is_written(monkeypatch: pytest.MonkeyPatch) 
     def check(graph: Graph) -> list[Looked]:
         return [Looked(graph.stack)]
 
-    assert rule("stack-named", "The stack has a name.", "Nobody would find it.")(check) is check
-    assert made == [Rule("stack-named", "The stack has a name.", "Nobody would find it.", check)]
-    assert judge(EMPTY) == [Verdict("stack-named", "pass", "none", "The stack has a name.")]
+    assert rule("stack-named", "The stack has a name.", "Nobody would find it.", of="program")(check) is check
+    assert made == [Rule("stack-named", "The stack has a name.", "Nobody would find it.", "program", check)]
+    assert judge(EMPTY) == [Verdict("stack-named", "pass", "none", "The stack has a name.", "program")]
     assert RULES and made is not RULES

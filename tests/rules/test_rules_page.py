@@ -28,7 +28,9 @@ HEAD = """# What the plan judges
 
 Generated from the rules and their tests (`WRITE_DOCS=1 make test`). Each rule looks at the recorded resources of a stack; a `fail`
 ends `make plan` with exit code 1 and `pulumi preview` and `up` before anything registers, a `warn` is printed. A stack can
-let a rule fail for a reason (docs/plan.md). Under each stands what it says of shipped stacks that were broken on purpose,
+let a rule fail for a reason (docs/plan.md). A rule judges the stack, when a stack file or the date can make it fail, or the
+program, which promises what it says for every stack file that is accepted: the plan shows those as one line while they hold, and
+one that fails is a fault of the program. Under each stands what it says of shipped stacks that were broken on purpose,
 after the resource or object that it says it of.
 """
 
@@ -46,7 +48,8 @@ def examples(rule: str) -> list[str]:
 
 
 def section(rule: Rule) -> str:
-    return "\n".join([f"## {rule.id}", "", f"{rule.says} {rule.why}", "", *examples(rule.id), ""])
+    judged = f"Judges the {rule.of}. {rule.says} {rule.why}"
+    return "\n".join([f"## {rule.id}", "", judged, "", *examples(rule.id), ""])
 
 
 @cache

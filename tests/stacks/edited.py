@@ -27,7 +27,12 @@ def _happy(stack: str) -> Mapping[str, Any]:
 
 def edited(stack: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     """The happy file's configuration with each change (`network.zones`, or `aws:region`) carried out."""
-    config = copy.deepcopy(dict(_happy(stack)))
+    return changed(_happy(stack), changes)
+
+
+def changed(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with each change carried out."""
+    config = copy.deepcopy(dict(config))
     for path, value in changes.items():
         first, *rest = path.split(".")
         place, key = config, first if ":" in first else f"dynamo-eks:{first}"

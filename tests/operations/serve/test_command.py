@@ -65,7 +65,9 @@ def test_a_plan_that_breaks_a_rule(app: typer.Typer, tmp_path: Path, monkeypatch
 
     def broken(file):
         found = whole(file)
-        return dataclasses.replace(found, verdicts=(*found.verdicts, Verdict("some-rule", "fail", "graph", "is wrong")))
+        return dataclasses.replace(
+            found, verdicts=(*found.verdicts, Verdict("some-rule", "fail", "graph", "is wrong", "stack"))
+        )
 
     monkeypatch.setattr(plan, "make", broken)
     assert told(app, tmp_path) == (

@@ -1,0 +1,76 @@
+"""Whether a rule judges the stack or the program is not a matter of taste: a stack file, or time, makes the first kind speak."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from recording.recorder import record
+from rules import RULES
+from stacks import stackfile
+from tests.conftest import AT
+from tests.stacks.edited import changed
+
+GPU = "graphs.vllm-agg"
+HALF = {
+    "backend": "vllm",
+    "model": "glm-5",
+    "transport": "none",
+    "computeDomain": "none",
+    "worker": {"gpus": 2, "tensorParallel": 2, "memory": "600Gi"},
+}
+SPEAKS: dict[str, tuple[str, dict[str, Any], datetime]] = {
+    "pod-fits": ("g6e-dev", {f"{GPU}.worker.memory": "600Gi"}, AT),
+    "pool-room": ("g6e-dev", {"capacity.pools.gpu.gpuLimit": 1}, AT),
+    "gpus-stranded": (
+        "g6e-dev",
+        {f"{GPU}.worker": {"gpus": 3, "tensorParallel": 3}, f"{GPU}.placement.instanceType": "g6e.12xlarge"},
+        AT,
+    ),
+    "efa-whole-node": ("p5-reserved", {"graphs.vllm-disagg-p5.prefill.efa": 8}, AT),
+    "image-version": (
+        "g6e-dev",
+        {f"{GPU}.image": {"repository": "registry.example.com/vllm", "tag": "latest", "runtimeVersion": "1.5.0"}},
+        AT,
+    ),
+    "exposed-narrowly": (
+        "g7e-staging",
+        {"graphs.vllm-disagg-efa.exposure": {"type": "nlb", "allowedCidrs": ["0.0.0.0/0"], "allowOpenAccess": True}},
+        AT,
+    ),
+    "endpoint-closed": ("g6e-dev", {"cluster.publicAccessCidrs": ["0.0.0.0/0"], "cluster.allowOpenEndpoint": True}, AT),
+    "kubernetes-support": ("g6e-dev", {"cluster.version": "1.34"}, AT),
+    "protected": ("g6e-dev", {"cluster.protect": False}, AT),
+    "values-strict": ("gb200-prod", {"gpu.operator.values": {"drivr": {}}}, AT),
+    "no-clear-secrets": ("g6e-dev", {"tags.note": "hf_" + "a" * 34}, AT),
+    "block-window": ("p5-reserved", {}, datetime(2026, 12, 15, 1, tzinfo=UTC)),
+    "rack-window": ("gb200-prod", {}, datetime(2026, 12, 8, 9, 45, tzinfo=UTC)),
+    "rack-stranded": (
+        "gb200-pair",
+        {"graphs": {"glm-5": {**HALF, "placement": {"ultraServer": "rack-a"}}}},
+        AT,
+    ),
+    "files-from-local-zone": (
+        "gb200-pair",
+        {"graphs": {"glm-5": {**HALF, "placement": {"ultraServer": "rack-a"}}}},
+        AT,
+    ),
+    "ladder-gates": ("gb200-prod", {"capacity.ultraServers.rack-a.verify": []}, AT),
+}
+"""By rule of the stack: a shipped stack, an edit of its file that the settings accept, and a day."""
+
+OF_THE_STACK = {rule.id: rule for rule in RULES if rule.of == "stack"}
+
+
+def test_every_rule_of_the_stack_can_speak() -> None:
+    """Prevents a rule that is shown to everybody and can tell nobody anything."""
+    assert set(SPEAKS) == set(OF_THE_STACK)
+
+
+@pytest.mark.parametrize("rule", sorted(SPEAKS))
+def test_a_stack_file_makes_it_speak(rule: str) -> None:
+    stack, changes, at = SPEAKS[rule]
+    graph = record(stack, changed(stackfile.read(stack).config, changes), at=at)
+    assert [item for item in OF_THE_STACK[rule].verdicts(graph) if item.verdict != "pass"]
