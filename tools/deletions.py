@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from tools.share import of_this_run
 from tools.survivors import ROOT, Change, judged, numbered, walk
 
 REASONS = ROOT / "tests" / "deletions.yaml"
@@ -132,9 +133,15 @@ def main(arguments: Sequence[str]) -> int:
         for path in sorted([*(ROOT / "components").rglob("*.py"), *(ROOT / "program").rglob("*.py")])
     ]
     files = [path for path in files if not arguments or any(word in path for word in arguments)]
-    chosen = [item for path in files for item in deletions(ROOT / path)]
+    every = [item for path in files for item in deletions(ROOT / path)]
+    chosen = of_this_run(every)
+    elsewhere = {item.key for item in every} - {item.key for item in chosen}
     listed: dict[str, str] = yaml.safe_load(REASONS.read_text()) or {}
-    mine = {key: reason for key, reason in listed.items() if not arguments or key.split(" ")[0] in files}
+    mine = {
+        key: reason
+        for key, reason in listed.items()
+        if key not in elsewhere and (not arguments or key.split(" ")[0] in files)
+    }
     return judged(chosen, mine, LEFT_OUT, ("tests",), "deletions")
 
 

@@ -1,12 +1,14 @@
 """`python -m tools.engine_tests [part of a file's name ...]`: run tests/engine, a few files at once, each in a process of its own.
 
 A control plane for each file, so that what a failed test leaves is in no other file's way. A file that fails runs again, and
-that is said: schedulers and kills are a matter of time. JOBS sets how many run at once (2; each takes a core and 1 GiB).
+that is said: schedulers and kills are a matter of time. JOBS sets how many run at once (2; each takes a core and 1 GiB), and
+SHARE=1/4 that of each sweep the first of four shares runs (tools/share.py).
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -60,7 +62,9 @@ def main(words: Sequence[str]) -> int:
     began = time.monotonic()
     with ThreadPoolExecutor(int(os.environ.get("JOBS", "2"))) as pool:
         failed = [" ".join(part) for part, code in zip(chosen, pool.map(_run, chosen), strict=True) if code]
-    print(f"{len(chosen)} parts in {time.monotonic() - began:.0f} s", *(f"failed: {name}" for name in failed), sep="\n")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    took = f"{time.monotonic() - began:.0f} s, {used.ru_utime + used.ru_stime:.0f} s of CPU"
+    print(f"{len(chosen)} parts in {took}", *(f"failed: {name}" for name in failed), sep="\n")
     return 1 if failed or not chosen else 0
 
 

@@ -47,6 +47,9 @@ class Clone:
         (folder / "backend").mkdir()
         (folder / "home" / ".kube").mkdir(parents=True)
         (folder / "home" / ".kube" / "config").write_text(json.dumps({"contexts": [{"name": "kind-dynamo"}]}))
+        # As in engine.py: no encrypted log of all that the engine does.
+        (folder / "home" / ".pulumi").mkdir()
+        (folder / "home" / ".pulumi" / "logs").touch()
         plugins = install(folder / "bin")
         kept = {
             key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PULUMI_", "KUBE", "GIT_"))
@@ -59,6 +62,7 @@ class Clone:
             "PULUMI_CONFIG_PASSPHRASE": "engine-tests",
             "PULUMI_SKIP_UPDATE_CHECK": "1",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            "GOGC": "400",
             # What a user has there is whatever their terminal knows.
             "NO_COLOR": "1",
         }

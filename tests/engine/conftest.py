@@ -8,6 +8,7 @@ Where the programs are absent the tests skip and say so; REQUIRE_ENGINE=1 makes 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,17 +20,37 @@ from tests.engine.control_plane import ControlPlane, require
 from tests.engine.crds import running, served
 from tests.engine.engine import Stack, World, quieten, require_engine
 from tests.engine.operators import InCluster
+from tools.share import of_this_run
 
 HERE = Path(__file__).parent
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here is an engine test, and one xdist worker runs all of it (with `--dist loadgroup`)."""
-    for item in items:
-        if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.engine)
-            item.add_marker(pytest.mark.xdist_group("engine"))
+    """Everything here is an engine test, and one xdist worker runs all of it (with `--dist loadgroup`).
+
+    Of a test marked `sweep`, a row of whose table takes long, this run's share is kept (tools/share.py).
+    """
+    rows: dict[str, dict[Any, None]] = {}
+    own = [item for item in items if item.path.is_relative_to(HERE)]
+    for item in own:
+        item.add_marker(pytest.mark.engine)
+        item.add_marker(pytest.mark.xdist_group("engine"))
+        if row := _row(item):
+            rows.setdefault(row[0], {})[row[1]] = None
+    kept = {(test, key) for test, keys in rows.items() for key in of_this_run(keys)}
+    items[:] = [item for item in items if item not in own or (row := _row(item)) is None or row in kept]
+
+
+def _row(item: pytest.Item) -> tuple[str, Any] | None:
+    """Of a sweep, the test and what its rows are shared out by: a parameter, or with a dot something of it."""
+    marker = item.get_closest_marker("sweep")
+    if marker is None or not isinstance(item, pytest.Function):
+        return None
+    name, *inner = marker.args[0].split(".", 1)
+    value = item.callspec.params[name]
+    key = operator.attrgetter(inner[0])(value) if inner else value
+    return f"{item.path}::{item.originalname}", key
 
 
 @pytest.fixture(scope="session")

@@ -82,6 +82,7 @@ def begin(clone: Clone, stack: str, world: World) -> None:
     clone.enter(stack, world)
 
 
+@pytest.mark.sweep("name")
 @pytest.mark.parametrize("name", STACKS)
 def test_a_users_day(name: str, clone: Clone, make_world: Callable[[str], World]) -> None:
     """Prevents the first hour that ends at the first command: a file that the engine reads otherwise than the plan, one that

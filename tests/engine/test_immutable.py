@@ -114,6 +114,7 @@ def plane(control_plane: ControlPlane) -> Iterator[ControlPlane]:
         yield control_plane
 
 
+@pytest.mark.sweep("kind")
 @pytest.mark.parametrize("kind", sorted(OBJECTS))
 def test_what_cannot_change_is_replaced(plane: ControlPlane, kind: str) -> None:
     """An edit of a stack file would otherwise end an `up` half-way, and every later one with it."""

@@ -104,6 +104,7 @@ def karpenter_says(plane: ControlPlane, space: str, pod: str, word: str) -> str:
     return until(said, f"Karpenter's word {word!r} on {pod}", seconds=120, every=0.2)
 
 
+@pytest.mark.sweep("stack")
 @pytest.mark.parametrize("stack", ON_POOLS)
 def test_pools_launch_what_the_graphs_need(control_plane: ControlPlane, space: str, tmp_path: Path, stack: str) -> None:
     """A pool that launches nothing, or the dear option first, shows on the bill or not at all."""

@@ -63,11 +63,12 @@ def edits(config: Mapping[str, Any]) -> dict[str, Any]:
     return edited(config, changes)
 
 
+@pytest.mark.sweep("name")
 @pytest.mark.parametrize("name", STACKS)
 def test_life_of_a_stack(name: str, make_stack: Callable[..., Stack], control_plane: ControlPlane) -> None:
     """Prevents every first: a preview that fails on ids nobody knows yet, an object that the API server refuses, an `up`
     that changes something each time, a destroy that hangs on a finalizer or leaves something that is billed."""
-    stack = make_stack(name)
+    stack = make_stack(name, checkpoints=False)
     world = stack.world
     del world.in_cluster.errors[:]
     before = set(inventory(control_plane))

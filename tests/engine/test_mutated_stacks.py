@@ -40,6 +40,7 @@ def outcome(mutant: Mutant, folder: Path) -> str:
     return "1" if made.failed else "0"
 
 
+@pytest.mark.sweep("part")
 @pytest.mark.parametrize("part", range(PARTS))
 def test_every_mistake_ends_in_an_exit_code(part: int, tmp_path: Path) -> None:
     """A traceback at night names a line of the program and no key of the file; a plan that never ends names nothing."""

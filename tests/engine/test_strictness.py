@@ -333,6 +333,7 @@ def test_both_accept_what_is_rendered(judges: Judges) -> None:
             assert judges.server(item) is None, (family, item["kind"], item["metadata"]["name"])
 
 
+@pytest.mark.sweep("family")
 @pytest.mark.parametrize("family", sorted(OBJECTS))
 def test_plan_and_server_agree(judges: Judges, family: str) -> None:
     """A fault that only the server sees stops an `up` half-way; one that only the plan sees stops a good stack."""
