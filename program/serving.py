@@ -152,6 +152,8 @@ def _caches(
             f"cache-{namespace}-{key}",
             ModelCacheArgs(
                 job=job,
+                repository=model.repository,
+                facts=None if model.facts is None else model.facts.model_dump(by_alias=True, exclude_defaults=True),
                 timeout_minutes=model.download.timeout_minutes,
                 depends_on=namespaces[namespace].ready,
                 claims=namespaces[namespace].claims,

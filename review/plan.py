@@ -34,8 +34,10 @@ class Plan:
     @property
     def assumptions(self) -> tuple[str, ...]:
         """Everything the plan takes for granted, each with where it comes from."""
+        from rules.models import unknown
+
         why = {node.assumed for node in self.graph if node.assumed}
-        return (*self.graph.assumptions, *sorted(why), *self.notes)
+        return (*self.graph.assumptions, *sorted(why), *unknown(self.graph), *self.notes)
 
 
 def make(file: StackFile, *, preview: bool = False, at: datetime | None = None) -> Plan:

@@ -24,6 +24,24 @@ def edited(text: str, changes: Mapping[str, Any]) -> str:
     return text
 
 
+def put(text: str, path: str, key: str, line: str, *, after: str) -> str:
+    """A stack file's text with `key` in the mapping at a dotted path: in the place of the one that is there, or behind the key
+    `after`. `line` is its value, YAML on one line. Raises KeyError for a path, or a key `after`, that the file does not have."""
+    spans = dict(_spans(text))
+    if (old := spans.get(f"{path}.{key}")) is not None:
+        start, end = old
+        # A mapping in block style reaches to where the next thing begins.
+        return text[:start].rstrip(" \n") + f" {line}" + text[start + len(text[start:end].rstrip()) :]
+    outside, inside = spans[path][0], spans[f"{path}.{after}"]
+    if text[outside] == "{":
+        return f"{text[: inside[1]]}, {key}: {line}{text[inside[1] :]}"
+    begun = text.rindex("\n", 0, inside[0]) + 1
+    indent = text[begun : begun + len(text[begun:]) - len(text[begun:].lstrip())]
+    ended = text.find("\n", inside[1])
+    ended = len(text) if ended < 0 else ended
+    return f"{text[:ended]}\n{indent}{key}: {line}{text[ended:]}"
+
+
 def as_yaml(value: Any) -> str:
     """A value on one line, texts in double quotes, so that no reader takes one for a date or a number."""
     return json.dumps(value, ensure_ascii=False)

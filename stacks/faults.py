@@ -186,6 +186,14 @@ EXAMPLES: Mapping[str, str] = {
     "kubeconfig": "kubeconfig: ~/.kube/config",
     "context": "context: kind-kind",
     "tag": 'tag: "1.5.0-efa"',
+    "parameters": "parameters: 32761446400",
+    "weightBytes": "weightBytes: 65522892800",
+    "format": "format: bf16",
+    "layers": "layers: 64",
+    "hiddenSize": "hiddenSize: 5120",
+    "attentionHeads": "attentionHeads: 64",
+    "vocabulary": "vocabulary: 151936",
+    "contextTokens": "contextTokens: 40960",
 }
 """An example line for every required key, shown when it is missing."""
 

@@ -61,6 +61,11 @@ GROUPS = (
         ("tests/dynamo", "tests/rules", STACKS),
     ),
     Group(
+        tuple(f"components/dynamo/models/{name}.py" for name in (
+            "config", "memory", "gpus", "handover", "launched", "facts", "table")),
+        ("tests/dynamo/models",),
+    ),
+    Group(
         (
             "components/validation/ladder_objects.py",
             *(f"components/validation/scripts/{name}.py" for name in (
@@ -70,7 +75,7 @@ GROUPS = (
     ),
     Group(
         tuple(f"rules/{name}.py" for name in (
-            "ultraservers", "capacity", "graphs", "order", "cluster", "network", "storage", "objects", "secrets", "model")),
+            "ultraservers", "capacity", "graphs", "order", "cluster", "network", "storage", "objects", "secrets", "model", "models")),
         ("tests/rules", "tests/review", "tests/recording", STACKS),
     ),
     Group(

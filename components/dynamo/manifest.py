@@ -337,6 +337,19 @@ def _resources(graph: Graph, worker: Worker, machine: Instance | None) -> dict[s
     return {"requests": {"cpu": cpu, "memory": memory, **devices}, "limits": {"memory": memory, **devices}}
 
 
+MODULES = "model-code"
+"""Volume for the Python that a model brings, and its place. Transformers copies it there before it runs it, and its own place is in
+the model cache, which is read only (OSError 30, llm-d-modelservice #243)."""
+
+MODULES_MOUNT = "/home/dynamo/model-code"
+
+
+def runs_model_code(worker: Worker) -> bool:
+    """Whether a worker is told to run what the model brings."""
+    told = {argument.partition("=")[0].replace("_", "-") for argument in worker.extra_args}
+    return "--trust-remote-code" in told or worker.engine.get("trust_remote_code") is True
+
+
 STAGED = "staged-model"
 """Volume on the node's NVMe disks that a pod copies its model to."""
 
@@ -396,6 +409,11 @@ def _worker(
         staging = [_staging(image, model, mount)]
         mount = {"name": STAGED, "mountPath": MOUNT, "readOnly": True}
         volumes.append({"name": STAGED, "emptyDir": {}})
+    mounts, code = [mount], {}
+    if runs_model_code(worker):
+        volumes.append({"name": MODULES, "emptyDir": {}})
+        mounts.append({"name": MODULES, "mountPath": MODULES_MOUNT})
+        code = {"HF_MODULES_CACHE": MODULES_MOUNT}
     rack, domain, group = on_rack(graph), domain_of(name, graph, role), clique_group(name, graph, role)
     across = (
         fabric.environment(
@@ -409,9 +427,9 @@ def _worker(
         "image": image,
         "command": list(started.command),
         "args": [*started.args, *worker.extra_args],
-        "env": _environment({**_OFFLINE, **across, **started.env}, worker.env),
+        "env": _environment({**_OFFLINE, **code, **across, **started.env}, worker.env),
         "resources": _resources(graph, worker, around.machine),
-        "volumeMounts": [mount],
+        "volumeMounts": mounts,
     }
     if domain:
         container["resources"]["claims"] = [{"name": CLAIM}]

@@ -14,6 +14,9 @@ from pulumi_kubernetes.batch.v1 import Job
 class ModelCacheArgs:
     job: Mapping[str, Any]
     """The Job as `download.cache_job` renders it. Any change is another Job, under another name."""
+    repository: str = ""
+    facts: Mapping[str, Any] | None = None
+    """What is known of the model, told to whoever reads the plan; nothing is made of it."""
     timeout_minutes: int
     """How long `pulumi up` waits for the download."""
     depends_on: Sequence[pulumi.Resource] = ()
@@ -29,7 +32,8 @@ class ModelCache(pulumi.ComponentResource):
     """The Job; graphs that read the model start after it has completed."""
 
     def __init__(self, name: str, args: ModelCacheArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("dynamo-eks:index:ModelCache", name, {"job": args.job["metadata"]["name"]}, opts)
+        told = {"repository": args.repository, "facts": dict(args.facts)} if args.facts else {}
+        super().__init__("dynamo-eks:index:ModelCache", name, {"job": args.job["metadata"]["name"], **told}, opts)
         job = Job(
             f"{name}-job",
             metadata={  # pyright: ignore[reportArgumentType] the SDK takes keys as on the wire

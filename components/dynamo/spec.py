@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 
 from ..capacity.spec import RackName
 from ..spec import Cidr, Cpu, DnsLabel, Environment, InstanceType, Memory, Model, Release, ZoneId
+from .models.facts import ModelFacts
 
 GraphName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=37)]
 """37: graph and component name together may have 45 characters under Grove (Dynamo docs), and `frontend` takes 8."""
@@ -64,6 +65,8 @@ class ModelSource(Model):
     """Commit of the repository, 40 hexadecimal digits; a branch name would move under the graphs."""
     gated: bool = False
     """Whether the repository needs an accepted licence and so a token."""
+    facts: ModelFacts | None = None
+    """Size, shape and number format, by which the plan judges whether the model fits its GPUs; `make model` writes them. Not needed for the repositories of components/dynamo/models/table.json, and above what that says."""
     download: Download = Field(default_factory=Download)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from components.dynamo import download
+from components.dynamo.models import table
 from stacks.checks.draft import Draft
 from stacks.faults import Fault
 
@@ -51,11 +52,12 @@ def dynamo(draft: Draft) -> Iterator[Fault]:
 def models(draft: Draft) -> Iterator[Fault]:
     token = "huggingFaceToken" in draft.secrets or bool(draft.dynamo and draft.dynamo.hugging_face_secret)
     for name, model in draft.models.items():
-        if model.gated and not token and draft.dynamo is not None:
+        known = model.facts or table.known(model.repository)
+        if (model.gated or (known and known.gated)) and not token and draft.dynamo is not None:
             yield Fault(
-                f"models.{name}.gated",
+                f"models.{name}.{'gated' if model.gated else 'repository'}",
                 f"a token, since {model.repository} is gated: neither huggingFaceToken nor dynamo.huggingFaceSecret is set",
-                True,
+                model.gated or model.repository,
                 fix="pulumi config set --secret dynamo-eks:huggingFaceToken",
             )
         floor = download.MEMORY_GIB[model.download.xet_buffer]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from components.dynamo.download import MOUNT
 from recording.graph import Graph, Node
 from rules import RULES
 from tests.conftest import recorded
@@ -129,6 +130,20 @@ def no_backends(inputs: dict[str, Any]) -> None:
         main[key] = [str(word).replace("LIBFABRIC", "UCX") for word in main.get(key, [])]
 
 
+def serve(repository: str, *roles: str, args: tuple[str, ...] = ()) -> Callable[[dict[str, Any]], None]:
+    """Serve another model, with further arguments."""
+
+    def change(inputs: dict[str, Any]) -> None:
+        for role in roles:
+            main = container(inputs, role)
+            path = f"{MOUNT}/hub/models--{repository.replace('/', '--')}/snapshots/{'0' * 40}"
+            main["args"] = [path if str(word).startswith(f"{MOUNT}/hub/") else word for word in main["args"]] + list(
+                args
+            )
+
+    return change
+
+
 def unmarked_provider(graph: Graph) -> Graph:
     return edit("v1:Namespace", nothing, provider=None)(graph)
 
@@ -167,6 +182,12 @@ CASES: dict[str, tuple[str, Edit, str]] = {
     ),
     "efa-whole-node": ("p5-reserved", edit(DGD, lambda i: [container(i, "prefill")["resources"][part].update({"vpc.amazonaws.com/efa": "8"}) for part in ("limits", "requests")]), "leave efa out"),
     "kv-transport": ("g7e-staging", edit(DGD, no_backends), "LIBFABRIC"),
+    "model-fits": (G, edit(DGD, serve("meta-llama/Llama-3.3-70B-Instruct", "worker"), "vllm-agg"), "leaves no room for anything else"),
+    "model-divides": (G, edit(DGD, lambda i: container(i, "worker")["args"].extend(["-tp", "3"]), "vllm-agg"), "16 attention heads cannot be divided by tensor parallel 3"),
+    "model-format": ("p5-reserved", edit(DGD, serve("nvidia/GLM-5-NVFP4", "worker"), "trtllm-block"), "trtllm runs them from 10.0 on"),
+    "model-spread": ("p5-reserved", edit(DGD, serve("Qwen/Qwen3-0.6B", "worker"), "trtllm-block"), "spread over 8 GPUs and fits 1"),
+    "kv-handover": ("g7e-staging", edit(DGD, lambda i: container(i, "decode")["args"].append("--kv-cache-dtype=fp8")), "have to be in one format"),
+    "modules-writable": (PAIR, edit(DGD, lambda i: set_env(i, "decode", "HF_MODULES_CACHE", "/home/dynamo/.cache/huggingface/modules")), "names no writable volume"),
     "one-zone": ("g7e-staging", edit(DGD, lambda i: pod_spec(i, "prefill")["affinity"].pop("podAffinity")), "sameZone"),
     "frontend-zone": ("p5-reserved", edit(DGD, lambda i: pod_spec(i, "frontend")["affinity"].pop("nodeAffinity"), "vllm-disagg"), "its workers only in us-west-2b"),
     "image-version": (G, edit(DGD, lambda i: container(i, "worker").update(image="registry.example.com/vllm:nightly")), "image.runtimeVersion"),

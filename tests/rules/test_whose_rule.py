@@ -29,6 +29,16 @@ SPEAKS: dict[str, tuple[str, dict[str, Any], datetime]] = {
         {f"{GPU}.worker": {"gpus": 3, "tensorParallel": 3}, f"{GPU}.placement.instanceType": "g6e.12xlarge"},
         AT,
     ),
+    "model-fits": ("g6e-dev", {f"{GPU}.worker.extraArgs": ["--gpu-memory-utilization", "0.03"]}, AT),
+    "model-divides": ("g6e-dev", {f"{GPU}.worker.extraArgs": ["-tp", "3"]}, AT),
+    "model-format": ("g6e-dev", {"models.qwen3-0-6b.repository": "nvidia/Gemma-4-26B-A4B-NVFP4"}, AT),
+    "model-spread": ("p5-reserved", {"models.llama-3-3-70b.repository": "Qwen/Qwen3-0.6B"}, AT),
+    "kv-handover": ("g7e-staging", {"graphs.vllm-disagg-efa.decode.extraArgs": ["--kv-cache-dtype", "fp8"]}, AT),
+    "modules-writable": (
+        "g6e-dev",
+        {f"{GPU}.worker.extraArgs": ["--trust-remote-code"], f"{GPU}.worker.env": {"HF_MODULES_CACHE": "/opt"}},
+        AT,
+    ),
     "efa-whole-node": ("p5-reserved", {"graphs.vllm-disagg-p5.prefill.efa": 8}, AT),
     "image-version": (
         "g6e-dev",

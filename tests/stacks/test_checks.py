@@ -267,7 +267,7 @@ def test_secrets(changes: Changes, faults: list[str]) -> None:
 # --- graphs -----------------------------------------------------------------------------------------------------------
 
 GRAPHS = [
-    ("its model, where one cannot be read", {"models.qwen": {"x": 1}}, "models.qwen.repository | expected a value; the key is required | add | dynamo-eks:models: | qwen: | repository: Qwen/Qwen3-32B", 'models.qwen.revision | expected a value; the key is required | add | dynamo-eks:models: | qwen: | revision: "9216db5781bf21249d130ec9da846c4624c16137"', "models.qwen.x | given 1 | expected no such key here, but download, gated, repository, revision"),
+    ("its model, where one cannot be read", {"models.qwen": {"x": 1}}, "models.qwen.repository | expected a value; the key is required | add | dynamo-eks:models: | qwen: | repository: Qwen/Qwen3-32B", 'models.qwen.revision | expected a value; the key is required | add | dynamo-eks:models: | qwen: | revision: "9216db5781bf21249d130ec9da846c4624c16137"', "models.qwen.x | given 1 | expected no such key here, but download, facts, gated, repository, revision"),
     ("63 characters of namespace and name", {C + ".namespace": "n" * 58}),
     ("64 characters", {C + ".namespace": "n" * 59}, 'graphs.chat.namespace | given "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn" | expected at most 58 characters: namespace and graph name make one label of at most 63 (dynamo #11709)'),
     ("the operator's namespace, where Dynamo cannot be read", {C + ".namespace": "dynamo-system", "dynamo": {"version": "1"}}, 'dynamo.version | given "1" | expected a release in quotes, such as "1.5.0"'),

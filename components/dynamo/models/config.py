@@ -36,6 +36,9 @@ class Matrix:
     """Weights in it."""
     expert: bool = False
     """Whether it is one of all routed experts of its layer, counted together."""
+    whole: bool = False
+    """Whether every GPU of a tensor-parallel group holds all of it: the ways down to the latent, which all heads share, and what sparse
+    attention chooses by (`ReplicatedLinear` in vLLM and SGLang)."""
     plain: bool = False
     """Whether it stays in 16 bits in every checkpoint: embeddings, routers, the encoder of pictures."""
 
@@ -72,17 +75,17 @@ def _latent(text: Mapping[str, Any], at: str) -> Iterator[Matrix]:
     )
     query, down = heads * (rope + nope), text.get("q_lora_rank")
     if down:
-        yield Matrix(f"{at}.self_attn.q_a_proj", hidden * down)
+        yield Matrix(f"{at}.self_attn.q_a_proj", hidden * down, whole=True)
         yield Matrix(f"{at}.self_attn.q_b_proj", down * query)
     else:
         yield Matrix(f"{at}.self_attn.q_proj", hidden * query)
-    yield Matrix(f"{at}.self_attn.kv_a_proj_with_mqa", hidden * (rank + rope))
+    yield Matrix(f"{at}.self_attn.kv_a_proj_with_mqa", hidden * (rank + rope), whole=True)
     yield Matrix(f"{at}.self_attn.kv_b_proj", rank * heads * (nope + value))
     yield Matrix(f"{at}.self_attn.o_proj", heads * value * hidden)
     if text.get("index_head_dim"):
         indexes, size = text["index_n_heads"], text["index_head_dim"]
-        yield Matrix(f"{at}.self_attn.indexer.wq_b", down * indexes * size)
-        yield Matrix(f"{at}.self_attn.indexer.wk", hidden * (size + indexes))
+        yield Matrix(f"{at}.self_attn.indexer.wq_b", down * indexes * size, whole=True)
+        yield Matrix(f"{at}.self_attn.indexer.wk", hidden * (size + indexes), whole=True)
 
 
 def _delta(text: Mapping[str, Any], at: str) -> Iterator[Matrix]:
@@ -115,6 +118,10 @@ def _first(text: Mapping[str, Any], *keys: str, default: Any = None) -> Any:
 def experts_of(text: Mapping[str, Any]) -> int:
     """Routed experts of a layer; 0 for a dense model."""
     return _first(text, "n_routed_experts", "num_experts", "num_local_experts", default=0)
+
+
+def _per_token(text: Mapping[str, Any]) -> int:
+    return _first(text, "num_experts_per_tok", "experts_per_token", "top_k_experts", default=0)
 
 
 def _experts(text: Mapping[str, Any], at: str, *, matrices: int = 3) -> Iterator[Matrix]:
@@ -359,43 +366,82 @@ def _attention(text: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _roughly(
+    config: Mapping[str, Any], disk_bytes: int, parameters: int | None, kind: Format, bits: float
+) -> dict[str, int]:
+    """Sizes of a model whose layout is not known: all of its files count, and of experts what three matrices each come to."""
+    text = text_of(config)
+    experts = experts_of(text)
+    total = parameters or round(disk_bytes * 8 / bits)
+    routed, each = 0, _per_token(text)
+    if experts:
+        width = _first(text, "moe_intermediate_size", "intermediate_size")
+        routed = min(len(kinds_of(text)) * experts * 3 * text["hidden_size"] * width, total * 98 // 100)
+    return {
+        "parameters": total,
+        "weight_bytes": disk_bytes,
+        "expert_bytes": min(round(routed * bits / 8), disk_bytes * 98 // 100),
+        **({"active_parameters": max(1, total - routed + routed * each // experts)} if experts else {}),
+    }
+
+
+def _counted(config: Mapping[str, Any], scheme: Mapping[str, Any]) -> tuple[dict[str, int], Format]:
+    """Sizes of a model by its matrices, and the format of most of them."""
+    listed, text = matrices(config), text_of(config)
+    format_of = _format_of(config, scheme)
+    size: dict[str, float] = {"all": 0, "experts": 0, "whole": 0}
+    formats: dict[Format, int] = {}
+    for item in listed:
+        kind = format_of(item)
+        formats[kind] = formats.get(kind, 0) + item.count
+        held = item.count * _bits(scheme, kind) / 8
+        size["all"] += held
+        size["experts"] += item.expert * held
+        size["whole"] += item.whole * held
+    total, routed = sum(item.count for item in listed), sum(item.count for item in listed if item.expert)
+    experts, each = experts_of(text), _per_token(text)
+    return {
+        "parameters": total,
+        "weight_bytes": round(size["all"]),
+        "expert_bytes": round(size["experts"]),
+        "whole_bytes": round(size["whole"]),
+        **({"active_parameters": total - routed + routed * each // experts} if experts else {}),
+    }, max(formats, key=lambda kind: formats[kind])
+
+
 def facts(
     config: Mapping[str, Any],
     quantisation: Mapping[str, Any] | None = None,
     *,
     disk_bytes: int | None = None,
+    parameters: int | None = None,
     gated: bool = False,
 ) -> ModelFacts:
     """Facts of the model that a `config.json` describes. `quantisation` is its `hf_quant_config.json`, `disk_bytes` the size that
-    the index of its weights states. Raises UnknownArchitecture."""
-    listed, text, scheme = matrices(config), text_of(config), _quantisation(config, quantisation)
-    format_of = _format_of(config, scheme)
-    weights: dict[bool, float] = {True: 0, False: 0}
-    formats: dict[Format, int] = {}
-    for item in listed:
-        kind = format_of(item)
-        formats[kind] = formats.get(kind, 0) + item.count
-        weights[item.expert] += item.count * _bits(scheme, kind) / 8
-    total, routed = sum(item.count for item in listed), sum(item.count for item in listed if item.expert)
-    experts, each = (
-        experts_of(text),
-        _first(text, "num_experts_per_tok", "experts_per_token", "top_k_experts", default=0),
-    )
+    the index of its weights states, and `parameters` how many it has: with those a layout that is not known is taken for the size of
+    its files. Raises UnknownArchitecture without them."""
+    text, scheme = text_of(config), _quantisation(config, quantisation)
+    try:
+        sizes, format_ = _counted(config, scheme)
+    except UnknownArchitecture:
+        if disk_bytes is None:
+            raise
+        format_ = _named_format(scheme) or "bf16"
+        sizes = _roughly(config, disk_bytes, parameters, format_, _bits(scheme, format_))
+    experts, each = experts_of(text), _per_token(text)
     kv = str(scheme.get("kv_cache_quant_algo") or (scheme.get("kv_cache_scheme") or {}).get("type") or "").upper()
     return ModelFacts(
-        parameters=total,
-        active_parameters=total - routed + routed * each // experts if experts else None,
-        weight_bytes=round(weights[True] + weights[False]),
-        expert_bytes=round(weights[True]),
+        **sizes,
         disk_bytes=disk_bytes,
-        format=max(formats, key=lambda kind: formats[kind]),
+        format=format_,
         layers=len(kinds_of(text)),
         hidden_size=text["hidden_size"],
         attention_heads=text["num_attention_heads"],
         experts=experts,
         experts_per_token=each if experts else 0,
+        expert_width=_first(text, "moe_intermediate_size", "intermediate_size") if experts else None,
         vocabulary=text["vocab_size"],
-        context=text["max_position_embeddings"],
+        context_tokens=text["max_position_embeddings"],
         kv_format="fp8" if kv in ("FP8", "FLOAT") else None,
         gated=gated,
         custom_code="auto_map" in config,

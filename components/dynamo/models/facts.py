@@ -26,6 +26,8 @@ class ModelFacts(Model):
     """Bytes that all GPUs of a worker hold of it together."""
     expert_bytes: _CountOrNone = 0
     """Of those, the bytes of routed experts, which are spread over more GPUs than the rest."""
+    whole_bytes: _CountOrNone = 0
+    """Of the others, the bytes that each GPU of a tensor-parallel group holds whole (latent attention has such)."""
     disk_bytes: _Count | None = None
     """Bytes of the weight files, as their index says; what is downloaded."""
     format: Format
@@ -57,9 +59,11 @@ class ModelFacts(Model):
     """Number format of keys and values that the checkpoint asks for."""
     experts: _CountOrNone = 0
     experts_per_token: _CountOrNone = 0
+    expert_width: _Count | None = None
+    """Rows between the two matrices of one expert. Checkpoints in `fp8Block` have to be divided into whole blocks of them."""
     vocabulary: _Count
-    context: _Count
-    """Longest context, in tokens."""
+    context_tokens: _Count
+    """Longest context."""
     gated: bool = False
     """Whether the repository needs an accepted licence and so a token."""
     custom_code: bool = False

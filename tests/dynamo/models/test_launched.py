@@ -1,0 +1,108 @@
+"""What command lines say, in each backend's words, as the program renders them and as people add to them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from components.dynamo.backends import Started, launch
+from components.dynamo.download import snapshot_path
+from components.dynamo.models import table
+from components.dynamo.models.launched import as_loaded, launched, repository_of
+from components.dynamo.models.memory import Sharding
+from components.dynamo.spec import Worker
+
+
+def vllm(*args: str, gpus: int = 1):
+    found = launched(("python3", "-m", "dynamo.vllm"), args, gpus)
+    assert found is not None
+    return found
+
+
+def sglang(*args: str):
+    found = launched(("python3", "-m", "dynamo.sglang"), args, 1)
+    assert found is not None
+    return found
+
+
+def trtllm(engine: dict, *args: str):
+    found = launched(("python3", "-m", "dynamo.trtllm"), ("--override-engine-args", json.dumps(engine), *args), 1)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("backend", ["vllm", "sglang", "trtllm"])
+def test_what_the_program_renders_is_read_back(backend):
+    worker = Worker(
+        gpus=8, tensor_parallel=4, pipeline_parallel=2, data_parallel=3, expert_parallel=4, attention_data_parallel=True
+    )
+    path = snapshot_path("acme/Mine--2", "0" * 40)
+    made = launch(
+        backend, Started(worker=worker, model_path=path, served_model_name="m", role="decode", transport="efa")
+    )
+    found = launched(made.command, made.args, 8)
+    assert found is not None
+    assert found.model == "acme/Mine--2"
+    how = found.how
+    assert (how.backend, how.role, how.tensor, how.pipeline, how.data) == (backend, "decode", 4, 2, 3)
+    assert how.experts == (8 if backend == "vllm" else 4)
+    assert how.attention_data is (backend != "vllm")
+
+
+def test_what_people_add():
+    found = vllm(
+        "-tp", "2", "--tensor_parallel_size=4", "--kv_cache_dtype", "fp8", "--gpu-memory-utilization=0.8", "--max-model-len", "32k",
+        "--max-num-seqs", "64", "--max-num-batched-tokens", "4K", "--quantization", "fp8", "--trust-remote-code",
+    )  # fmt: skip
+    assert found.how == Sharding(
+        backend="vllm", tensor=4, kv_format="fp8", fraction=0.8, context=32000, batch_tokens=4096, requests=64
+    )
+    assert found.quantization == "fp8"
+    assert found.runs_custom_code
+    assert not vllm("--trust-remote-code=false").runs_custom_code
+    assert vllm("--max-model-len", "auto").context_chosen
+    assert vllm("--max-model-len", "-1").context_chosen
+    assert not vllm("--cpu-offload-gb", "10").judged
+    assert sglang(
+        "--tp", "8", "--dp-size", "2", "--ep", "4", "--mem-fraction-static", "0.7", "--context-length", "8192"
+    ).how == (Sharding(backend="sglang", tensor=8, data=2, experts=4, fraction=0.7, context=8192))
+    assert vllm("--gpu-memory-utilization", "most").how.fraction is None
+
+
+def test_tensorrt_llm_is_told_as_json():
+    engine = {
+        "kv_cache_config": {"dtype": "fp8", "free_gpu_memory_fraction": 0.7}, "max_seq_len": 6144, "max_num_tokens": 32,
+        "max_batch_size": 16, "enable_attention_dp": True, "moe_expert_parallel_size": 32, "trust_remote_code": True,
+    }  # fmt: skip
+    found = trtllm(engine, "--tensor-parallel-size", "32")
+    assert found.how == Sharding(
+        backend="trtllm", tensor=32, experts=32, attention_data=True, kv_format="fp8", fraction=0.7, context=6144, batch_tokens=32,
+        requests=16,
+    )  # fmt: skip
+    assert found.runs_custom_code
+    assert not trtllm({}, "--extra-engine-args", "/etc/engine.yaml").judged
+    assert launched(("python3", "-m", "dynamo.trtllm"), ("--override-engine-args", "{"), 1).how.tensor == 1  # type: ignore[union-attr]
+
+
+def test_others_are_not_read():
+    assert launched(("python3", "-m", "dynamo.mocker"), (), 1) is None
+    assert repository_of("/somewhere/else") == "/somewhere/else"
+
+
+def test_ranks_and_copies():
+    assert Sharding(backend="vllm", tensor=2, data=4).ranks == 8
+    assert Sharding(backend="vllm", tensor=2, data=4).copies == 4
+    inside = Sharding(backend="sglang", tensor=8, data=4, attention_data=True)
+    assert (inside.ranks, inside.copies, inside.attention_tensor) == (8, 4, 2)
+    assert Sharding(backend="trtllm", tensor=8, attention_data=True).copies == 8
+
+
+def test_weights_that_are_brought_to_eight_bits_while_loading():
+    qwen = table.known("Qwen/Qwen3-32B")
+    assert qwen is not None
+    loaded = as_loaded(qwen, "fp8")
+    assert loaded.format == "fp8"
+    assert loaded.weight_bytes == pytest.approx(table.known("Qwen/Qwen3-32B-FP8").weight_bytes, rel=0.01)  # type: ignore[union-attr]
+    assert as_loaded(qwen, "awq") is qwen
+    assert as_loaded(qwen, None) is qwen
