@@ -8,7 +8,6 @@ way to the internet.
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import json
 import re
@@ -131,7 +130,8 @@ class AutoModeCluster(pulumi.ComponentResource):
         cluster = self._cluster(name, args, key, log_group)
         tags_policy = self._tags_policy(name, cluster)
 
-        self.cluster_name = _known(args.cluster_name, cluster)
+        # A preview shows it, and whatever uses it is nevertheless ordered after the cluster.
+        self.cluster_name = cluster.urn.apply(lambda _: args.cluster_name)
         self.arn = cluster.eks_cluster.arn
         self.endpoint = cluster.eks_cluster.endpoint
         self.certificate_authority = cluster.eks_cluster.certificate_authority.data
@@ -277,14 +277,3 @@ class AutoModeCluster(pulumi.ComponentResource):
 def _kubeconfig(args: AutoModeClusterArgs, endpoint: str, certificate_authority: str) -> dict[str, Any]:
     identity = {"profile": args.profile, "role_arn": args.assume_role_arn}
     return kubeconfig(args.cluster_name, endpoint, certificate_authority, args.region, **identity)
-
-
-def _known(value: str, after: pulumi.Resource) -> pulumi.Output[str]:
-    """A value that a preview shows, and that nevertheless orders whatever uses it after the resource."""
-
-    def done(result: object) -> asyncio.Future:
-        future: asyncio.Future = asyncio.get_event_loop().create_future()
-        future.set_result(result)
-        return future
-
-    return pulumi.Output({after}, done(value), done(True))
