@@ -216,9 +216,11 @@ def model_format(graph: Graph) -> Iterator[Finding | Looked]:
             continue
         yield Looked(item.subject)
         for gpu in dict.fromkeys(machine.gpu_name for machine in item.machines):
-            said = gpus.judged(item.started.how.backend, item.facts.format, gpu, experts=bool(item.facts.experts))
-            if said:
-                yield Finding(item.subject, f"{item.started.model}: {said.message}", said.level)
+            how = item.started.how
+            said = gpus.judged(how.backend, item.facts.format, gpu, experts=bool(item.facts.experts))
+            for one in (said, gpus.judged_kv(how.backend, how.kv_format, gpu)):
+                if one:
+                    yield Finding(item.subject, f"{item.started.model}: {one.message}", one.level)
 
 
 @rule(

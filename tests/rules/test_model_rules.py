@@ -103,6 +103,12 @@ def test_the_release_is_in_the_image():
     assert item.dynamo == (1, 4, 0)
 
 
+def test_keys_and_values_have_a_format_too():
+    worker = {"gpus": 1, "extraArgs": ["--kv-cache-dtype", "fp8", "--max-model-len", "8192"]}
+    assert "fp8e4nv" in wrong(stack("Qwen/Qwen3-8B", "g5.2xlarge", worker=worker))["model-format"]
+    assert wrong(stack("Qwen/Qwen3-8B", "g6.2xlarge", worker=worker)) == {}
+
+
 def test_vllm_does_not_start_where_one_long_request_has_no_room():
     short = {"gpus": 1, "extraArgs": ["--max-model-len", "32k"]}
     found = wrong(stack("meta-llama/Llama-3.1-8B-Instruct", "g5.2xlarge"))

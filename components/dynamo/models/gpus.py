@@ -112,3 +112,16 @@ def judged(backend: str, format_: Format, gpu: str, *, experts: bool = False) ->
     if have < row.native:
         return Verdict("warn", f"{named} run without hardware for them: {row.falls_back}")
     return None
+
+
+def judged_kv(backend: str, kv_format: str | None, gpu: str) -> Verdict | None:
+    """What is to be said of keys and values in the format that the engine is told; None where they are kept as meant, or nothing is
+    known. TensorRT-LLM keeps FP8 on all of them (its hardware support matrix)."""
+    told, have = (kv_format or "auto").lower(), CAPABILITY.get(gpu)
+    if have is None or backend == "trtllm" or have >= ADA or "8" not in told or "e5m2" in told:
+        return None
+    return Verdict(
+        "warn",
+        f"keys and values in {told} on {gpu} (compute capability {have[0]}.{have[1]}): the usual kernels know E4M3 from 8.9 on and end "
+        "with 'type fp8e4nv not supported' (vllm #26431); leave it out, or take fp8_e5m2",
+    )

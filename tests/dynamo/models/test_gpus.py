@@ -56,6 +56,24 @@ def test_formats(backend, format_, gpu, experts, expected):
         assert gpu in said.message
 
 
+@pytest.mark.parametrize(
+    ("backend", "kv_format", "gpu", "expected"),
+    [
+        ("vllm", "fp8", "a10g", FALLS_BACK),
+        ("sglang", "fp8_e4m3", "a100", FALLS_BACK),
+        ("vllm", "fp8_e5m2", "a100", RUNS),
+        ("vllm", "auto", "a100", RUNS),
+        ("vllm", None, "a100", RUNS),
+        ("vllm", "fp8", "l4", RUNS),
+        ("trtllm", "fp8", "a100", RUNS),
+        ("vllm", "fp8", "not-known", RUNS),
+    ],
+)
+def test_keys_and_values_in_eight_bits(backend, kv_format, gpu, expected):
+    said = gpus.judged_kv(backend, kv_format, gpu)
+    assert (said and said.level) == expected
+
+
 DENSE, WINDOW, RECURRENT, LATENT = (
     table.known(name)
     for name in ("Qwen/Qwen3-32B", "openai/gpt-oss-120b", "Qwen/Qwen3.5-397B-A17B", "deepseek-ai/DeepSeek-R1")
