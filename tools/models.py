@@ -40,21 +40,25 @@ class Like:
     """Facts that differ, by their names in the table."""
 
 
-_LLAMA = Like("meta-llama/Meta-Llama-3.1-70B", "model card: tuned from the base model of that name, same config.json")
+_TUNED = "tuned from it; the recipes of oumi-ai/oumi (configs/recipes/llama3_1) have its sizes"
 
 LIKE: Mapping[str, Like] = {
-    "meta-llama/Llama-3.1-8B-Instruct": Like("meta-llama/Meta-Llama-3.1-8B", _LLAMA.source),
-    "meta-llama/Llama-3.1-70B-Instruct": _LLAMA,
-    "meta-llama/Llama-3.1-405B-Instruct": Like("meta-llama/Meta-Llama-3.1-405B", _LLAMA.source),
+    "meta-llama/Llama-3.1-8B-Instruct": Like("meta-llama/Meta-Llama-3.1-8B", _TUNED),
+    "meta-llama/Llama-3.1-70B-Instruct": Like(
+        "meta-llama/Meta-Llama-3.1-70B", "tuned from it; nvidia/Llama-3.1-70B-Instruct-FP8, made of it, has its sizes"
+    ),
+    "meta-llama/Llama-3.1-405B-Instruct": Like("meta-llama/Meta-Llama-3.1-405B", _TUNED),
     "meta-llama/Llama-3.3-70B-Instruct": Like(
         "meta-llama/Meta-Llama-3.1-70B",
         "config.json in ai-dynamo/aiconfigurator f577ab84, src/aiconfigurator/model_configs",
     ),
-    "deepseek-ai/DeepSeek-R1-0528": Like("deepseek-ai/DeepSeek-R1", "model card: an upgrade of the weights alone"),
+    "deepseek-ai/DeepSeek-R1-0528": Like(
+        "deepseek-ai/DeepSeek-R1", "Hugging Face lists both with 685B parameters, the layer for speculation among them"
+    ),
     "nvidia/DeepSeek-R1-0528-NVFP4-v2": Like(
         "nvidia/DeepSeek-V3.1-NVFP4",
-        "same modules quantised; files of 413,340,567,567 bytes (edwardsp/blobcache, results of 2026-04-29), which the modules "
-        "with the layer for speculation in 16 bits come to",
+        "files of 413,340,567,567 bytes (edwardsp/blobcache, results of 2026-04-29), which the same modules with the layer for "
+        "speculation in 16 bits come to",
         {"diskBytes": 413340567567},
     ),
 }

@@ -45,7 +45,7 @@ class _Row:
     """Newer ones that lack it."""
 
 
-_MARLIN = "its weights are unpacked to 16 bits for each product (Marlin), which saves memory and not time"
+_MARLIN = "they are unpacked to 16 bits for each product (Marlin), which saves memory and not time"
 _SM120 = frozenset({(12, 0)})
 _HALF = "bfloat16 is not there, and float16 is taken"
 

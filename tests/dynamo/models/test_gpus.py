@@ -137,3 +137,87 @@ def test_no_multiple_and_another_format():
     assert "in one format" in pair(LATENT, first, other)[0].message
     told = Sharding(backend="vllm", tensor=4, kv_format="auto")
     assert pair(LATENT, first, told) == []
+
+
+def test_the_words():
+    one, two, three = (Sharding(backend="vllm", tensor=size) for size in (4, 2, 6))
+    eight = Sharding(backend="vllm", tensor=4, kv_format="fp8")
+    assert pair(DENSE, one, eight) == [
+        gpus.Verdict("fail", "prefill keeps keys and values in auto and decode in fp8; they have to be in one format")
+    ]
+    assert pair(DENSE, eight, one)[0].message.startswith("prefill keeps keys and values in fp8 and decode in auto; ")
+    assert pair(LATENT, one, three) == [
+        gpus.Verdict(
+            "fail", "prefill divides attention over 4 GPUs and decode over 6; one has to be a multiple of the other"
+        )
+    ]
+    assert pair(DENSE, one, two) == [
+        gpus.Verdict(
+            "warn",
+            "prefill divides attention over 4 GPUs and decode over 2: heads are split on the way, which has ended decode workers at "
+            "their first request (vllm #43523, #50765; sglang #15674, #31295); one tensorParallel for both is what is tested most",
+        )
+    ]
+    assert pair(RECURRENT, one, one, conv_layout=False) == [
+        gpus.Verdict(
+            "fail",
+            "vLLM hands recurrent state over in one layout alone, and its workers end without VLLM_SSM_CONV_STATE_LAYOUT=DS "
+            "(vllm #54387); set it in env of prefill and decode",
+        )
+    ]
+    here, there = (Sharding(backend="sglang", tensor=size) for size in (4, 2))
+    assert pair(WINDOW, here, there)[0].message == (
+        "prefill divides attention over 4 GPUs and decode over 2: SGLang hands no layers with a sliding window over between them "
+        "(0.5.16 to 0.5.21, llm-d #2442); use one tensorParallel for both"
+    )
+    assert pair(RECURRENT, here, there, dynamo=(1, 4, 9))[0].message == (
+        "prefill divides attention over 4 GPUs and decode over 2: SGLang 0.5.16 ends handing recurrent state over between them "
+        "(sglang #31295); take Dynamo 1.5.0 or newer; use one tensorParallel for both"
+    )
+    engine = Sharding(backend="trtllm", tensor=4)
+    assert pair(RECURRENT, engine, engine)[0].message == (
+        "TensorRT-LLM hands recurrent state over by NIXL in its Python transceiver alone (TensorRT-LLM #14060): set "
+        "cache_transceiver_config.transceiver_runtime to PYTHON, or serve it aggregated"
+    )
+    said = [
+        gpus.judged("trtllm", "nvfp4", "h200"),
+        gpus.judged("trtllm", "int4", "rtx-pro-server-6000"),
+        gpus.judged("sglang", "fp8Block", "a10g", experts=True),
+        gpus.judged("vllm", "fp8", "a10g"),
+        gpus.judged("vllm", "int4", "t4"),
+        gpus.judged("vllm", "bf16", "t4"),
+        gpus.judged("trtllm", "mxfp4", "h100"),
+        gpus.judged_kv("vllm", "FP8", "a10g"),
+    ]
+    assert [one and one.message for one in said] == [
+        "NVFP4 weights on h200 (compute capability 9.0): trtllm runs them from 10.0 on",
+        "INT4 weights on rtx-pro-server-6000 (compute capability 12.0): trtllm has no kernels for them there",
+        "FP8 (blocks of 128) weights on a10g (compute capability 8.6): SGLang runs FP8 experts from 8.9 on (sglang #12887, #30681)",
+        "FP8 weights on a10g (compute capability 8.6) run without hardware for them: they are unpacked to 16 bits for each "
+        "product (Marlin), which saves memory and not time",
+        "INT4 weights on t4 (compute capability 7.5) run without hardware for them: older and slower kernels are taken",
+        "BF16 weights on t4 (compute capability 7.5) run without hardware for them: bfloat16 is not there, and float16 is taken",
+        "MXFP4 weights on h100 (compute capability 9.0) run without hardware for them: not in the matrix; the guide for gpt-oss takes "
+        "Triton's experts (moe_config.backend: TRITON)",
+        "keys and values in fp8 on a10g (compute capability 8.6): the usual kernels know E4M3 from 8.9 on and end with 'type fp8e4nv "
+        "not supported' (vllm #26431); leave it out, or take fp8_e5m2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("backend", "format_", "native", "least"),
+    [
+        ("vllm", "bf16", 80, 75), ("vllm", "fp8", 89, 75), ("vllm", "fp8Block", 89, 75), ("vllm", "nvfp4", 100, 75),
+        ("vllm", "mxfp4", 90, 80), ("vllm", "int4", 80, 75), ("vllm", "int8", 75, 75), ("sglang", "bf16", 80, 75),
+        ("sglang", "fp8", 89, 80), ("sglang", "fp8Block", 89, 80), ("sglang", "nvfp4", 100, 80), ("sglang", "mxfp4", 90, 80),
+        ("sglang", "int4", 80, 75), ("sglang", "int8", 75, 75), ("trtllm", "bf16", 80, 80), ("trtllm", "fp16", 80, 80),
+        ("trtllm", "fp8", 89, 89), ("trtllm", "fp8Block", 90, 90), ("trtllm", "nvfp4", 100, 100), ("trtllm", "mxfp4", 100, 90),
+        ("trtllm", "int4", 80, 80), ("trtllm", "int8", 80, 80),
+    ],
+)  # fmt: skip
+def test_every_gpu_is_above_between_or_below(backend, format_, native, least):
+    for gpu, (major, minor) in gpus.CAPABILITY.items():
+        have = 10 * major + minor
+        lacking = backend == "trtllm" and have == 120 and format_ in ("fp8Block", "int4", "int8")
+        said = gpus.judged(backend, format_, gpu)
+        assert (said and said.level) == (FAILS if have < least or lacking else FALLS_BACK if have < native else RUNS)
