@@ -6,14 +6,15 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from itertools import pairwise
 from typing import Any
 
 from components.aws_values import is_open
 from components.capacity import instances, room
 from components.capacity.ultraservers import RACK_LABEL, RACK_MARK
+from components.catalog import DYNAMO
 from components.dynamo.expected_pods import ExpectedPod, expected_pods, fits
 from recording.graph import Graph, KubernetesObject
+from rules.command_lines import of_component
 from rules.model import Finding, Looked, rule
 
 GPU = "nvidia.com/gpu"
@@ -260,14 +261,10 @@ def _words(component: Mapping[str, Any]) -> list[str]:
 
 
 def _argument(component: Mapping[str, Any], flag: str) -> str | None:
-    """Value of a flag, given as a word of its own or after `=`; the last one wins, as in argparse."""
-    found = None
-    for word, following in pairwise([*_words(component), ""]):
-        if word == flag:
-            found = following
-        elif word.startswith(f"{flag}="):
-            found = word.removeprefix(f"{flag}=")
-    return found
+    """Value of a flag under any of its spellings; the last one wins, as in argparse. None where it is not given."""
+    found = of_component(component, otherwise=[*DYNAMO][-1])
+    values = [each.values for each in found.given() if each.flag and flag in each.flag.names] if found else []
+    return values[-1][0] if values and values[-1] else None
 
 
 def transfer_faults(framework: str, component: Mapping[str, Any]) -> list[str]:

@@ -55,7 +55,8 @@ GROUPS = (
     Group(
         (
             *(f"components/dynamo/{name}.py" for name in (
-                "expected_pods", "manifest", "backends", "fabric", "compute_domain", "download", "exposure", "values")),
+                "expected_pods", "manifest", "backends", "fabric", "compute_domain", "download", "exposure", "values",
+                "command_line")),
             "components/scheduling/gang.py",
         ),
         ("tests/dynamo", "tests/rules", STACKS),
@@ -75,14 +76,15 @@ GROUPS = (
     ),
     Group(
         tuple(f"rules/{name}.py" for name in (
-            "ultraservers", "capacity", "graphs", "order", "cluster", "network", "storage", "objects", "secrets", "model", "models")),
+            "ultraservers", "capacity", "graphs", "order", "cluster", "network", "storage", "objects", "secrets", "model", "models",
+            "command_lines")),
         ("tests/rules", "tests/review", "tests/recording", STACKS),
     ),
     Group(
         tuple(f"stacks/{name}.py" for name in (
             *(f"checks/{name}" for name in (
                 "draft", "stack", "network", "capacity", "storage", "dynamo", "graphs", "placement", "ultra_servers", "gpu_stack",
-                "rack_graphs")),
+                "rack_graphs", "command_lines")),
             "sections", "settings", "hidden", "faults", "placeholders", "editing", "provider_keys", "schema_limits", "tokens")),
         ("tests/stacks", "tests/capacity", "-k", "not registers"),
     ),

@@ -16,8 +16,18 @@ from .spec import Worker
 Role = Literal["worker", "prefill", "decode"]
 Transport = Literal["efa", "nvlink", "tcp", "none"]
 
-KV_BLOCK_TOKENS: Mapping[str, int] = {"vllm": 16, "sglang": 16, "trtllm": 32, "mocker": 16}
-"""Tokens in a KV block. Router and workers must agree, so both are told; vLLM's and TensorRT-LLM's defaults on CUDA."""
+KV_BLOCK_FLAGS: Mapping[str, str] = {
+    "vllm": "--block-size",
+    "sglang": "--page-size",
+    "trtllm": "--kv-block-size",
+    "mocker": "--block-size",
+}
+"""The flag for the tokens in a KV block. The router takes their number from the card of each worker, so none is told unless the
+settings do: vLLM leaves its fast MLA backends where it is forced (ai-dynamo/dynamo #1232; run with Dynamo 1.5.0)."""
+
+SGLANG_ROUTED_PAGE_TOKENS = 64
+"""SGLang's own page is one token, which is too little to route by. 64 is what all of its backends take; where an MLA backend
+raises 16 to it, router and worker differ and no prefix is ever found (ai-dynamo/dynamo #13216)."""
 
 NIXL_BACKENDS: Mapping[str, str] = {"efa": "LIBFABRIC", "nvlink": "UCX"}
 """NIXL's backend by transport, for the engines that take it from the environment."""
@@ -48,6 +58,8 @@ class Started:
     transport: Transport
     kv_router: bool = False
     """Whether the frontend routes by cached prefixes and so needs KV events."""
+    kv_block_tokens: int | None = None
+    """Tokens in a KV block; None leaves them to the engine."""
     speedup_ratio: float = 1.0
 
     @property
@@ -80,11 +92,15 @@ def _parallel(started: Started) -> list[str]:
     for flag, value in (
         ("--tensor-parallel-size", started.worker.tensor_parallel),
         ("--pipeline-parallel-size", started.worker.pipeline_parallel),
-        ("--data-parallel-size", started.worker.data_parallel),
     ):
         if value > 1:
             flags += [flag, str(value)]
     return flags
+
+
+def _data_parallel(started: Started) -> list[str]:
+    ranks = started.worker.data_parallel
+    return ["--data-parallel-size", str(ranks)] if ranks > 1 else []
 
 
 def _kv_events(port: int) -> str:
@@ -95,6 +111,7 @@ def _kv_events(port: int) -> str:
 
 def _vllm(started: Started) -> Launch:
     args = ["--model", started.model_path, "--served-model-name", started.served_model_name, *_parallel(started)]
+    args += _data_parallel(started)
     if started.worker.expert_parallel > 1:
         # vLLM spreads experts over all ranks or none, so the flag has no number.
         args.append("--enable-expert-parallel")
@@ -102,12 +119,13 @@ def _vllm(started: Started) -> Launch:
         config = kv_transfer_config(started.transport, started.kv_buffer_device)
         args += ["--disaggregation-mode", started.role, "--kv-transfer-config", json.dumps(config)]
     if started.kv_router:
-        args += ["--block-size", str(KV_BLOCK_TOKENS["vllm"]), "--kv-events-config", _kv_events(KV_EVENTS_PORT)]
+        args += ["--kv-events-config", _kv_events(KV_EVENTS_PORT)]
     return Launch(("python3", "-m", "dynamo.vllm"), tuple(args))
 
 
 def _sglang(started: Started) -> Launch:
     args = ["--model-path", started.model_path, "--served-model-name", started.served_model_name, *_parallel(started)]
+    args += _data_parallel(started)
     environment = {}
     if started.worker.expert_parallel > 1:
         args += ["--expert-parallel-size", str(started.worker.expert_parallel)]
@@ -123,7 +141,9 @@ def _sglang(started: Started) -> Launch:
         if started.transport in NIXL_BACKENDS:
             environment["SGLANG_DISAGGREGATION_NIXL_BACKEND"] = NIXL_BACKENDS[started.transport]
     if started.kv_router:
-        args += ["--page-size", str(KV_BLOCK_TOKENS["sglang"]), "--kv-events-config", _kv_events(KV_EVENTS_PORT)]
+        if started.kv_block_tokens is None:
+            args += ["--page-size", str(SGLANG_ROUTED_PAGE_TOKENS)]
+        args += ["--kv-events-config", _kv_events(KV_EVENTS_PORT)]
     return Launch(("python3", "-m", "dynamo.sglang"), tuple(args), environment)
 
 
@@ -143,7 +163,7 @@ def _trtllm(started: Started) -> Launch:
     if engine or started.worker.engine:
         args += ["--override-engine-args", json.dumps(_over(engine, started.worker.engine))]
     if started.kv_router:
-        args += ["--publish-kv-events", "--kv-block-size", str(KV_BLOCK_TOKENS["trtllm"])]
+        args.append("--publish-kv-events")
     return Launch(("python3", "-m", "dynamo.trtllm"), tuple(args), environment)
 
 
@@ -172,6 +192,6 @@ _BACKENDS = {"vllm": _vllm, "sglang": _sglang, "trtllm": _trtllm, "mocker": _moc
 def launch(backend: str, worker: Started) -> Launch:
     """Command line and environment of a worker. EFA's provider is named for every backend that moves blocks over it."""
     made = _BACKENDS[backend](worker)
-    if worker.transport == "efa":
-        return Launch(made.command, made.args, {**efa_environment(), **made.env})
-    return made
+    blocks = (KV_BLOCK_FLAGS[backend], str(worker.kv_block_tokens)) if worker.kv_block_tokens else ()
+    over_efa = efa_environment() if worker.transport == "efa" else {}
+    return Launch(made.command, (*made.args, *blocks), {**over_efa, **made.env})

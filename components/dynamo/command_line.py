@@ -15,7 +15,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -39,6 +39,10 @@ parser; SGLang 0.5.16 to 0.5.21, server_args)."""
 
 DYNAMIC = "--trtllm."
 """Beginning of the flags by which `dynamo.trtllm` takes any engine option, `--trtllm.kv_cache_config.dtype fp8`."""
+
+
+PROCESSOR = "--dyn-chat-processor"
+"""Flag of the frontend that lets an engine's own parser read what is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +169,25 @@ def read(found: Table, words: Sequence[str]) -> list[Given]:
     if found.module == "trtllm":
         left = [word for word in left if not word[1].startswith(DYNAMIC)]
         left = [] if all(not _is_flag(word) for _, word in left) and _dynamic(words) else left
-    given += [Given(position, word.partition("=")[0], None, fault="unknown") for position, word in left]
+    if found.module == "frontend" and any(
+        each.flag and each.flag.name == PROCESSOR and each.values != ("dynamo",) for each in given
+    ):
+        # The engine's own flags follow then, and its own parser reads them.
+        left = []
+    given += _unknown(left)
     return sorted(given, key=lambda each: each.position)
+
+
+def _unknown(left: Sequence[Word]) -> list[Given]:
+    """Words that no parser takes, each flag with what stands behind it."""
+    found: list[Given] = []
+    for position, word in left:
+        last = found[-1] if found else None
+        if last and not _is_flag(word) and position == last.position + len(last.values) + 1:
+            found[-1] = replace(last, values=(*last.values, word))
+        else:
+            found.append(Given(position, word.partition("=")[0], None, fault="unknown"))
+    return found
 
 
 def _dynamic(words: Iterable[str]) -> bool:
@@ -310,30 +331,42 @@ def instead(found: Table, name: str) -> str:
     return f"; {near[0]} is like it" if near else ""
 
 
-def told(found: Table, given: Given) -> str | None:
-    """What is wrong with a flag, in words; None where nothing is."""
-    flag = given.flag
+def expected(found: Table, given: Given) -> str | None:
+    """What would be right instead of a flag that is not, as the end of the sentence `expected ...`; None where all is."""
+    flag, module = given.flag, f"dynamo.{found.module} of {found.release}"
     match given.fault:
         case "unknown":
-            return f"{given.spelled} is nothing that dynamo.{found.module} of {found.release} knows{instead(found, given.spelled)}"
+            return f"a flag that {module} has{instead(found, given.spelled)}"
         case "ambiguous":
             several = ", ".join(given.could_be[:4]) + (", …" if len(given.could_be) > 4 else "")
             now = f"; it is {GONE[given.spelled]} now" if given.spelled in GONE else ""
-            return f"{given.spelled} could be {several} in {found.release}{now}"
+            return f"a flag's whole name, since {module} has {several}{now}"
         case "choice" if flag:
             wrong = next((value for value in given.values if value not in flag.choices), given.values[0])
             near = difflib.get_close_matches(wrong, flag.choices, n=1)
             few = (
-                f"{near[0]}, or another of its {len(flag.choices)}"
+                f"{near[0]}, or another of the {len(flag.choices)}"
                 if near and len(flag.choices) > 8
                 else ", ".join(flag.choices)
             )
-            return f"{given.spelled} does not take {wrong} in {found.release}; it takes {few}"
+            return f"a value of {given.spelled} that {module} takes: {few}"
         case "values" if flag:
             wants = {"0": "no value", "1": "one value", "+": "one value or more"}.get(
                 flag.takes, f"{flag.takes} values"
             )
-            return f"{given.spelled} takes {wants}"
+            return f"{wants} after {given.spelled}"
         case "type" if flag:
-            return f"{given.spelled} takes {'a whole number' if flag.type == 'int' else 'a number'}"
+            return f"{'a whole number' if flag.type == 'int' else 'a number'} after {given.spelled}"
     return None
+
+
+def table_for(module: str, version: str) -> Table | None:
+    """The table for a release or, where there is none, for another patch of its minor: 1.5.1 and 1.6.0 have the flags of 1.5.0
+    and 1.6.1, and 1.4.2 those of 1.4.0 with `--classify-worker` (their wheels, read in November 2026)."""
+    from ..catalog import DYNAMO
+
+    minor = version.rpartition(".")[0]
+    like = next((each for each in DYNAMO if each == version), None) or next(
+        (each for each in DYNAMO if each.rpartition(".")[0] == minor), None
+    )
+    return table(module, like) if like else None

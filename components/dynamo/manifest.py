@@ -264,8 +264,8 @@ def _scope(around: Surroundings) -> dict[str, str]:
 def _frontend(name: str, graph: Graph, around: Surroundings) -> dict[str, Any]:
     frontend = graph.frontend
     args = ["--router-mode", frontend.router]
-    if frontend.router == "kv":
-        args += ["--kv-cache-block-size", str(backends.KV_BLOCK_TOKENS[graph.backend])]
+    if frontend.router == "kv" and graph.kv_block_tokens:
+        args += ["--kv-cache-block-size", str(graph.kv_block_tokens)]
     volume, mount = _model_volume()
     container = {
         "name": "main",
@@ -399,6 +399,7 @@ def _worker(
             role=role,  # type: ignore[arg-type] roles() gives these three words
             transport=graph.transport,
             kv_router=graph.frontend.router == "kv",
+            kv_block_tokens=graph.kv_block_tokens,
             speedup_ratio=graph.speedup_ratio,
         ),
     )

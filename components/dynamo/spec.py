@@ -121,7 +121,7 @@ class Worker(Model):
     shared_memory: Memory = "16Gi"
     """Size of /dev/shm, counted against the pod's memory."""
     extra_args: tuple[str, ...] = ()
-    """Arguments appended to the backend's command line."""
+    """Arguments appended to the backend's command line. They are read as the engine of the Dynamo release reads them: what it does not know, and what another key sets, is refused under any spelling."""
     env: Environment = Field(default_factory=dict)
 
 
@@ -216,6 +216,8 @@ class Graph(Model):
     """Let Prometheus scrape the graph's pods; where `dynamo.podMonitors` is off it has no effect."""
     speedup_ratio: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """For `mocker`: how much faster than a real engine it pretends to be."""
+    kv_block_tokens: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Tokens in a KV block, told to every worker and to a frontend with `router: kv`; by default each engine's own, which the router reads from the workers. Some attention backends take one number only. Changing it restarts the workers."""
     termination_grace_seconds: Annotated[int, Field(ge=30, le=3600)] = 120
     """How long a worker may finish running requests when its pod is deleted."""
     smoke_test: SmokeTest | None = None

@@ -3,65 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from components import catalog
 from components.capacity import instances
+from components.dynamo import recipes
 from components.dynamo.expected_pods import mib, milli
 from components.dynamo.manifest import on_rack, roles
 from components.dynamo.spec import Graph, Worker
+from stacks.checks.command_lines import OWNED_ENVIRONMENT, arguments
 from stacks.checks.draft import Draft
 from stacks.checks.dynamo import OWNED_NAMESPACE, OWNED_NAMESPACES
 from stacks.checks.placement import placements
 from stacks.checks.stack import opened_by
 from stacks.faults import Fault, one_of
-from stacks.tokens import is_argument, is_secret, is_token
-
-OWNED_ENVIRONMENT = frozenset(
-    {
-        "HF_TOKEN",
-        "HF_HOME",
-        "HF_HUB_OFFLINE",
-        "DYN_NAMESPACE",
-        "DYN_NAMESPACE_PREFIX",
-        "DYN_NAMESPACE_PREFIX_STRICT",
-        "DYN_NAMESPACE_WORKER_SUFFIX",
-        "DYN_COMPONENT",
-        "DYN_DISCOVERY_BACKEND",
-        "DYN_SYSTEM_PORT",
-        "FI_PROVIDER",
-        "SGLANG_DISAGGREGATION_NIXL_BACKEND",
-        "TRTLLM_NIXL_KVCACHE_BACKEND",
-    }
-)
-"""Environment set by the program or the operator from other keys."""
-
-
-OWNED_ARGUMENTS: Mapping[str, str] = {
-    "--model": "model",
-    "--model-path": "model",
-    "--served-model-name": "servedModelName",
-    "--tensor-parallel-size": "tensorParallel",
-    "--tp": "tensorParallel",
-    "--tp-size": "tensorParallel",
-    "--pipeline-parallel-size": "pipelineParallel",
-    "--data-parallel-size": "dataParallel",
-    "--expert-parallel-size": "expertParallel",
-    "--ep-size": "expertParallel",
-    "--enable-expert-parallel": "expertParallel",
-    "--enable-dp-attention": "attentionDataParallel",
-    "--enable-attention-dp": "attentionDataParallel",
-    "--override-engine-args": "engine",
-    "--disaggregation-mode": "prefill and decode",
-    "--kv-transfer-config": "transport",
-    "--disaggregation-transfer-backend": "transport",
-    "--router-mode": "frontend.router",
-    "--namespace": "namespace",
-    "--namespace-prefix": "namespace",
-}
-"""Arguments written from other keys; given twice, the backend would take one of the two without a word."""
-
+from stacks.tokens import is_secret
 
 MOST_PODS = 2000
 """Pods of all graphs of a stack. Ours; 30 UltraServers have 540 nodes."""
@@ -144,9 +101,22 @@ def _graph(draft: Draft, key: str, name: str, graph: Graph) -> Iterator[Fault]:
     yield from _exposure(draft, key, graph)
     for role, worker in roles(graph).items():
         yield from _worker(f"{key}.{role}", graph, worker)
+        yield from arguments(draft, f"{key}.{role}", graph, worker)
     yield from _environment(f"{key}.frontend", graph.frontend)
+    yield from arguments(draft, f"{key}.frontend", graph, graph.frontend)
+    yield from _preset(draft, key, graph)
     yield from _frontend(draft, f"{key}.frontend", graph)
     yield from placements(draft, key, graph)
+
+
+def _preset(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
+    release = draft.dynamo.version if draft.dynamo else None
+    if graph.preset and release in catalog.DYNAMO and release not in (known := recipes.versions(graph.preset)):
+        yield Fault(
+            f"{key}.preset",
+            f"another preset, or dynamo.version {' or '.join(known)}: {graph.preset} is for these",
+            graph.preset,
+        )
 
 
 def _image(key: str, graph: Graph) -> Iterator[Fault]:
@@ -201,13 +171,6 @@ def _environment(key: str, part: Any) -> Iterator[Fault]:
             )
         elif name in OWNED_ENVIRONMENT:
             yield Fault(f"{key}.env.{name}", "another variable; the program sets this one from other keys", value)
-    for position, argument in enumerate(part.extra_args):
-        flag = argument.split("=")[0]
-        before = part.extra_args[position - 1] if position else ""
-        if is_token(argument) or is_argument(flag, argument) or is_argument(before, f"{before}={argument}"):
-            yield Fault(f"{key}.extraArgs[{position}]", "no token in clear; it must be revoked", "[hidden]")
-        elif flag in OWNED_ARGUMENTS:
-            yield Fault(f"{key}.extraArgs[{position}]", f"the key {OWNED_ARGUMENTS[flag]} instead of {flag}", argument)
 
 
 def _frontend(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:

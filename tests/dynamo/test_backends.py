@@ -40,7 +40,7 @@ ROWS: list[tuple[str, dict[str, Any], list[str], dict[str, str]]] = [
         {**ALL, "role": "decode", "transport": "efa"},
         [
             *MODEL, *PARALLEL, "--enable-expert-parallel", "--disaggregation-mode", "decode",
-            "--kv-transfer-config", NIXL % "LIBFABRIC", "--block-size", "16", "--kv-events-config", EVENTS,
+            "--kv-transfer-config", NIXL % "LIBFABRIC", "--kv-events-config", EVENTS,
         ],
         EFA,
     ),
@@ -56,7 +56,7 @@ ROWS: list[tuple[str, dict[str, Any], list[str], dict[str, str]]] = [
         {**ALL, "role": "decode", "transport": "efa"},
         [
             *TRTLLM, *PARALLEL, "--expert-parallel-size", "2", "--enable-dp-attention",
-            "--disaggregation-mode", "decode", *SGLANG, "--page-size", "16", "--kv-events-config", EVENTS,
+            "--disaggregation-mode", "decode", *SGLANG, "--page-size", "64", "--kv-events-config", EVENTS,
         ],
         {**EFA, "SGLANG_DISAGGREGATION_NIXL_BACKEND": "LIBFABRIC"},
     ),
@@ -72,9 +72,9 @@ ROWS: list[tuple[str, dict[str, Any], list[str], dict[str, str]]] = [
         "trtllm",
         {**ALL, "role": "decode", "transport": "efa"},
         [
-            *TRTLLM, *PARALLEL, "--disaggregation-mode", "decode", "--override-engine-args",
+            *TRTLLM, *PARALLEL[:4], "--disaggregation-mode", "decode", "--override-engine-args",
             '{"moe_expert_parallel_size": 2, "enable_attention_dp": true, "cache_transceiver_config": {"backend": "NIXL"}}',
-            "--publish-kv-events", "--kv-block-size", "32",
+            "--publish-kv-events",
         ],
         {**EFA, "TRTLLM_NIXL_KVCACHE_BACKEND": "LIBFABRIC"},
     ),

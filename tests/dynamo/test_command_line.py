@@ -145,16 +145,18 @@ def test_what_is_normal_stays_as_it_is(line: tuple[str, list[str]]) -> None:
 
 def test_what_is_gone_is_told_with_what_stands_for_it() -> None:
     for words, expected in (
-        (["--nsa-decode-backend", "trtllm"], "--nsa-decode-backend is nothing that dynamo.sglang of Dynamo 1.6.1 (sglang 0.5.21) knows; it is --dsa-decode-backend now"),
-        (["--cuda-graph-max-bs", "8"], "--cuda-graph-max-bs could be"),
+        (["--nsa-decode-backend", "trtllm"], "a flag that dynamo.sglang of Dynamo 1.6.1 (sglang 0.5.21) has; it is --dsa-decode-backend now"),
+        (["--cuda-graph-max-bs", "8"], "--cuda-graph-max-bs-decode, --cuda-graph-max-bs-"),
         (["--max-runing-requests", "8"], "--max-running-requests is like it"),
-        (["--dsa-decode-backend", "none"], "--dsa-decode-backend does not take none"),
-        (["--tp-size", "two"], "--tp-size takes a whole number"),
-        (["--tp-size"], "--tp-size takes one value"),
+        (["--disable-shared-experts-fusion=1"], "no value after"),
+        (["--dsa-decode-backend", "none"], "a value of --dsa-decode-backend that dynamo.sglang of Dynamo 1.6.1 (sglang 0.5.21) takes"),
+        (["--tp-size", "two"], "a whole number after --tp-size"),
+        (["--tp-size"], "one value after --tp-size"),
     ):  # fmt: skip
         found = table("sglang", "1.6.1")
-        said = [told for each in command_line.read(found, words) if (told := command_line.told(found, each))]
+        said = [told for each in command_line.read(found, words) if (told := command_line.expected(found, each))]
         assert expected in said[0]
+    assert command_line.expected(found, command_line.read(found, ["--tp-size", "2"])[0]) is None
     for version in DYNAMO:
         # What is named instead is there to be used.
         for old, new in command_line.GONE.items():
@@ -169,3 +171,17 @@ def test_environment_of_a_release() -> None:
         assert names and len(names) > 1000
         assert ("DYN_NAMESPACE_PREFIX_STRICT" in names) == release.strict_prefix
         assert {"DYN_NAMESPACE", "DYN_SYSTEM_PORT", "DYN_ROUTER_MODE"} <= names
+
+
+def test_patches_of_a_minor_share_a_table() -> None:
+    assert command_line.table_for("vllm", "1.5.1") is table("vllm", "1.5.0")
+    assert command_line.table_for("vllm", "1.6.1") is table("vllm", "1.6.1")
+    assert command_line.table_for("vllm", "0.9.0") is None
+
+
+def test_an_engine_reads_what_a_frontend_leaves() -> None:
+    found = table("frontend", "1.6.1")
+    assert [
+        each.fault for each in command_line.read(found, ["--dyn-chat-processor", "vllm", "--reasoning-parser", "x"])
+    ] == [None]
+    assert [each.fault for each in command_line.read(found, ["--reasoning-parser", "x"])] != [None]

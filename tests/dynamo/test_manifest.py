@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,14 +103,30 @@ def test_every_combination_is_accepted(backend: str, roles: str, router: str) ->
     assert Shapes.load().check(item.manifest, {"dynamo-platform": "1.5.0"}).faults == ()
 
 
-@pytest.mark.parametrize("backend", ["vllm", "sglang", "trtllm"])
-def test_router_and_workers_agree_on_the_block(backend: str) -> None:
-    """With different block sizes the KV router finds nothing it looks for, without a word."""
-    made = rendered({"backend": backend, "frontend": {"router": "kv"}})
-    flags = {"vllm": "--block-size", "sglang": "--page-size", "trtllm": "--kv-block-size"}
-    front, worker = main(made, "frontend")["args"], main(made, "worker")["args"]
-    assert front[front.index("--kv-cache-block-size") + 1] == worker[worker.index(flags[backend]) + 1]
-    assert "--publish-kv-events" in worker or "--kv-events-config" in worker
+BLOCK = {"vllm": "--block-size", "sglang": "--page-size", "trtllm": "--kv-block-size", "mocker": "--block-size"}
+
+
+@pytest.mark.parametrize("backend", BLOCK)
+def test_one_number_for_the_block(backend: str) -> None:
+    """With different block sizes the KV router finds nothing it looks for, without a word. It reads the workers' own, so nobody
+    is told one unless the stack says it; then everybody is."""
+    changes: dict[str, Any] = {"backend": backend, "frontend": {"router": "kv"}}
+    if backend == "mocker":
+        changes |= {"worker": {"gpus": 0}, "placement": {}}
+    pool = {"families": ["g6e"], "capacity": ["on-demand"], "gpuLimit": 8}
+    made = partial(rendered, capacity={"pools": {"gpu": pool}})
+    silent = made(changes)
+    assert "--kv-cache-block-size" not in main(silent, "frontend")["args"]
+    worker = main(silent, "worker")["args"]
+    # SGLang's own page of one token is too little to route by.
+    assert (BLOCK[backend] in worker) == (backend == "sglang")
+    told = made({**changes, "kvBlockTokens": 128})
+    front, worker = main(told, "frontend")["args"], main(told, "worker")["args"]
+    assert front[front.index("--kv-cache-block-size") + 1] == worker[worker.index(BLOCK[backend]) + 1] == "128"
+    assert worker.count(BLOCK[backend]) == 1
+    spread = made({**changes, "frontend": {}, "kvBlockTokens": 128})
+    assert "--kv-cache-block-size" not in main(spread, "frontend")["args"]
+    assert BLOCK[backend] in main(spread, "worker")["args"]
 
 
 def test_parallelism_arguments() -> None:

@@ -188,6 +188,8 @@ CASES: dict[str, tuple[str, Edit, str]] = {
     "model-spread": ("p5-reserved", edit(DGD, serve("Qwen/Qwen3-0.6B", "worker"), "trtllm-block"), "spread over 8 GPUs and fits 1"),
     "kv-handover": ("g7e-staging", edit(DGD, lambda i: container(i, "decode")["args"].append("--kv-cache-dtype=fp8")), "have to be in one format"),
     "modules-writable": (PAIR, edit(DGD, lambda i: set_env(i, "decode", "HF_MODULES_CACHE", "/home/dynamo/.cache/huggingface/modules")), "names no writable volume"),
+    "command-lines": (G, edit(DGD, lambda i: container(i, "worker")["args"].extend(["-tp", "2", "--tensor_parallel_size=2"])), "says -tp and --tensor-parallel-size twice"),
+    "variables-read": (PAIR, edit(DGD, lambda i: container(i, "decode")["env"].append({"name": "SGLANG_DISAGGREGATION_NIXL_BACKENDS", "value": "UCX"})), "SGLANG_DISAGGREGATION_NIXL_BACKEND is like it"),
     "one-zone": ("g7e-staging", edit(DGD, lambda i: pod_spec(i, "prefill")["affinity"].pop("podAffinity")), "sameZone"),
     "frontend-zone": ("p5-reserved", edit(DGD, lambda i: pod_spec(i, "frontend")["affinity"].pop("nodeAffinity"), "vllm-disagg"), "its workers only in us-west-2b"),
     "image-version": (G, edit(DGD, lambda i: container(i, "worker").update(image="registry.example.com/vllm:nightly")), "image.runtimeVersion"),

@@ -42,7 +42,7 @@ def vllm(*backends: str, **config: Any) -> list[str]:
     return ["python3", "-m", "dynamo.vllm", "--kv-transfer-config", json.dumps(config)]
 
 
-PLAIN = ["python3", "-m", "dynamo.any"]
+PLAIN = ["python3", "-m", "dynamo.vllm"]
 
 
 @pytest.mark.parametrize(
@@ -104,21 +104,29 @@ def test_a_variable_without_a_value_chooses_nothing() -> None:
 @pytest.mark.parametrize(
     ("words", "value"),
     [
-        (["run"], None),
-        (["run", "--x", "a"], "a"),
-        (["run", "--x=a"], "a"),
-        (["run", "--x=a=b"], "a=b"),
-        (["run", "--x="], ""),
-        (["run", "--x", "a", "--x", "b"], "b"),
-        (["run", "--x", "a", "--x=b", "--y", "c"], "b"),
-        (["run", "--xy", "a", "--xy=b", "no--x=c"], None),
-        (["--x", "a"], "a"),
-        (["run", "--x", "a", "--x"], ""),
+        ([], None),
+        (["--tokenizer", "a"], "a"),
+        (["--tokenizer=a"], "a"),
+        (["--tokenizer=a=b"], "a=b"),
+        (["--tokenizer="], ""),
+        (["--tokenizer", "a", "--tokenizer", "b"], "b"),
+        (["--tokenizer", "a", "--tokenizer=b", "--dtype", "c"], "b"),
+        (["--tokenizer-mode", "a", "no--tokenizer=c"], None),
+        (["--tokenizer", "a", "--tokenizer"], None),
+        (["--tokeni", "a"], None),
+        (["--hf_token", "a"], None),
     ],
 )
 def test_argument(words: list[str], value: str | None) -> None:
     """The plan judges another value than the engine takes."""
-    assert _argument(worker(words), "--x") == value
+    assert _argument(worker([*PLAIN, *words]), "--tokenizer") == value
+
+
+@pytest.mark.parametrize("spelled", ["--kv_transfer_config", "--kv-transfer", "--kv_transfer-conf"])
+def test_a_transfer_is_judged_under_any_spelling(spelled: str) -> None:
+    config = {"kv_connector_extra_config": {"backends": ["UCX"]}}
+    words = [*vllm("LIBFABRIC"), spelled, json.dumps(config)]
+    assert transfer_faults("vllm", worker(words, efa=True)) == [NO_LIBFABRIC]
 
 
 MACHINE = Instance("x.large", "x", "large", "amd64", 64, 512 * 1024, 8, "h100", 81920, 4, 0, True)

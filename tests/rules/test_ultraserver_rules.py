@@ -293,6 +293,7 @@ def nvlink_vllm(inputs: dict[str, Any], backend: str) -> None:
     inputs["spec"]["backendFramework"] = "vllm"
     config = {"kv_connector": "NixlConnector", "kv_connector_extra_config": {"backends": [backend]}}
     for role in ("prefill", "decode"):
+        container(inputs, role)["command"] = ["python3", "-m", "dynamo.vllm"]
         container(inputs, role)["args"] = ["--kv-transfer-config", json.dumps(config)]
 
 

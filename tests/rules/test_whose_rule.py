@@ -30,7 +30,11 @@ SPEAKS: dict[str, tuple[str, dict[str, Any], datetime]] = {
         AT,
     ),
     "model-fits": ("g6e-dev", {f"{GPU}.worker.extraArgs": ["--gpu-memory-utilization", "0.03"]}, AT),
-    "model-divides": ("g6e-dev", {f"{GPU}.worker.extraArgs": ["-tp", "3"]}, AT),
+    "model-divides": (
+        "g6e-dev",
+        {f"{GPU}.worker": {"gpus": 3, "tensorParallel": 3}, f"{GPU}.placement.instanceType": "g6e.12xlarge"},
+        AT,
+    ),
     "model-format": ("g6e-dev", {"models.qwen3-0-6b.repository": "nvidia/Gemma-4-26B-A4B-NVFP4"}, AT),
     "model-spread": ("p5-reserved", {"models.llama-3-3-70b.repository": "Qwen/Qwen3-0.6B"}, AT),
     "kv-handover": ("g7e-staging", {"graphs.vllm-disagg-efa.decode.extraArgs": ["--kv-cache-dtype", "fp8"]}, AT),
@@ -45,6 +49,15 @@ SPEAKS: dict[str, tuple[str, dict[str, Any], datetime]] = {
         {f"{GPU}.image": {"repository": "registry.example.com/vllm", "tag": "latest", "runtimeVersion": "1.5.0"}},
         AT,
     ),
+    "command-lines": (
+        "g6e-dev",
+        {
+            f"{GPU}.image": {"repository": "registry.example.com/vllm", "tag": "1.5.0"},
+            f"{GPU}.worker.extraArgs": ["--of-our-own"],
+        },
+        AT,
+    ),
+    "variables-read": ("g6e-dev", {f"{GPU}.worker.env": {"VLLM_NO_SUCH_THING": "1"}}, AT),
     "exposed-narrowly": (
         "g7e-staging",
         {"graphs.vllm-disagg-efa.exposure": {"type": "nlb", "allowedCidrs": ["0.0.0.0/0"], "allowOpenAccess": True}},

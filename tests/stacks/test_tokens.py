@@ -74,6 +74,9 @@ def test_the_file_is_refused_and_shows_nothing() -> None:
     for words in (["--api-key", "s3cr3tvalue"], ["--api-key=s3cr3tvalue"]):
         lines = told("ordinary", {"graphs.chat.worker.extraArgs": words})
         assert lines and all("[hidden]" in line and "s3cr3t" not in line for line in lines)
-    assert told("ordinary", {"graphs.chat.worker.extraArgs": ["--api-key-file", "/x", "--max-tokens", "7"]}) == []
+    assert (
+        told("ordinary", {"graphs.chat.worker.extraArgs": ["--custom-jinja-template", "/x", "--max-model-len", "7"]})
+        == []
+    )
     (line,) = told("ordinary", {"graphs.chat.worker.env": env})
     assert line.startswith('graphs.chat.worker.env.AWS_SECRET_ACCESS_KEY | given "[hidden]"') and "wJalr" not in line

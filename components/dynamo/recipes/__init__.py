@@ -13,13 +13,22 @@ NAMES = ("deepseek-r1-wide-ep", "glm-5-efa")
 
 
 @cache
-def preset(name: str) -> Mapping[str, Any]:
-    """Keys of a preset; KeyError for one that is not there."""
+def _recipe(name: str) -> Mapping[str, Any]:
     import yaml  # late: only stacks with a preset need it
 
     if name not in NAMES:
         raise KeyError(name)
     return yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
+
+
+def preset(name: str) -> Mapping[str, Any]:
+    """Keys of a preset; KeyError for one that is not there."""
+    return {key: value for key, value in _recipe(name).items() if key != "versions"}
+
+
+def versions(name: str) -> tuple[str, ...]:
+    """Releases of Dynamo that a preset is for: those whose engines know every flag of it."""
+    return tuple(_recipe(name)["versions"])
 
 
 def expanded(given: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -34,8 +34,15 @@ def trtllm(engine: dict, *args: str):
 
 @pytest.mark.parametrize("backend", ["vllm", "sglang", "trtllm"])
 def test_what_the_program_renders_is_read_back(backend):
+    # TensorRT-LLM has no data parallel beside that of attention.
+    data = 1 if backend == "trtllm" else 3
     worker = Worker(
-        gpus=8, tensor_parallel=4, pipeline_parallel=2, data_parallel=3, expert_parallel=4, attention_data_parallel=True
+        gpus=8,
+        tensor_parallel=4,
+        pipeline_parallel=2,
+        data_parallel=data,
+        expert_parallel=4,
+        attention_data_parallel=True,
     )
     path = snapshot_path("acme/Mine--2", "0" * 40)
     made = launch(
@@ -45,7 +52,7 @@ def test_what_the_program_renders_is_read_back(backend):
     assert found is not None
     assert found.model == "acme/Mine--2"
     how = found.how
-    assert (how.backend, how.role, how.tensor, how.pipeline, how.data) == (backend, "decode", 4, 2, 3)
+    assert (how.backend, how.role, how.tensor, how.pipeline, how.data) == (backend, "decode", 4, 2, data)
     assert how.experts == (8 if backend == "vllm" else 4)
     assert how.attention_data is (backend != "vllm")
 
