@@ -49,7 +49,9 @@ class EphemeralStorage(Model):
     size_gib: Annotated[int, Field(ge=1, le=59000)] = 80
     """Size of the node's data volume in GiB; NVMe disks are used instead where the instance has more of it."""
     iops: Annotated[int, Field(ge=3000, le=16000)] = 3000
+    """I/O operations a second of that gp3 volume; EBS takes at most 500 for each GiB. Another one replaces the pool's nodes."""
     throughput_mibps: Annotated[int, Field(ge=125, le=1000)] = 125
+    """Throughput of that gp3 volume; EBS takes at most 0.25 for each I/O operation. Another one replaces the pool's nodes."""
 
 
 class Pool(Model):

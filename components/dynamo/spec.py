@@ -79,27 +79,36 @@ class Frontend(Model):
     """The OpenAI-compatible entrance of a graph."""
 
     replicas: Annotated[int, Field(ge=1, le=100)] = 1
+    """Pods. Another number scales, and restarts nothing."""
     scaled_by: Scaler = Field(default="stack", description=_SCALED_BY)
     router: Router = "round-robin"
     """How requests are spread over workers. `kv` follows cached prefixes and needs KV events, which the program switches on."""
     cpu: Cpu = "4"
+    """CPU request. Another one restarts the frontend."""
     memory: Memory = "8Gi"
+    """Memory request and limit. Another one restarts the frontend."""
     extra_args: tuple[str, ...] = ()
+    """Arguments appended to the frontend's command line. Others restart it."""
     env: Environment = Field(default_factory=dict)
+    """Environment variables of the frontend. Others restart it."""
 
 
 class Worker(Model):
     """Workers of one role. GPUs are counted per pod; a worker of several nodes has one pod on each."""
 
     replicas: Annotated[int, Field(ge=0, le=1000)] = 1
+    """Workers of this role. Another number scales, and restarts nothing."""
     scaled_by: Scaler = Field(default="stack", description=_SCALED_BY)
     nodes: Annotated[int, Field(ge=1, le=18)] = 1
     """Nodes of one worker: a leader pod and nodes - 1 others that start together. More than one needs Grove, which the program then installs."""
     gpus: Annotated[int, Field(ge=0, le=16)] = 1
     """GPUs per pod. Nodes x GPUs is tensor x pipeline x data parallel."""
     tensor_parallel: Annotated[int, Field(ge=1, le=288)] = 1
+    """GPUs that share each layer; a divisor of the model's attention heads. Another number restarts the workers."""
     pipeline_parallel: Annotated[int, Field(ge=1, le=288)] = 1
+    """Groups of GPUs that the layers are dealt out to, one after the other. Another number restarts the workers."""
     data_parallel: Annotated[int, Field(ge=1, le=288)] = 1
+    """Copies of the attention layers, each with requests of its own. Another number restarts the workers."""
     expert_parallel: Annotated[int, Field(ge=1, le=288)] = 1
     """Ranks that experts are spread over: a divisor of the worker's GPUs; for vLLM all of them or 1."""
     attention_data_parallel: bool = False
@@ -123,6 +132,7 @@ class Worker(Model):
     extra_args: tuple[str, ...] = ()
     """Arguments appended to the backend's command line. They are read as the engine of the Dynamo release reads them: what it does not know, and what another key sets, is refused under any spelling."""
     env: Environment = Field(default_factory=dict)
+    """Environment variables of the workers. Others restart them."""
 
 
 class Placement(Model):
@@ -165,6 +175,7 @@ class SmokeTest(Model):
     """A Job that waits for the graph and posts one completion; `pulumi up` fails with its reason."""
 
     timeout_minutes: Annotated[int, Field(ge=1, le=240)] = 60
+    """How long the graph may take until it answers. Another number runs the test again."""
 
 
 class Image(Model):
@@ -175,6 +186,7 @@ class Image(Model):
     ]
     """Registry, path and name, without a scheme: `nvcr.io/nvidia/ai-dynamo/vllm-runtime`."""
     tag: Annotated[str, StringConstraints(pattern=r"^[\w][\w.-]{0,127}(@sha256:[0-9a-f]{64})?$")]
+    """Tag, with or without a digest. Another one restarts the workers."""
     runtime_version: Release | None = None
     """MAJOR.MINOR.PATCH of the Dynamo runtime inside; needed where the tag does not begin with it."""
 

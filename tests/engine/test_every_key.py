@@ -78,3 +78,8 @@ def test_the_page_is_current() -> None:
         line.split("`")[1]: tuple(line[2:-2].split(" | ")[-2:]) for line in text.splitlines() if line.startswith("| `")
     }
     assert text == page(said)
+
+
+def test_every_key_says_what_it_is() -> None:
+    """Prevents a row that leaves its reader with the name alone."""
+    assert [key.path for key in keys() if not key.says] == []

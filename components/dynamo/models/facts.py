@@ -33,8 +33,11 @@ class ModelFacts(Model):
     format: Format
     """Number format of most weights."""
     layers: _Count
+    """Layers in all."""
     hidden_size: _Count
+    """Numbers that pass from layer to layer for each token."""
     attention_heads: _Count
+    """Heads of the queries."""
     kv_heads: _Count | None = None
     """Heads of keys and values; not given for latent attention (MLA)."""
     head_size: _Count | None = None
@@ -50,18 +53,23 @@ class ModelFacts(Model):
     window_layers: _CountOrNone = 0
     """Layers that keep keys and values of the last `window` tokens alone."""
     window: _Count | None = None
+    """Tokens that those layers look back."""
     window_kv_heads: _Count | None = None
     """Of those layers, where they differ from the others."""
     window_head_size: _Count | None = None
+    """Numbers in one head of those layers, where it differs from the others."""
     state_bytes: _CountOrNone = 0
     """Bytes of recurrent state (Mamba, gated delta net) that each running request keeps, whatever its length."""
     kv_format: Literal["fp8"] | None = None
     """Number format of keys and values that the checkpoint asks for."""
     experts: _CountOrNone = 0
+    """Routed experts of a layer; 0 for a dense model."""
     experts_per_token: _CountOrNone = 0
+    """Routed experts that one token passes through."""
     expert_width: _Count | None = None
     """Rows between the two matrices of one expert. Checkpoints in `fp8Block` have to be divided into whole blocks of them."""
     vocabulary: _Count
+    """Tokens in the vocabulary."""
     context_tokens: _Count
     """Longest context."""
     gated: bool = False
