@@ -7,8 +7,20 @@ from typing import Any
 from components.capacity.window import moment
 from components.spec import moment_of
 from recording.aws_types.asking import by_tags
+from recording.aws_types.call import Call
 from recording.aws_types.card import EXISTS, SAME, Asker, Candidate, Card, Told, replaced
 from recording.world import Inputs, Made, NoAnswer, World, digest
+
+
+def _template(inputs: Inputs) -> Inputs:
+    """A launch template as the call has it: what instances get is one document."""
+    own = ("name", "description", "tags", "updateDefaultVersion", "region")
+    data = {key: value for key, value in inputs.items() if key not in own}
+    data["networkInterfaces"] = [
+        {("groups" if key == "securityGroups" else key): value for key, value in item.items()}
+        for item in data.get("networkInterfaces", ())
+    ]
+    return {**{key: value for key, value in inputs.items() if key in own}, "launchTemplateData": data}
 
 
 def _get_capacity_block_reservation(world: World, arguments: Inputs) -> dict[str, Any]:
@@ -81,6 +93,7 @@ def _as_told(value: Any) -> Any:
 CARDS = (
     Card(
         type="aws:ec2/capacityReservation:CapacityReservation",
+        call=Call("ec2", "CreateCapacityReservation"),
         created=_new_capacity_reservation,
         told=Told(),
         ask=by_tags("describe_capacity_reservations", "CapacityReservations", "CapacityReservationId"),
@@ -105,6 +118,13 @@ CARDS = (
     ),
     Card(
         type="aws:ec2/launchTemplate:LaunchTemplate",
+        call=Call(
+            "ec2",
+            "CreateLaunchTemplate",
+            {"name": "LaunchTemplateName", "description": "VersionDescription"},
+            sent=_template,
+            elsewhere={"updateDefaultVersion": "ModifyLaunchTemplate"},
+        ),
         created=_new_launch_template,
         told=Told(("name",), second=EXISTS),
         ask=_find_launch_template,
@@ -123,6 +143,7 @@ CARDS = (
     ),
     Card(
         type="aws:autoscaling/schedule:Schedule",
+        call=Call("autoscaling", "PutScheduledUpdateGroupAction"),
         created=_new_schedule,
         told=Told(("autoscalingGroupName", "scheduledActionName"), second=SAME),
         ask=_find_schedule,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from recording.aws_types.call import Call
 from recording.world import Inputs, Made, World
 
 EXISTS = "refuses it"
@@ -102,6 +103,8 @@ class Card:
     """Token: `aws:ec2/vpc:Vpc`."""
     created: Callable[[World, str, Inputs], Made]
     """What the provider computes for a new one: its id, and properties."""
+    call: Call
+    """The API call that makes it, and how its inputs become the call's parameters."""
     replaced: Replaced
     told: Told | None = None
     """How it is told from another. None for what only a remote component makes and nobody looks for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from recording.aws_types.asking import seen
+from recording.aws_types.call import Call
 from recording.aws_types.card import EXISTS, SAME, Asker, Candidate, Card, Told, replaced
 from recording.world import Inputs, Made, World, digest
 
@@ -46,6 +47,12 @@ def _find_backup_policy(asker: Asker, inputs: Inputs) -> list[Candidate]:
 CARDS = (
     Card(
         type="aws:efs/fileSystem:FileSystem",
+        call=Call(
+            "efs",
+            "CreateFileSystem",
+            {"provisionedThroughputInMibps": "ProvisionedThroughputInMibps"},
+            elsewhere={"lifecyclePolicies": "PutLifecycleConfiguration"},
+        ),
         created=_new_file_system,
         told=Told(("creationToken",), second=EXISTS),
         ask=_find_file_system,
@@ -71,6 +78,7 @@ CARDS = (
     ),
     Card(
         type="aws:efs/mountTarget:MountTarget",
+        call=Call("efs", "CreateMountTarget"),
         created=_new_mount_target,
         told=Told(("fileSystemId", "subnetId"), second=EXISTS),
         ask=_find_mount_target,
@@ -89,6 +97,7 @@ CARDS = (
     ),
     Card(
         type="aws:efs/backupPolicy:BackupPolicy",
+        call=Call("efs", "PutBackupPolicy"),
         created=_new_backup_policy,
         told=Told(("fileSystemId",), second=SAME),
         ask=_find_backup_policy,

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from recording.aws_types.asking import seen
+from recording.aws_types.call import Call
 from recording.aws_types.card import EXISTS, SAME, Asker, Candidate, Card, Told, replaced
 from recording.world import Inputs, Made, World, digest
+
+
+def _logging(inputs: Inputs) -> Inputs:
+    """The cluster as the call has it: its log types are one setup that is switched on."""
+    given = dict(inputs)
+    if types := given.pop("enabledClusterLogTypes", None):
+        given["logging"] = {"clusterLogging": [{"types": types, "enabled": True}]}
+    return given
 
 
 def _new_cluster(world: World, name: str, inputs: Inputs) -> Made:
@@ -102,6 +111,7 @@ def _new_pod_identity_association(world: World, name: str, inputs: Inputs) -> Ma
 CARDS = (
     Card(
         type="aws:eks/cluster:Cluster",
+        call=Call("eks", "CreateCluster", {"vpcConfig": "resourcesVpcConfig"}, sent=_logging),
         created=_new_cluster,
         told=Told(("name",), second=EXISTS),
         ask=_find_cluster,
@@ -139,6 +149,11 @@ CARDS = (
     ),
     Card(
         type="aws:eks/nodeGroup:NodeGroup",
+        call=Call(
+            "eks",
+            "CreateNodegroup",
+            {"nodeGroupName": "nodegroupName", "nodeRoleArn": "nodeRole", "subnetIds": "subnets"},
+        ),
         created=_new_node_group,
         told=Told(("clusterName", "nodeGroupName"), second=EXISTS),
         ask=_find_node_group,
@@ -174,6 +189,12 @@ CARDS = (
     ),
     Card(
         type="aws:eks/addon:Addon",
+        call=Call(
+            "eks",
+            "CreateAddon",
+            {"resolveConflictsOnCreate": "resolveConflicts"},
+            elsewhere={"resolveConflictsOnUpdate": "UpdateAddon"},
+        ),
         created=_new_addon,
         told=Told(("clusterName", "addonName"), second=EXISTS),
         ask=_find_addon,
@@ -192,6 +213,7 @@ CARDS = (
     ),
     Card(
         type="aws:eks/accessEntry:AccessEntry",
+        call=Call("eks", "CreateAccessEntry"),
         created=_new_access_entry,
         told=Told(("clusterName", "principalArn"), second=EXISTS),
         ask=_find_access_entry,
@@ -206,6 +228,7 @@ CARDS = (
     ),
     Card(
         type="aws:eks/accessPolicyAssociation:AccessPolicyAssociation",
+        call=Call("eks", "AssociateAccessPolicy"),
         created=_new_access_policy_association,
         told=Told(("clusterName", "principalArn", "policyArn"), second=SAME),
         ask=_find_access_policy_association,
@@ -221,6 +244,7 @@ CARDS = (
     ),
     Card(
         type="aws:eks/podIdentityAssociation:PodIdentityAssociation",
+        call=Call("eks", "CreatePodIdentityAssociation"),
         created=_new_pod_identity_association,
         replaced=replaced("eks/pod_identity_association.go", "clusterName", "namespace", "serviceAccount"),
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from recording.aws_types.asking import GONE, seen
+from recording.aws_types.call import Call
 from recording.aws_types.card import EXISTS, SAME, Asker, Candidate, Card, Told, replaced
 from recording.world import Inputs, Made, World, digest
 
@@ -107,6 +108,13 @@ def _find_log_group(asker: Asker, inputs: Inputs) -> list[Candidate]:
 CARDS = (
     Card(
         type="aws:iam/role:Role",
+        call=Call(
+            "iam",
+            "CreateRole",
+            {"name": "RoleName", "assumeRolePolicy": "AssumeRolePolicyDocument"},
+            given={"RoleName": "made-up-by-the-provider"},
+            elsewhere={"managedPolicyArns": "AttachRolePolicy"},
+        ),
         created=_new_role,
         told=Told(("name",)),
         ask=_find_role,
@@ -126,6 +134,7 @@ CARDS = (
     ),
     Card(
         type="aws:iam/rolePolicy:RolePolicy",
+        call=Call("iam", "PutRolePolicy", {"name": "PolicyName", "policy": "PolicyDocument", "role": "RoleName"}),
         created=_new_role_policy,
         told=Told(("role", "name"), second=SAME),
         ask=_find_role_policy,
@@ -138,6 +147,7 @@ CARDS = (
     ),
     Card(
         type="aws:iam/rolePolicyAttachment:RolePolicyAttachment",
+        call=Call("iam", "AttachRolePolicy", {"role": "RoleName"}),
         created=_new_role_policy_attachment,
         told=Told(("role", "policyArn"), second=SAME),
         ask=_find_role_policy_attachment,
@@ -150,11 +160,22 @@ CARDS = (
     ),
     Card(
         type="aws:iam/instanceProfile:InstanceProfile",
+        call=Call(
+            "iam",
+            "CreateInstanceProfile",
+            {"name": "InstanceProfileName"},
+            elsewhere={"role": "AddRoleToInstanceProfile"},
+        ),
         created=_new_instance_profile,
         replaced=replaced("iam/instance_profile.go", "name", "namePrefix", "path", named="name"),
     ),
     Card(
         type="aws:kms/key:Key",
+        call=Call(
+            "kms",
+            "CreateKey",
+            elsewhere={"deletionWindowInDays": "ScheduleKeyDeletion", "enableKeyRotation": "EnableKeyRotation"},
+        ),
         created=_new_key,
         told=Told(),
         ask=_find_key,
@@ -175,6 +196,7 @@ CARDS = (
     ),
     Card(
         type="aws:kms/alias:Alias",
+        call=Call("kms", "CreateAlias", {"name": "AliasName"}),
         created=_new_alias,
         told=Told(("name",), second=EXISTS),
         ask=_find_alias,
@@ -188,6 +210,9 @@ CARDS = (
     ),
     Card(
         type="aws:cloudwatch/logGroup:LogGroup",
+        call=Call(
+            "logs", "CreateLogGroup", {"name": "logGroupName"}, elsewhere={"retentionInDays": "PutRetentionPolicy"}
+        ),
         created=_new_log_group,
         told=Told(("name",), second=EXISTS),
         ask=_find_log_group,

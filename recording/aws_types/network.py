@@ -8,8 +8,21 @@ from typing import Any
 
 from components.network.zones import REGION_ZONES
 from recording.aws_types.asking import GONE, by_tags, ec2_id, seen
+from recording.aws_types.call import Call
 from recording.aws_types.card import EXISTS, SAME, Ask, Asker, Candidate, Card, Told, replaced
 from recording.world import Inputs, Made, NoAnswer, World, digest
+
+
+def _permission(inputs: Inputs) -> Inputs:
+    """A rule of a security group as the call has it: one permission (terraform-provider-aws, vpc_security_group_*_rule)."""
+    told = {"description": inputs["description"]} if "description" in inputs else {}
+    permission = {key: inputs[key] for key in ("ipProtocol", "fromPort", "toPort") if key in inputs}
+    if "cidrIpv4" in inputs:
+        permission["ipRanges"] = [{"cidrIp": inputs["cidrIpv4"], **told}]
+    if "referencedSecurityGroupId" in inputs:
+        permission["userIdGroupPairs"] = [{"groupId": inputs["referencedSecurityGroupId"], **told}]
+    known = {*permission, "cidrIpv4", "referencedSecurityGroupId", "description"}
+    return {**{key: value for key, value in inputs.items() if key not in known}, "ipPermissions": [permission]}
 
 
 def _get_vpc(world: World, arguments: Inputs) -> dict[str, Any]:
@@ -256,6 +269,11 @@ def _alike(rule: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
 CARDS = (
     Card(
         type="aws:ec2/vpc:Vpc",
+        call=Call(
+            "ec2",
+            "CreateVpc",
+            elsewhere={"enableDnsHostnames": "ModifyVpcAttribute", "enableDnsSupport": "ModifyVpcAttribute"},
+        ),
         created=_new_vpc,
         told=Told(),
         ask=by_tags("describe_vpcs", "Vpcs", "VpcId"),
@@ -275,6 +293,7 @@ CARDS = (
     ),
     Card(
         type="aws:ec2/subnet:Subnet",
+        call=Call("ec2", "CreateSubnet", elsewhere={"mapPublicIpOnLaunch": "ModifySubnetAttribute"}),
         created=_new_subnet,
         told=Told(("vpcId", "cidrBlock"), second=EXISTS),
         ask=_find_subnet,
@@ -298,6 +317,7 @@ CARDS = (
     ),
     Card(
         type="aws:ec2/internetGateway:InternetGateway",
+        call=Call("ec2", "CreateInternetGateway", elsewhere={"vpcId": "AttachInternetGateway"}),
         created=ec2_id("igw", "internet-gateway"),
         told=Told(),
         ask=by_tags("describe_internet_gateways", "InternetGateways", "InternetGatewayId"),
@@ -314,6 +334,7 @@ CARDS = (
     ),
     Card(
         type="aws:ec2/routeTable:RouteTable",
+        call=Call("ec2", "CreateRouteTable"),
         created=ec2_id("rtb", "route-table"),
         told=Told(within=("vpcId",)),
         ask=by_tags("describe_route_tables", "RouteTables", "RouteTableId", vpc_id="vpcId"),
@@ -327,6 +348,7 @@ CARDS = (
     ),
     Card(
         type="aws:ec2/routeTableAssociation:RouteTableAssociation",
+        call=Call("ec2", "AssociateRouteTable"),
         created=_new_route_table_association,
         told=Told(("subnetId", "routeTableId"), second=EXISTS),
         ask=_find_route_table_association,
@@ -340,6 +362,7 @@ CARDS = (
     ),
     Card(
         type="aws:ec2/route:Route",
+        call=Call("ec2", "CreateRoute"),
         created=_new_route,
         told=Told(("routeTableId", "destinationCidrBlock"), second=EXISTS),
         ask=_find_route,
@@ -359,6 +382,7 @@ CARDS = (
     ),
     Card(
         type="aws:ec2/eip:Eip",
+        call=Call("ec2", "AllocateAddress"),
         created=_new_eip,
         told=Told(),
         ask=by_tags("describe_addresses", "Addresses", "AllocationId"),
@@ -374,6 +398,7 @@ CARDS = (
     ),
     Card(
         type="aws:ec2/natGateway:NatGateway",
+        call=Call("ec2", "CreateNatGateway"),
         created=_new_nat_gateway,
         told=Told(("allocationId",), second="refuses it, since its address is taken"),
         ask=_find_nat_gateway,
@@ -387,6 +412,7 @@ CARDS = (
     ),
     Card(
         type="aws:ec2/securityGroup:SecurityGroup",
+        call=Call("ec2", "CreateSecurityGroup", {"name": "GroupName"}, given={"GroupName": "made up by the provider"}),
         created=ec2_id("sg", "security-group"),
         told=Told(within=("vpcId",)),
         ask=by_tags("describe_security_groups", "SecurityGroups", "GroupId", vpc_id="vpcId", group_name="name"),
@@ -403,6 +429,7 @@ CARDS = (
     ),
     Card(
         type="aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule",
+        call=Call("ec2", "AuthorizeSecurityGroupIngress", {"securityGroupId": "GroupId"}, sent=_permission),
         created=ec2_id("sgr", "security-group-rule"),
         told=Told(
             ("securityGroupId", "ipProtocol", "fromPort", "toPort", "cidrIpv4", "referencedSecurityGroupId"),
@@ -420,6 +447,7 @@ CARDS = (
     ),
     Card(
         type="aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule",
+        call=Call("ec2", "AuthorizeSecurityGroupEgress", {"securityGroupId": "GroupId"}, sent=_permission),
         created=ec2_id("sgr", "security-group-rule"),
         told=Told(
             ("securityGroupId", "ipProtocol", "fromPort", "toPort", "cidrIpv4", "referencedSecurityGroupId"),
@@ -437,6 +465,7 @@ CARDS = (
     ),
     Card(
         type="aws:ec2/vpcEndpoint:VpcEndpoint",
+        call=Call("ec2", "CreateVpcEndpoint"),
         created=ec2_id("vpce", "vpc-endpoint"),
         told=Told(("vpcId", "serviceName"), second="refuses its routes or its private DNS names"),
         ask=_find_vpc_endpoint,
@@ -459,11 +488,18 @@ CARDS = (
     ),
     Card(
         type="aws:ec2/vpcEndpointRouteTableAssociation:VpcEndpointRouteTableAssociation",
+        call=Call("ec2", "ModifyVpcEndpoint", {"routeTableId": "AddRouteTableIds"}),
         created=_new_vpc_endpoint_route_table_association,
         replaced=replaced("ec2/vpc_endpoint_route_table_association.go", "routeTableId", "vpcEndpointId"),
     ),
     Card(
         type="aws:ec2/flowLog:FlowLog",
+        call=Call(
+            "ec2",
+            "CreateFlowLogs",
+            {"vpcId": "ResourceIds", "iamRoleArn": "DeliverLogsPermissionArn"},
+            given={"ResourceType": "VPC"},
+        ),
         created=ec2_id("fl", "vpc-flow-log"),
         told=Told(("vpcId", "logDestination"), second=EXISTS),
         ask=_find_flow_log,
@@ -493,6 +529,7 @@ CARDS = (
     ),
     Card(
         type="aws:ec2/availabilityZoneGroup:AvailabilityZoneGroup",
+        call=Call("ec2", "ModifyAvailabilityZoneGroup"),
         created=_new_availability_zone_group,
         told=Told(("groupName",), second=SAME),
         ask=_find_availability_zone_group,
