@@ -288,6 +288,7 @@ OTHER: Mapping[str, Row] = {
     "graphs.<name>.compilationCache": _graph("compilationCache", False),
     "graphs.<name>.podMonitor": (DEV, {"dynamo.podMonitors": True}, {f"{AGG}.podMonitor": False}),
     "graphs.<name>.speedupRatio": (LOCAL, {}, {f"{CHAT}.speedupRatio": 5}),
+    "graphs.<name>.kvBlockTokens": _graph("kvBlockTokens", 32),
     "graphs.<name>.terminationGraceSeconds": _graph("terminationGraceSeconds", 300),
     "graphs.<name>.smokeTest.timeoutMinutes": _graph("smokeTest.timeoutMinutes", 60),
 }  # fmt: skip
