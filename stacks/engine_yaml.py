@@ -60,6 +60,7 @@ class Node:
     pairs: list[tuple[Node, Node]] = field(default_factory=list)
     target: Node | None = None
     """What an alias stands for."""
+    column: int = 1
 
     @property
     def real(self) -> Node:
@@ -128,20 +129,20 @@ def _parsed(text: str, events: Iterator[Any]) -> tuple[Node | None, int | None]:
 
 def _node(text: str, event: Any, anchors: Mapping[str, Node]) -> Node | None:
     """What an event begins; None for one that begins nothing."""
-    line = event.start_mark.line + 1
+    line, column = event.start_mark.line + 1, event.start_mark.column + 1
     if isinstance(event, yaml.AliasEvent):
         if event.anchor not in anchors:
             raise Unreadable((line, f"the anchor {event.anchor!r} is not defined above"))
-        return Node("alias", line, text=event.anchor, target=anchors[event.anchor])
+        return Node("alias", line, text=event.anchor, target=anchors[event.anchor], column=column)
     if isinstance(event, yaml.ScalarEvent):
         raw = text[event.start_mark.index : event.end_mark.index] if event.style == '"' else ""
         if _SLASH_ESCAPE.search(raw):
             raise Unreadable((line, "the escape \\/, which the engine does not know; write / alone"))
-        return Node("scalar", line, _scalar_tag(event), event.value)
+        return Node("scalar", line, _scalar_tag(event), event.value, column=column)
     if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
         kind = "map" if isinstance(event, yaml.MappingStartEvent) else "list"
         given = event.tag if event.tag and event.tag != "!" else None
-        return Node(kind, line, _short(given) if given else ("!!map" if kind == "map" else "!!seq"))
+        return Node(kind, line, _short(given) if given else ("!!map" if kind == "map" else "!!seq"), column=column)
     return None
 
 
@@ -501,24 +502,29 @@ def _key(made: Any) -> tuple[str, str]:
     return text, text
 
 
-def find(node: Node, path: str) -> int | None:
-    """Line of the key or item at a dotted path (`zones[0]`, `pools.gpu.families`) below a node, or of the nearest thing
+Place = tuple[int, int]
+"""Line and column, both from 1."""
+
+
+def find(node: Node, path: str) -> Place | None:
+    """Place of the key or item at a dotted path (`zones[0]`, `pools.gpu.families`) below a node, or of the nearest thing
     above it that is there; None when not even the first key is."""
-    line: int | None = None
+    place: Place | None = None
     while path:
         step = _step(node.real, path)
         if step is None:
             break
-        line, node, path = step
-    return line
+        at, node, path = step
+        place = (at.line, at.column)
+    return place
 
 
-def _step(node: Node, path: str) -> tuple[int, Node, str] | None:
+def _step(node: Node, path: str) -> tuple[Node, Node, str] | None:
     if found := re.match(r"\[(\d{1,9})\]\.?", path):
         position = int(found[1])
         if node.kind == "list" and position < len(node.items):
             item = node.items[position]
-            return item.line, item, path[found.end() :]
+            return item, item, path[found.end() :]
         return None
     if node.kind != "map":
         return None
@@ -531,4 +537,4 @@ def _step(node: Node, path: str) -> tuple[int, Node, str] | None:
     if not fitting:
         return None
     name, key, value = max(fitting, key=lambda item: len(item[0]))
-    return key.line, value, path[len(name) :].removeprefix(".")
+    return key, value, path[len(name) :].removeprefix(".")

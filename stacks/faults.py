@@ -44,7 +44,7 @@ class Fault:
         return self.add is None
 
     def lines(self, at: str | None = None) -> list[str]:
-        """The fault in lines; `at` is its place, as `file:line`."""
+        """The fault in lines; `at` is its place, as `file:line:column`."""
         out = [f"  {self.full_key}"]
         if at:
             out.append(f"    at        {at}")
@@ -62,19 +62,19 @@ class Fault:
 MOST_TOLD = 100
 """Faults that a report shows; nobody reads on, and a hint for each of 10,000 takes a minute."""
 
-Lines = Callable[[str], int | None]
-"""Line of a stack file by dotted key (`network.zones[0]`); of what is above a key that is not there."""
+Places = Callable[[str], tuple[int, int] | None]
+"""Line and column of a stack file by dotted key (`network.zones[0]`); of what is above a key that is not there."""
 
 
-def report(stack: str, faults: Sequence[Fault], line_of: Lines | None = None) -> str:
-    """All faults of a stack file as one text; each with its line, where the file is known."""
+def report(stack: str, faults: Sequence[Fault], place_of: Places | None = None) -> str:
+    """All faults of a stack file as one text; each with its line and column, where the file is known."""
     count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
     name = f"stacks/Pulumi.{stack}.yaml"
     lines = [f"{name} has {count}; nothing was registered:"]
     ordered = sorted(faults, key=lambda fault: fault.full_key)
     for fault in ordered[:MOST_TOLD]:
-        line = line_of(fault.full_key) if line_of else None
-        lines += ["", *fault.lines(f"{name}:{line}" if line else None)]
+        place = place_of(fault.full_key) if place_of else None
+        lines += ["", *fault.lines(":".join(map(str, (name, *place))) if place else None)]
     if len(ordered) > MOST_TOLD:
         lines += ["", f"  and {len(ordered) - MOST_TOLD} more, told once these are mended"]
     return "\n".join(lines)

@@ -31,7 +31,7 @@ from components.spec import DnsLabel, Moment
 from components.storage.spec import Storage
 from stacks import placeholders, provider_keys
 from stacks.checks import Draft, cross_faults
-from stacks.faults import MOST_TOLD, PREFIX, Fault, Lines, StackFileError, from_pydantic, in_region, one_of, report
+from stacks.faults import MOST_TOLD, PREFIX, Fault, Places, StackFileError, from_pydantic, in_region, one_of, report
 from stacks.sections import AccountId, AssumedRole, Review, Tags
 
 if TYPE_CHECKING:
@@ -137,8 +137,8 @@ def _source(stack: str, values: Mapping[str, Any], secret: Collection[str]) -> S
 class SettingsError(Exception):
     """A stack file with faults; the message is the whole report."""
 
-    def __init__(self, stack: str, faults: list[Fault], line_of: Lines | None = None) -> None:
-        super().__init__(report(stack, faults, line_of))
+    def __init__(self, stack: str, faults: list[Fault], place_of: Places | None = None) -> None:
+        super().__init__(report(stack, faults, place_of))
         self.stack = stack
         self.faults = faults
 
@@ -291,7 +291,7 @@ class Settings:
             raise SettingsError(
                 stack,
                 [in_region(_as_written(fault, open_), zone_ids) for fault in faults],
-                source.line if source else None,
+                source.place if source else None,
             )
         who = _identity(handed, access, account)
         return cls(

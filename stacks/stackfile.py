@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stacks import engine_yaml
-from stacks.engine_yaml import Node, Unreadable
+from stacks.engine_yaml import Node, Place, Unreadable
 from stacks.faults import MOST_TOLD, PREFIX, Fault, StackFileError, nearest
 from stacks.hidden import HIDDEN
 
@@ -33,24 +33,29 @@ class StackFile:
     """Keys that are encrypted or hold something that is."""
     faults: tuple[Fault, ...] = ()
     """What the engine lets pass and would ignore, or would decrypt into the clear."""
-    _places: Mapping[str, tuple[int, Node]] = field(default_factory=dict, repr=False, compare=False)
-    _config_line: int | None = field(default=None, repr=False, compare=False)
+    _places: Mapping[str, tuple[Node, Node]] = field(default_factory=dict, repr=False, compare=False)
+    _config: Node | None = field(default=None, repr=False, compare=False)
 
     @property
     def shown(self) -> str:
         """The file as reports name it."""
         return shown(self.stack)
 
-    def line(self, key: str) -> int | None:
-        """Line of a key as faults name it (`network.zones[0]`, `aws:region`); of the nearest key above for one that is not
-        there, which for a section is `config:`."""
+    def place(self, key: str) -> Place | None:
+        """Line and column of a key as faults name it (`network.zones[0]`, `aws:region`); of the nearest key above for one
+        that is not there, which for a section is `config:`."""
         full, _, path = Fault(key, "").full_key.partition(".")
         name, bracket, position = full.partition("[")
         if name not in self._places:
-            return self._config_line
-        line, node = self._places[name]
+            return (self._config.line, self._config.column) if self._config else None
+        at, node = self._places[name]
         below = f"{bracket}{position}.{path}" if bracket and path else f"{bracket}{position}{path}"
-        return engine_yaml.find(node, below) or line
+        return engine_yaml.find(node, below) or (at.line, at.column)
+
+    def line(self, key: str) -> int | None:
+        """The line alone."""
+        place = self.place(key)
+        return place[0] if place else None
 
 
 def shown(stack: str) -> str:
@@ -118,9 +123,9 @@ class _File:
         self.values = engine_yaml.Values()
         self.refused: list[tuple[int | None, str]] = []
         self.faults: list[Fault] = []
-        self.places: dict[str, tuple[int, Node]] = {}
+        self.places: dict[str, tuple[Node, Node]] = {}
         self.secret: list[str] = []
-        self.config_line: int | None = None
+        self.config: Node | None = None
         if second is not None:
             self.refused.append((second, "a second document; the engine reads only the first, so move its keys there"))
         self.root = root
@@ -139,7 +144,7 @@ class _File:
             tuple(self.secret),
             tuple(self.faults),
             self.places,
-            self.config_line,
+            self.config,
         )
 
     def _config(self) -> dict[str, Any]:
@@ -151,7 +156,7 @@ class _File:
             if not isinstance(key, str):
                 self.refused.append((key_node.line, f"the key {key_node.text!r} is no text"))
             elif key == "config":
-                config, self.config_line = value, key_node.line
+                config, self.config = value, key_node
             elif key in TOP_LEVEL:
                 # Whatever is written there is taken as text.
                 if value.real.kind != "scalar":
@@ -159,7 +164,8 @@ class _File:
             else:
                 self._unknown(key, key_node)
         if config is None or config.real.kind != "map" or not config.real.pairs:
-            where = self.config_line or (self.root.line if self.root else None)
+            found = self.config or self.root
+            where = found.line if found else None
             self.refused.append((where, "no `config:` section with keys in it"))
             return {}
         return self._keys(config)
@@ -195,7 +201,7 @@ class _File:
                 self.refused.append((key_node.line, told))
                 continue
             written[full] = key_node
-            self.places[full] = (key_node.line, value)
+            self.places[full] = (key_node, value)
             made = self.values.of(value, 1)
             inside = list(_encrypted(made))
             if inside:

@@ -108,7 +108,7 @@ def test_a_fault_under_the_engine_has_its_line(
     wrong = {"network.zones": 7}
     told_ = loaded(wrong, wrong)
     number = next(n for n, text in enumerate(file.read_text().splitlines(), 1) if text.strip() == "zones: 7")
-    assert f"    at        stacks/Pulumi.ordinary.yaml:{number}\n" in told_
+    assert f"    at        stacks/Pulumi.ordinary.yaml:{number}:5\n" in told_
     assert "    at   " not in loaded(wrong, {"network.zones": 8})
     assert "    at   " not in loaded(wrong, wrong | {"dynamo.check": False})
     assert "    at   " not in loaded(wrong | {"dynamo.check": False}, wrong)

@@ -165,6 +165,13 @@ def test_a_key_is_found_in_its_line(key: str, line: int, tmp_path: Path) -> None
     assert _read(LINES, tmp_path).line(key) == line
 
 
+def test_a_key_is_found_in_its_column(tmp_path: Path) -> None:
+    """In a line with several keys the line alone says little; editors jump to line and column."""
+    file = _read("config:\n  dynamo-eks:network: {cidr: 10.0.0.0/16, zones: [use1-az1, use1-az2]}\n", tmp_path)
+    assert file.place("network") == (2, 3)
+    assert file.place("network.zones") == (2, 43) and file.place("network.zones[1]") == (2, 61)
+
+
 # --- what the engine lets pass, and nobody reads -----------------------------------------------------------------------------
 
 
@@ -206,7 +213,7 @@ def test_an_encrypted_value_inside_a_section_is_a_fault(tmp_path: Path) -> None:
     assert [(fault.full_key, fault.given) for fault in file.faults] == [
         ("dynamo-eks:graphs.chat.worker.env.TOKEN", "[hidden]")
     ]
-    assert file.secret_keys == ("dynamo-eks:graphs",) and file.line(file.faults[0].key) == 5
+    assert file.secret_keys == ("dynamo-eks:graphs",) and file.place(file.faults[0].key) == (5, 15)
     assert "v1:x" not in json.dumps(file.config)
 
 
