@@ -324,6 +324,7 @@ EDITS: tuple[Edit, ...] = (
         "graphs.*.decode.replicas", "one less, on a rack", {"graphs.glm-5.decode.replicas": 1}, *GRAPH
     ),
     _mocker("graphs.*.frontend.router", "another", {"graphs.mocker.frontend.router": "round-robin"}, *GRAPH),
+    _g6e("graphs.*.kvBlockTokens", "another", {"graphs.vllm-agg.kvBlockTokens": 32}, *GRAPH),
     _g6e(
         "graphs.*.worker.extraArgs", "one", {"graphs.vllm-agg.worker.extraArgs": ["--max-model-len=4096"]}, *GRAPH
     ),
