@@ -22,6 +22,8 @@ class StackFileError(Exception):
 class Fault:
     """One thing wrong in a stack file."""
 
+    id: str
+    """What kind of fault it is, the same in every version: `zone-twice`. docs/faults.md has them all."""
     key: str
     """Dotted path in the file, from the section: `network.zones[0]`."""
     expected: str
@@ -36,7 +38,7 @@ class Fault:
     @property
     def full_key(self) -> str:
         """The key as it stands in the file, prefix and all."""
-        return self.key if _PACKAGE.match(self.key) else f"{PREFIX}{self.key}"
+        return full_key(self.key)
 
     @property
     def present(self) -> bool:
@@ -56,7 +58,13 @@ class Fault:
         if self.add is not None:
             out.append("    add")
             out += [f"      {line}" for line in self.add.splitlines()]
+        out.append(f"    id        {self.id}")
         return out
+
+
+def full_key(key: str) -> str:
+    """A dotted path as it stands in the file, with the program's prefix where it names no other package."""
+    return key if _PACKAGE.match(key) else f"{PREFIX}{key}"
 
 
 MOST_TOLD = 100
@@ -261,20 +269,22 @@ def from_pydantic(errors: Iterable[Mapping[str, Any]], section: str, keys_at: An
             path = [*path[:2], *(part for part in path if isinstance(part, int))]
         key = dotted(path)
         if union and len(path) == 2:
-            faults[key] = Fault(key, _UNION, error["input"])
+            faults[key] = Fault("zones-form", key, _UNION, error["input"])
             continue
         kind, given = error["type"], error["input"]
         bound = BOUNDS.get((str(path[-1]), kind), "")
         if kind == "missing":
             example = EXAMPLES[str(path[-1])]
-            faults[key] = Fault(key, "a value; the key is required", add=_nested(path[:-1], example))
+            faults[key] = Fault("missing-key", key, "a value; the key is required", add=_nested(path[:-1], example))
             continue
         if kind == "extra_forbidden":
             allowed = keys_at(error["loc"][:-1])
             reason = next((REASONS[above, path[-1]] for above in path if (above, path[-1]) in REASONS), None)
-            faults[key] = Fault(key, reason or one_of(str(path[-1]), allowed, "no such key here, but"), given)
+            faults[key] = Fault(
+                "unknown-key", key, reason or one_of(str(path[-1]), allowed, "no such key here, but"), given
+            )
             continue
-        faults.setdefault(key, Fault(key, _expected(error, bound), given))
+        faults.setdefault(key, Fault(IDS.get(kind, OTHER_TYPE), key, _expected(error, bound), given))
     return _without_echoes(faults, section)
 
 
@@ -285,6 +295,24 @@ _LIMITS: Mapping[str, tuple[str, str]] = {
     "multiple_of": ("a multiple of {}", "multiple_of"),
 }
 """Words for a number that is out of bounds, and pydantic's name of the bound."""
+
+IDS: Mapping[str, str] = {
+    "string_pattern_mismatch": "wrong-form",
+    "value_error": "wrong-form",
+    "literal_error": "not-a-choice",
+    "greater_than_equal": "out-of-bounds",
+    "greater_than": "out-of-bounds",
+    "less_than_equal": "out-of-bounds",
+    "multiple_of": "out-of-bounds",
+    "string_too_short": "wrong-length",
+    "string_too_long": "wrong-length",
+    "too_short": "wrong-length",
+    "too_long": "wrong-length",
+}
+"""Ids of faults in single values, by pydantic's kind."""
+
+OTHER_TYPE = "wrong-type"
+"""The id for every other kind: a value of another type."""
 
 _SHORT = {"too_short": _EMPTY, "string_too_short": "text that is not empty"}
 

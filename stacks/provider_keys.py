@@ -136,4 +136,4 @@ def unread(keys: Mapping[str, Any]) -> Iterator[Fault]:
                 + (f"; did you mean aws:{near}?" if near else ""),
                 "remove it",
             )
-        yield Fault(key, refused.why, "[hidden]" if refused.hidden else value, fix=refused.instead)
+        yield Fault("provider-key", key, refused.why, "[hidden]" if refused.hidden else value, fix=refused.instead)

@@ -222,7 +222,7 @@ class Settings:
                 and (name := key.removeprefix(PREFIX)) not in known
                 and len(faults) < 2 * MOST_TOLD
             ):
-                faults.append(Fault(key, one_of(name, known, "no such key, but"), value))
+                faults.append(Fault("unknown-section", key, one_of(name, known, "no such key, but"), value))
         raw = {name: values.get(PREFIX + name) for name in SECTIONS}
         # A section that is null says as much as one that is absent.
         raw = {name: {} if given is None else given for name, given in raw.items()}
@@ -234,13 +234,23 @@ class Settings:
                 # The engine does not say which value in it is encrypted, and hands all of them over in clear. The file does.
                 if not any(fault.full_key.startswith(PREFIX + name) and fault.given == "[hidden]" for fault in faults):
                     faults.append(
-                        Fault(name, f"no encrypted value in it; only {' and '.join(SECRETS)} may be", "[hidden]")
+                        Fault(
+                            "encrypted-section",
+                            name,
+                            f"no encrypted value in it; only {' and '.join(SECRETS)} may be",
+                            "[hidden]",
+                        )
                     )
                 raw[name], parsed[name] = {}, {} if name in _ENTRIES else None
             elif given == "":
                 # So arrives a key without a value. The engine tolerates none where Pulumi.yaml declares an object.
                 faults.append(
-                    Fault(name, "keys and values; take the line out, since the engine refuses it empty", given)
+                    Fault(
+                        "empty-section",
+                        name,
+                        "keys and values; take the line out, since the engine refuses it empty",
+                        given,
+                    )
                 )
                 raw[name], parsed[name] = {}, {} if name in _ENTRIES else None
                 broken.add(name)
@@ -260,6 +270,7 @@ class Settings:
             if PREFIX + name not in secret_keys and not any(item.key == name for item in open_):
                 faults.append(
                     Fault(
+                        "secret-in-clear",
                         name,
                         "an encrypted value; the text here can be read by whoever sees the file, so it must be revoked",
                         "[hidden]",
@@ -282,7 +293,12 @@ class Settings:
         if "aws:region" in secret_keys:
             faults = [fault for fault in faults if fault.key != "aws:region"]
             faults.append(
-                Fault("aws:region", "a region that is not encrypted, so that it can be planned for", "[hidden]")
+                Fault(
+                    "encrypted-region",
+                    "aws:region",
+                    "a region that is not encrypted, so that it can be planned for",
+                    "[hidden]",
+                )
             )
         faults += _documentation(written)
         faults += [fault for key, value in raw.items() for fault in _twice(value, key)]
@@ -351,6 +367,7 @@ def _documentation(written: Mapping[str, Any]) -> list[Fault]:
     about = {name: written.get(PREFIX + name) for name in ("account", "cluster")}
     return [
         Fault(
+            "value-of-documentation",
             key,
             f"{placeholders.KNOWN[name].meaning}; {placeholders.KNOWN[name].stand_in} stands in documentation and is nobody's",
             text,
@@ -375,7 +392,11 @@ def _twice(value: Any, key: str) -> list[Fault]:
     if not isinstance(value, list) or key == _TOLD_ALREADY:
         return []
     words = Counter(item for item in value if isinstance(item, str))
-    found = [Fault(key, f"each item once; {word} is there twice", value) for word, count in words.items() if count > 1]
+    found = [
+        Fault("item-twice", key, f"each item once; {word} is there twice", value)
+        for word, count in words.items()
+        if count > 1
+    ]
     return found[:1] + [fault for position, item in enumerate(value) for fault in _twice(item, f"{key}[{position}]")]
 
 
@@ -432,11 +453,11 @@ def _one(section: str, model: Any, given: Any, faults: list[Fault]) -> Any:
 def _entries(name: str, model: Any, given: Any, faults: list[Fault], broken: set[str]) -> dict[str, Any]:
     """Entries of a mapping, each checked by itself, so that one faulty graph does not hide the others' faults."""
     if not isinstance(given, dict):
-        faults.append(Fault(name, "entries by name", given))
+        faults.append(Fault("not-a-mapping", name, "entries by name", given))
         broken.add(name)
         return {}
     if len(given) > MOST_ENTRIES[name]:
-        faults.append(Fault(name, f"at most {MOST_ENTRIES[name]} of them in one stack", len(given)))
+        faults.append(Fault("too-many-entries", name, f"at most {MOST_ENTRIES[name]} of them in one stack", len(given)))
         broken.add(name)
         return {}
     found = {}

@@ -11,7 +11,7 @@ from typing import Any
 
 from stacks import engine_yaml
 from stacks.engine_yaml import Node, Place, Unreadable
-from stacks.faults import MOST_TOLD, PREFIX, Fault, StackFileError, nearest
+from stacks.faults import MOST_TOLD, PREFIX, Fault, StackFileError, full_key, nearest
 from stacks.hidden import HIDDEN
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,7 +44,7 @@ class StackFile:
     def place(self, key: str) -> Place | None:
         """Line and column of a key as faults name it (`network.zones[0]`, `aws:region`); of the nearest key above for one
         that is not there, which for a section is `config:`."""
-        full, _, path = Fault(key, "").full_key.partition(".")
+        full, _, path = full_key(key).partition(".")
         name, bracket, position = full.partition("[")
         if name not in self._places:
             return (self._config.line, self._config.column) if self._config else None
@@ -214,6 +214,7 @@ class _File:
             if inside and inside != [""]:
                 self.faults.append(
                     Fault(
+                        "encrypted-inside",
                         f"{full.removeprefix(PREFIX)}{inside[0]}",
                         "a value that is not encrypted: inside a section it would be decrypted into objects and state, in clear",
                         "[hidden]",

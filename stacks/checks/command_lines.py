@@ -84,7 +84,9 @@ def arguments(draft: Draft, key: str, graph: Graph, part: Frontend | Worker) -> 
     module = "frontend" if isinstance(part, Frontend) else graph.backend
     tokens = set(_tokens(part.extra_args))
     for position in sorted(tokens):
-        yield Fault(f"{key}.extraArgs[{position}]", "no token in clear; it must be revoked", "[hidden]")
+        yield Fault(
+            "token-in-arguments", f"{key}.extraArgs[{position}]", "no token in clear; it must be revoked", "[hidden]"
+        )
     found = command_line.table_for(module, _release(draft, graph, module))
     if found is None:
         return
@@ -95,15 +97,25 @@ def arguments(draft: Draft, key: str, graph: Graph, part: Frontend | Worker) -> 
         # What means the same to another engine, or did once, is told by its key as well.
         theirs = owner(module, each.flag) if each.flag else OWNED_ARGUMENTS.get(each.spelled)
         if theirs:
-            yield Fault(where, f"the key {theirs} instead of {each.spelled}", given)
+            yield Fault("argument-owned", where, f"the key {theirs} instead of {each.spelled}", given)
         elif (right := command_line.expected(found, each)) and _own_image(graph, module):
-            yield Fault(where, right, given)
+            yield Fault("argument-wrong", where, right, given)
     for position, word in enumerate(part.extra_args):
         if module == "trtllm" and word.startswith(command_line.DYNAMIC):
-            yield Fault(f"{key}.extraArgs[{position}]", f"the key engine instead of {word.partition('=')[0]}", word)
+            yield Fault(
+                "argument-has-engine-key",
+                f"{key}.extraArgs[{position}]",
+                f"the key engine instead of {word.partition('=')[0]}",
+                word,
+            )
     for name, theirs in _owned_variables(module, found).items():
         if name in part.env and name not in OWNED_ENVIRONMENT:
-            yield Fault(f"{key}.env.{name}", f"the key {theirs} instead of this variable", part.env[name])
+            yield Fault(
+                "variable-for-argument",
+                f"{key}.env.{name}",
+                f"the key {theirs} instead of this variable",
+                part.env[name],
+            )
 
 
 def _tokens(words: tuple[str, ...]) -> Iterator[int]:

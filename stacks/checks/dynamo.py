@@ -26,23 +26,28 @@ def dynamo(draft: Draft) -> Iterator[Fault]:
     if dynamo is None:
         return
     if dynamo.namespace in OWNED_NAMESPACES or dynamo.namespace.startswith("kube-"):
-        yield Fault("dynamo.namespace", OWNED_NAMESPACE.format(dynamo.namespace), dynamo.namespace)
+        yield Fault(
+            "namespace-not-ours", "dynamo.namespace", OWNED_NAMESPACE.format(dynamo.namespace), dynamo.namespace
+        )
     pull = dynamo.image_pull_secret
     if pull is not None:
         if bool(pull.existing) == bool(pull.server):
             yield Fault(
+                "pull-secret-ambiguous",
                 "dynamo.imagePullSecret",
                 "exactly one of existing and server",
                 draft.given["dynamo"]["imagePullSecret"],
             )
         elif pull.server and "imagePullPassword" not in draft.secrets:
             yield Fault(
+                "pull-password-missing",
                 "imagePullPassword",
                 f"the password for {pull.server}; the key is required",
                 add="pulumi config set --secret dynamo-eks:imagePullPassword",
             )
     if dynamo.hugging_face_secret and "huggingFaceToken" in draft.secrets:
         yield Fault(
+            "hugging-face-secret-twice",
             "dynamo.huggingFaceSecret",
             "either an existing Secret or huggingFaceToken, not both",
             dynamo.hugging_face_secret,
@@ -55,6 +60,7 @@ def models(draft: Draft) -> Iterator[Fault]:
         known = model.facts or table.known(model.repository)
         if (model.gated or (known and known.gated)) and not token and draft.dynamo is not None:
             yield Fault(
+                "gated-model-without-token",
                 f"models.{name}.{'gated' if model.gated else 'repository'}",
                 f"a token, since {model.repository} is gated: neither huggingFaceToken nor dynamo.huggingFaceSecret is set",
                 model.gated or model.repository,
@@ -63,6 +69,7 @@ def models(draft: Draft) -> Iterator[Fault]:
         floor = download.MEMORY_GIB[model.download.xet_buffer]
         if model.download.memory_gib is not None and model.download.memory_gib < floor:
             yield Fault(
+                "download-memory",
                 f"models.{name}.download.memoryGib",
                 f"at least {floor} with xetBuffer: {model.download.xet_buffer}; less is killed halfway",
                 model.download.memory_gib,

@@ -20,6 +20,7 @@ def gpu_stack(draft: Draft) -> Iterator[Fault]:
     if not meant(draft):
         if draft.given["gpu"] and not unread(draft) and not draft.existing_cluster:
             yield Fault(
+                "gpu-section-without-racks",
                 "gpu",
                 "no such section without capacity.ultraServers: Auto Mode nodes bring driver and device plugin themselves",
                 draft.given["gpu"],
@@ -27,6 +28,7 @@ def gpu_stack(draft: Draft) -> Iterator[Fault]:
         return
     if draft.cluster and draft.cluster.version in set(catalog.KUBERNETES) - set(catalog.HYBRID_ADDONS):
         yield Fault(
+            "kubernetes-not-for-racks",
             "cluster.version",
             f"{' or '.join(catalog.HYBRID_ADDONS)} with UltraServers: the add-ons that their nodes need are pinned for these",
             draft.cluster.version,
@@ -34,12 +36,14 @@ def gpu_stack(draft: Draft) -> Iterator[Fault]:
     right = catalog.P6E_DRIVER_BRANCH
     if gpu.driver_branch > right:
         yield Fault(
+            "driver-branch-too-new",
             "gpu.driverBranch",
             f"{right}: later branches lack the topology override that EFA needs on P6e, and NCCL aborts (NVIDIA/aicr #2383)",
             gpu.driver_branch,
         )
     if gpu.driver_branch < right:
         yield Fault(
+            "driver-branch-too-old",
             "gpu.driverBranch",
             f"{right}: P6e-GB200 runs on none older (EKS User Guide, P6e-GB200)",
             gpu.driver_branch,
@@ -52,16 +56,21 @@ def gpu_stack(draft: Draft) -> Iterator[Fault]:
     for key, chart, table in tables:
         number = chart.version or next(iter(table))
         if number not in table:
-            yield Fault(f"{key}.version", listed(table), number)
+            yield Fault("gpu-chart-version", f"{key}.version", listed(table), number)
             continue
         ours = _chart_values(key, number)
         shapeless = list(_shapeless(ours, chart.values))
         for path in shapeless:
-            yield Fault(f"{key}.values.{path}", "keys and values, as the chart has there", _at(chart.values, path))
+            yield Fault(
+                "chart-value-not-a-mapping",
+                f"{key}.values.{path}",
+                "keys and values, as the chart has there",
+                _at(chart.values, path),
+            )
         if shapeless:
             continue
         for path, expected in charts.contradictions(table[number].name, number, charts.merged(ours, chart.values)):
-            yield Fault(f"{key}.values.{path}", expected, _at(chart.values, path))
+            yield Fault("chart-value-wrong", f"{key}.values.{path}", expected, _at(chart.values, path))
 
 
 def _chart_values(key: str, version: str) -> dict[str, Any]:

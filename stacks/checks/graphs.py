@@ -35,7 +35,12 @@ def graphs(draft: Draft) -> Iterator[Fault]:
         for graph in draft.graphs.values()
     )
     if pods > MOST_PODS:
-        yield Fault("graphs", f"graphs of at most {MOST_PODS:,} pods in all, each of which the plan places", pods)
+        yield Fault(
+            "too-many-pods",
+            "graphs",
+            f"graphs of at most {MOST_PODS:,} pods in all, each of which the plan places",
+            pods,
+        )
     for name, graph in draft.graphs.items():
         yield from _graph(draft, f"graphs.{name}", name, graph)
     yield from _shared_workers(draft)
@@ -58,6 +63,7 @@ def _shared_workers(draft: Draft) -> Iterator[Fault]:
                 continue
             if not release.strict_prefix:
                 yield Fault(
+                    "worker-names-collide",
                     f"graphs.{other}",
                     f"a name that does not begin with {name}: the frontend of {name} would serve the workers of {other} as "
                     f"its own, since Dynamo {release.version} finds them by the beginning of their name (dynamo #10990)",
@@ -66,6 +72,7 @@ def _shared_workers(draft: Draft) -> Iterator[Fault]:
                 )
             elif GENERATION.fullmatch(other[len(name) :]):
                 yield Fault(
+                    "worker-generation-collides",
                     f"graphs.{other}",
                     f"a name that does not look like {name} and a generation of its workers, which the frontend of {name} "
                     "would take it for",
@@ -76,23 +83,40 @@ def _shared_workers(draft: Draft) -> Iterator[Fault]:
 
 def _graph(draft: Draft, key: str, name: str, graph: Graph) -> Iterator[Fault]:
     if graph.model not in draft.models and "models" not in draft.broken:
-        yield Fault(f"{key}.model", one_of(graph.model, draft.models, "a key of models:"), graph.model)
+        yield Fault("model-unknown", f"{key}.model", one_of(graph.model, draft.models, "a key of models:"), graph.model)
     given = set(roles(graph))
     if given not in ({"worker"}, {"prefill", "decode"}):
-        yield Fault(key, "either worker (aggregated) or both prefill and decode (disaggregated)", sorted(given))
+        yield Fault(
+            "graph-roles", key, "either worker (aggregated) or both prefill and decode (disaggregated)", sorted(given)
+        )
         return
     aggregated = given == {"worker"}
     if aggregated and graph.transport != "none":
-        yield Fault(f"{key}.transport", "none, since an aggregated graph transfers no KV blocks", graph.transport)
+        yield Fault(
+            "transport-without-handover",
+            f"{key}.transport",
+            "none, since an aggregated graph transfers no KV blocks",
+            graph.transport,
+        )
     if not aggregated and graph.transport == "none":
         choices = "nvlink or efa" if on_rack(graph) else "efa or tcp"
-        yield Fault(f"{key}.transport", f"{choices}, since prefill hands KV blocks to decode", "none")
+        yield Fault(
+            "transport-missing", f"{key}.transport", f"{choices}, since prefill hands KV blocks to decode", "none"
+        )
     if draft.dynamo and graph.namespace == draft.dynamo.namespace:
-        yield Fault(f"{key}.namespace", "a namespace apart from the operator's (dynamo.namespace)", graph.namespace)
+        yield Fault(
+            "namespace-of-operator",
+            f"{key}.namespace",
+            "a namespace apart from the operator's (dynamo.namespace)",
+            graph.namespace,
+        )
     if graph.namespace in OWNED_NAMESPACES or graph.namespace.startswith("kube-"):
-        yield Fault(f"{key}.namespace", OWNED_NAMESPACE.format(graph.namespace), graph.namespace)
+        yield Fault(
+            "graph-namespace-not-ours", f"{key}.namespace", OWNED_NAMESPACE.format(graph.namespace), graph.namespace
+        )
     if len(graph.namespace) + 1 + len(name) > 63:
         yield Fault(
+            "graph-namespace-too-long",
             f"{key}.namespace",
             f"at most {62 - len(name)} characters: namespace and graph name make one label of at most 63 (dynamo #11709)",
             graph.namespace,
@@ -113,6 +137,7 @@ def _preset(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
     release = draft.dynamo.version if draft.dynamo else None
     if graph.preset and release in catalog.DYNAMO and release not in (known := recipes.versions(graph.preset)):
         yield Fault(
+            "preset-for-other-version",
             f"{key}.preset",
             f"another preset, or dynamo.version {' or '.join(known)}: {graph.preset} is for these",
             graph.preset,
@@ -123,6 +148,7 @@ def _image(key: str, graph: Graph) -> Iterator[Fault]:
     image = graph.image
     if image and image.runtime_version is None and not re.match(r"^v?\d+\.\d+\.\d+", image.tag):
         yield Fault(
+            "runtime-version-missing",
             f"{key}.image.runtimeVersion",
             f"the runtime's version, since tag {image.tag!r} does not begin with one and the operator refuses it; required",
             add='runtimeVersion: "1.5.0"',
@@ -133,18 +159,27 @@ def _exposure(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
     exposure = graph.exposure
     if exposure.type == "clusterIP":
         if exposure.scheme == "public" or exposure.allowed_cidrs:
-            yield Fault(f"{key}.exposure.type", "nlb, since scheme or allowedCidrs are given", "clusterIP")
+            yield Fault(
+                "exposure-needs-nlb", f"{key}.exposure.type", "nlb, since scheme or allowedCidrs are given", "clusterIP"
+            )
         return
     if draft.existing_cluster:
-        yield Fault(f"{key}.exposure.type", "clusterIP: an NLB is made by EKS Auto Mode only", "nlb")
+        yield Fault(
+            "exposure-without-auto-mode",
+            f"{key}.exposure.type",
+            "clusterIP: an NLB is made by EKS Auto Mode only",
+            "nlb",
+        )
     if not exposure.allowed_cidrs:
         yield Fault(
+            "exposure-without-ranges",
             f"{key}.exposure.allowedCidrs",
             "who may connect through the load balancer; the key is required",
             add="allowedCidrs: [10.0.0.0/8]",
         )
     elif (share := opened_by(exposure.allowed_cidrs)) and not exposure.allow_open_access:
         yield Fault(
+            "exposure-to-everyone",
             f"{key}.exposure.allowedCidrs",
             f"ranges you know; {share} lets anyone use the model, and the frontend asks for no password",
             list(exposure.allowed_cidrs),
@@ -154,7 +189,12 @@ def _exposure(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
     if exposure.scheme == "public" and network and network.existing:
         without = sorted(zone for zone, pair in network.existing.subnets.items() if pair.public is None)
         if without:
-            yield Fault(f"{key}.exposure.scheme", f"internal, or a public subnet in {', '.join(without)}", "public")
+            yield Fault(
+                "exposure-without-public-subnet",
+                f"{key}.exposure.scheme",
+                f"internal, or a public subnet in {', '.join(without)}",
+                "public",
+            )
 
 
 def _environment(key: str, part: Any) -> Iterator[Fault]:
@@ -162,6 +202,7 @@ def _environment(key: str, part: Any) -> Iterator[Fault]:
         if is_secret(name, value):
             hugging_face = name.startswith(("HF_", "HUGGING")) or value.startswith("hf_")
             yield Fault(
+                "token-in-environment",
                 f"{key}.env.{name}",
                 "no token in clear; it must be revoked and given as a secret",
                 "[hidden]",
@@ -170,24 +211,29 @@ def _environment(key: str, part: Any) -> Iterator[Fault]:
                 else "keep it out of the stack file; only Hugging Face's token and the registry's password have a key here",
             )
         elif name in OWNED_ENVIRONMENT:
-            yield Fault(f"{key}.env.{name}", "another variable; the program sets this one from other keys", value)
+            yield Fault(
+                "variable-owned",
+                f"{key}.env.{name}",
+                "another variable; the program sets this one from other keys",
+                value,
+            )
 
 
 def _frontend(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
     """A frontend off the racks runs on what the built-in general-purpose pool can launch."""
     cpus, memory = milli(graph.frontend.cpu) / 1000, mib(graph.frontend.memory) / 1024
-    if cpus <= 0:
-        yield Fault(f"{key}.cpu", "more than nothing", graph.frontend.cpu)
-    if memory <= 0:
-        yield Fault(f"{key}.memory", "more than nothing", graph.frontend.memory)
     if draft.existing_cluster or on_rack(graph):
         return
     if cpus > FRONTEND_CPUS:
         yield Fault(
-            f"{key}.cpu", f"at most {FRONTEND_CPUS}, what the largest general-purpose node has", graph.frontend.cpu
+            "frontend-cpu-too-large",
+            f"{key}.cpu",
+            f"at most {FRONTEND_CPUS}, what the largest general-purpose node has",
+            graph.frontend.cpu,
         )
     if memory > FRONTEND_MEMORY_GIB:
         yield Fault(
+            "frontend-memory-too-large",
             f"{key}.memory",
             f"at most {FRONTEND_MEMORY_GIB}Gi, what the largest general-purpose node has",
             graph.frontend.memory,
@@ -201,16 +247,19 @@ def _worker(key: str, graph: Graph, worker: Worker) -> Iterator[Fault]:
     product = worker.tensor_parallel * worker.pipeline_parallel * data_parallel
     if graph.backend == "mocker":
         if worker.gpus:
-            yield Fault(f"{key}.gpus", "0, since the mocker computes nothing", worker.gpus)
+            yield Fault("mocker-with-gpus", f"{key}.gpus", "0, since the mocker computes nothing", worker.gpus)
         return
     if worker.gpus == 0:
-        yield Fault(f"{key}.gpus", f"at least 1 for {graph.backend}; only the mocker runs without", 0)
+        yield Fault(
+            "worker-without-gpus", f"{key}.gpus", f"at least 1 for {graph.backend}; only the mocker runs without", 0
+        )
         return
     parts = f"tensorParallel {worker.tensor_parallel} x pipelineParallel {worker.pipeline_parallel} x dataParallel {data_parallel}"
     if worker.nodes == 1 and product != worker.gpus:
-        yield Fault(f"{key}.gpus", f"{product}: {parts}", worker.gpus)
+        yield Fault("gpus-not-parallelism", f"{key}.gpus", f"{product}: {parts}", worker.gpus)
     elif product != worker.nodes * worker.gpus:
         yield Fault(
+            "nodes-not-parallelism",
             f"{key}.nodes",
             f"nodes x gpus ({worker.nodes} x {worker.gpus} = {worker.nodes * worker.gpus}) equal to {product}: {parts}",
             worker.nodes,
@@ -219,16 +268,18 @@ def _worker(key: str, graph: Graph, worker: Worker) -> Iterator[Fault]:
             else None,
         )
     if graph.transport == "tcp" and worker.kv_buffer_device == "cuda":
-        yield Fault(f"{key}.kvBufferDevice", "cpu with transport: tcp, which cannot read GPU memory", "cuda")
+        yield Fault(
+            "kv-buffer-on-gpu", f"{key}.kvBufferDevice", "cpu with transport: tcp, which cannot read GPU memory", "cuda"
+        )
     if worker.efa and graph.transport != "efa":
-        yield Fault(f"{key}.efa", f"no EFA with transport: {graph.transport}", worker.efa)
+        yield Fault("efa-with-other-transport", f"{key}.efa", f"no EFA with transport: {graph.transport}", worker.efa)
     type_ = graph.placement.instance_type
     if type_ is None or not instances.known(type_):
         return
     machine = instances.instance(type_)
     if worker.gpus > machine.gpus:
-        yield Fault(f"{key}.gpus", f"at most {machine.gpus}, what a {type_} has", worker.gpus)
+        yield Fault("gpus-beyond-node", f"{key}.gpus", f"at most {machine.gpus}, what a {type_} has", worker.gpus)
     if worker.efa is not None and worker.efa > machine.efa:
-        yield Fault(f"{key}.efa", f"at most {machine.efa}, what a {type_} has", worker.efa)
+        yield Fault("efa-beyond-node", f"{key}.efa", f"at most {machine.efa}, what a {type_} has", worker.efa)
     if graph.transport == "efa" and worker.efa == 0:
-        yield Fault(f"{key}.efa", "at least 1 with transport: efa", 0)
+        yield Fault("efa-missing", f"{key}.efa", "at least 1 with transport: efa", 0)

@@ -21,10 +21,14 @@ def networks(draft: Draft) -> Iterator[Fault]:
     if network.existing:
         for key in sorted(set(given) - {"existing"}):
             yield Fault(
-                f"network.{key}", "no such key together with network.existing, which is used as it is", given[key]
+                "key-beside-existing-network",
+                f"network.{key}",
+                "no such key together with network.existing, which is used as it is",
+                given[key],
             )
         if len(network.existing.subnets) < 2:
             yield Fault(
+                "existing-subnets-one-zone",
                 "network.existing.subnets",
                 "at least two zones, since EKS wants the control plane in two",
                 sorted(network.existing.subnets),
@@ -36,21 +40,25 @@ def networks(draft: Draft) -> Iterator[Fault]:
             usable = draft.zone_ids or frozenset()
             if len(usable) < network.zones:
                 yield Fault(
+                    "zones-beyond-region",
                     "network.zones",
                     f"at most {len(usable)}: {draft.region} has no more zones that EKS supports ({', '.join(sorted(usable))})",
                     network.zones,
                 )
     for key, zones in zone_lists.items():
         if key == "network.zones" and len(zones) < 2:
-            yield Fault(key, "at least two zones, since EKS wants the control plane in two", list(zones))
+            yield Fault(
+                "zones-too-few", key, "at least two zones, since EKS wants the control plane in two", list(zones)
+            )
         for zone in sorted({zone for zone in zones if list(zones).count(zone) > 1}):
-            yield Fault(key, f"each zone once; {zone} is there twice", list(zones))
+            yield Fault("zone-twice", key, f"each zone once; {zone} is there twice", list(zones))
         for zone in zones:
             yield from _zone(draft, key, zone)
     own = ipaddress.ip_network(network.cidr)
     for position, item in enumerate(network.avoid):
         if own.overlaps(ipaddress.ip_network(item)):
             yield Fault(
+                "network-ranges-overlap",
                 f"network.avoid[{position}]",
                 f"a range apart from network.cidr ({network.cidr}); two connected networks must not overlap",
                 item,
@@ -58,12 +66,22 @@ def networks(draft: Draft) -> Iterator[Fault]:
             )
     for position, name in enumerate(network.interface_endpoints):
         if name not in endpoints.INTERFACE_ENDPOINTS:
-            yield Fault(f"network.interfaceEndpoints[{position}]", one_of(name, endpoints.INTERFACE_ENDPOINTS), name)
+            yield Fault(
+                "endpoint-unknown",
+                f"network.interfaceEndpoints[{position}]",
+                one_of(name, endpoints.INTERFACE_ENDPOINTS),
+                name,
+            )
 
 
 def _zone(draft: Draft, key: str, zone: str) -> Iterator[Fault]:
     if zone in UNSUPPORTED_ZONE_IDS:
-        yield Fault(key, f"zones that can hold an EKS control plane; {zone} cannot (EKS User Guide)", zone)
+        yield Fault(
+            "zone-without-control-plane",
+            key,
+            f"zones that can hold an EKS control plane; {zone} cannot (EKS User Guide)",
+            zone,
+        )
         return
     known = {item.zone_id: item for item in draft.region_zones}
     if not known:
@@ -71,8 +89,11 @@ def _zone(draft: Draft, key: str, zone: str) -> Iterator[Fault]:
     if zone not in known:
         usable = [item for item in known.values() if item.zone_type == "availability-zone"]
         good = {item.zone_id for item in usable} - UNSUPPORTED_ZONE_IDS
-        yield Fault(key, f"a zone of {draft.region}: {', '.join(sorted(good))}", zone)
+        yield Fault("zone-of-other-region", key, f"a zone of {draft.region}: {', '.join(sorted(good))}", zone)
     elif known[zone].zone_type != "availability-zone":
         yield Fault(
-            key, f"Availability Zones; {zone} is a {known[zone].zone_type}, where the control plane cannot be", zone
+            "zone-of-wrong-type",
+            key,
+            f"Availability Zones; {zone} is a {known[zone].zone_type}, where the control plane cannot be",
+            zone,
         )

@@ -20,7 +20,9 @@ def placements(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
     placement = graph.placement
     where = f"{key}.placement"
     if graph.transport == "efa" and placement.same_zone is False:
-        yield Fault(f"{where}.sameZone", "true with transport: efa, since EFA does not cross zones", False)
+        yield Fault(
+            "same-zone-for-efa", f"{where}.sameZone", "true with transport: efa, since EFA does not cross zones", False
+        )
     if graph.backend == "mocker":
         yield from _of_mocker(draft, key, graph)
         return
@@ -28,7 +30,10 @@ def placements(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
         return
     if draft.existing_cluster:
         yield Fault(
-            f"{key}.backend", "mocker with cluster.existing, where the program makes no GPU capacity", graph.backend
+            "backend-without-gpus",
+            f"{key}.backend",
+            "mocker with cluster.existing, where the program makes no GPU capacity",
+            graph.backend,
         )
         return
     if placement.pool is None:
@@ -37,21 +42,31 @@ def placements(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
     pool = draft.pools.get(placement.pool)
     if pool is None:
         if "capacity" not in draft.broken and "capacity.pools" not in draft.broken:
-            yield Fault(f"{where}.pool", one_of(placement.pool, draft.pools, "a pool of capacity:"), placement.pool)
+            yield Fault(
+                "pool-unknown",
+                f"{where}.pool",
+                one_of(placement.pool, draft.pools, "a pool of capacity:"),
+                placement.pool,
+            )
         return
     zones = pool.zones or draft.zone_ids
     if placement.zone and zones and placement.zone not in zones:
-        yield Fault(f"{where}.zone", one_of(placement.zone, zones, "a zone of its pool:"), placement.zone)
+        yield Fault(
+            "zone-outside-pool", f"{where}.zone", one_of(placement.zone, zones, "a zone of its pool:"), placement.zone
+        )
     if placement.reserved_only and "reserved" not in pool.capacity:
         yield Fault(
-            f"{where}.reservedOnly", f"false, or a pool with reserved capacity; {placement.pool} has none", True
+            "reserved-only-without-reservations",
+            f"{where}.reservedOnly",
+            f"false, or a pool with reserved capacity; {placement.pool} has none",
+            True,
         )
     type_ = placement.instance_type
     if type_ is None:
         yield from _any_type(key, graph, pool)
         return
     if not instances.known(type_):
-        yield Fault(f"{where}.instanceType", unknown_type(type_), type_)
+        yield Fault("instance-type-unknown", f"{where}.instanceType", unknown_type(type_), type_)
         return
     machine = instances.instance(type_)
     yield from _typed(key, graph, pool, machine)
@@ -65,16 +80,27 @@ def _of_mocker(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
     for field, alias in (("pool", "pool"), ("instance_type", "instanceType"), ("reserved_only", "reservedOnly")):
         if getattr(placement, field):
             yield Fault(
-                f"{key}.placement.{alias}", "nothing: the mocker runs on ordinary CPU nodes", getattr(placement, field)
+                "mocker-placement",
+                f"{key}.placement.{alias}",
+                "nothing: the mocker runs on ordinary CPU nodes",
+                getattr(placement, field),
             )
     if placement.zone and draft.existing_cluster:
         yield Fault(
-            f"{key}.placement.zone", "nothing with cluster.existing, whose zones are its own matter", placement.zone
+            "zone-of-existing-cluster",
+            f"{key}.placement.zone",
+            "nothing with cluster.existing, whose zones are its own matter",
+            placement.zone,
         )
     elif placement.zone and (zones := draft.zone_ids) and placement.zone not in zones:
-        yield Fault(f"{key}.placement.zone", one_of(placement.zone, zones, "a zone of the network:"), placement.zone)
+        yield Fault(
+            "zone-outside-network",
+            f"{key}.placement.zone",
+            one_of(placement.zone, zones, "a zone of the network:"),
+            placement.zone,
+        )
     if graph.transport == "efa":
-        yield Fault(f"{key}.transport", "tcp or none, since the mocker transfers nothing", "efa")
+        yield Fault("mocker-transport", f"{key}.transport", "tcp or none, since the mocker transfers nothing", "efa")
 
 
 def _nowhere(draft: Draft, key: str) -> Fault:
@@ -83,11 +109,13 @@ def _nowhere(draft: Draft, key: str) -> Fault:
     if meant(draft):
         rack = next(iter(draft.ultra_servers), "rack-a")
         return Fault(
+            "placement-missing",
             f"{key}.placement",
             "the UltraServer or the pool its workers run on; the key is required",
             add=f"dynamo-eks:graphs:\n  {name}:\n    placement: {{ultraServer: {rack}}}",
         )
     return Fault(
+        "placement-pool-missing",
         f"{key}.placement.pool",
         "the pool its workers run on; the key is required",
         add=f"dynamo-eks:graphs:\n  {name}:\n    placement: {{pool: gpu}}",
@@ -98,6 +126,7 @@ def _any_type(key: str, graph: Graph, pool: Pool) -> Iterator[Fault]:
     """Workers that name no instance type, against all that the pool may launch."""
     if graph.transport == "efa":
         yield Fault(
+            "instance-type-missing",
             f"{key}.placement.instanceType",
             "a type with EFA, so that whole nodes can be asked for; the key is required",
             add="placement: {instanceType: g6e.24xlarge}",
@@ -107,6 +136,7 @@ def _any_type(key: str, graph: Graph, pool: Pool) -> Iterator[Fault]:
     for role, worker in roles(graph).items():
         if largest and worker.gpus > max(largest):
             yield Fault(
+                "gpus-beyond-pool",
                 f"{key}.{role}.gpus",
                 f"at most {max(largest)}, the most a node of pool {graph.placement.pool} has",
                 worker.gpus,
@@ -119,11 +149,15 @@ def _typed(key: str, graph: Graph, pool: Pool, machine: instances.Instance) -> I
     if pool_is_sound and machine.family not in pool.families and machine.type not in pool.instance_types:
         may = ", ".join(sorted({*pool.families, *pool.instance_types}))
         yield Fault(
-            f"{key}.placement.instanceType", f"a type that pool {graph.placement.pool} may launch ({may})", machine.type
+            "instance-type-outside-pool",
+            f"{key}.placement.instanceType",
+            f"a type that pool {graph.placement.pool} may launch ({may})",
+            machine.type,
         )
     if graph.transport == "efa" and graph.worker is None and machine.efa == 0:
         with_efa = [item.type for item in instances.in_family(machine.family) if item.efa]
         yield Fault(
+            "instance-type-without-efa",
             f"{key}.placement.instanceType",
             f"a type with EFA, which {machine.type} has not" + (f": {', '.join(with_efa)}" if with_efa else ""),
             machine.type,
@@ -142,6 +176,7 @@ def _reserved_room(key: str, graph: Graph, pool: Pool, machine: instances.Instan
     if needed > room:
         where = " in one zone" if one_zone and len(by_zone) > 1 else ""
         yield Fault(
+            "reserved-room",
             f"{key}.placement.reservedOnly",
             f"workers that fit {room} reserved {machine.type}{where}; these need {needed} nodes",
             True,
@@ -149,6 +184,7 @@ def _reserved_room(key: str, graph: Graph, pool: Pool, machine: instances.Instan
         )
     elif one_zone and len(fitting) < len(by_zone):
         yield Fault(
+            "reserved-room-in-zone",
             f"{key}.placement.zone",
             f"a zone whose reservations hold all workers: {', '.join(fitting)}. Where the first pod starts the others have to "
             "follow, and elsewhere too few are reserved; the key is required",

@@ -52,7 +52,7 @@ def _graph(draft: Draft, key: str, name: str, graph: Graph, racks: Mapping[str, 
     if graph.backend == "mocker":
         for place, rack in _named(key, graph).items():
             if rack:
-                yield Fault(place, "nothing: the mocker runs on ordinary CPU nodes", rack)
+                yield Fault("mocker-on-rack", place, "nothing: the mocker runs on ordinary CPU nodes", rack)
         return
     if unread(draft):
         return
@@ -74,36 +74,58 @@ def _shape(key: str, name: str, graph: Graph) -> Iterator[Fault]:
         where, ranks = f"{key}.{role}", worker.nodes * worker.gpus
         if graph.backend == "trtllm" and worker.data_parallel > 1:
             yield Fault(
+                "data-parallel-of-trtllm",
                 f"{where}.dataParallel",
                 "1: TensorRT-LLM has data-parallel attention only, over all of tensorParallel (attentionDataParallel: true)",
                 worker.data_parallel,
             )
         elif worker.attention_data_parallel and graph.backend not in ("sglang", "trtllm"):
-            yield Fault(f"{where}.attentionDataParallel", f"false: {graph.backend} has dataParallel for it", True)
+            yield Fault(
+                "attention-data-parallel-of-others",
+                f"{where}.attentionDataParallel",
+                f"false: {graph.backend} has dataParallel for it",
+                True,
+            )
         elif worker.attention_data_parallel and worker.tensor_parallel % worker.data_parallel:
             yield Fault(
+                "attention-data-parallel-ranks",
                 f"{where}.dataParallel",
                 f"a divisor of tensorParallel ({worker.tensor_parallel}), inside which attention is data-parallel",
                 worker.data_parallel,
             )
         if ranks and ranks % worker.expert_parallel:
-            yield Fault(f"{where}.expertParallel", f"a divisor of the worker's {ranks} GPUs", worker.expert_parallel)
+            yield Fault(
+                "expert-parallel-ranks",
+                f"{where}.expertParallel",
+                f"a divisor of the worker's {ranks} GPUs",
+                worker.expert_parallel,
+            )
         elif graph.backend == "vllm" and worker.expert_parallel not in (1, ranks):
             yield Fault(
+                "expert-parallel-of-vllm",
                 f"{where}.expertParallel",
                 f"1 or {ranks}: vLLM spreads experts over all GPUs or none",
                 worker.expert_parallel,
             )
         if worker.huge_pages_mib and graph.transport != "efa":
             yield Fault(
-                f"{where}.hugePagesMib", "nothing without transport: efa, which they are for", worker.huge_pages_mib
+                "huge-pages-without-efa",
+                f"{where}.hugePagesMib",
+                "nothing without transport: efa, which they are for",
+                worker.huge_pages_mib,
             )
         if worker.engine and graph.backend != "trtllm":
-            yield Fault(f"{where}.engine", f"nothing: {graph.backend} takes extraArgs", worker.engine)
+            yield Fault(
+                "engine-options-of-others",
+                f"{where}.engine",
+                f"nothing: {graph.backend} takes extraArgs",
+                worker.engine,
+            )
             continue
         for option in worker.engine:
             if option in OWNED_ENGINE:
                 yield Fault(
+                    "engine-option-owned",
                     f"{where}.engine.{option}",
                     f"the key {OWNED_ENGINE[option]} instead, from which the program sets this option",
                     worker.engine[option],
@@ -113,6 +135,7 @@ def _shape(key: str, name: str, graph: Graph) -> Iterator[Fault]:
         room = NAME_BUDGET - 2 * longest - len("-ldr")
         if len(name) > room:
             yield Fault(
+                "multinode-names-too-long",
                 key,
                 f"a name of at most {room} characters: the names of graph, scaling group and clique may have {NAME_BUDGET} "
                 f"together in Grove, and the role stands there twice ({longest} characters each) with `-ldr`",
@@ -123,18 +146,27 @@ def _shape(key: str, name: str, graph: Graph) -> Iterator[Fault]:
 def _off_rack(key: str, graph: Graph) -> Iterator[Fault]:
     if graph.compute_domain not in (None, "none"):
         yield Fault(
+            "compute-domain-off-rack",
             f"{key}.computeDomain",
             "none: EKS Auto Mode has no DRA, and its machines no NVLink across nodes",
             graph.compute_domain,
             fix="place the graph on an UltraServer: placement: {ultraServer: rack-a}",
         )
     if graph.transport == "nvlink":
-        yield Fault(f"{key}.transport", "efa or tcp: only UltraServers have NVLink across nodes", "nvlink")
+        yield Fault(
+            "nvlink-off-rack", f"{key}.transport", "efa or tcp: only UltraServers have NVLink across nodes", "nvlink"
+        )
     if graph.weights == "nvme":
-        yield Fault(f"{key}.weights", "cache: only the nodes of UltraServers are known to have disks for it", "nvme")
+        yield Fault(
+            "weights-off-rack",
+            f"{key}.weights",
+            "cache: only the nodes of UltraServers are known to have disks for it",
+            "nvme",
+        )
     for role, worker in roles(graph).items():
         if worker.nodes > 1:
             yield Fault(
+                "multinode-in-pool",
                 f"{key}.{role}.nodes",
                 "1 in a pool: Karpenter launches nothing for pods of another scheduler (kubernetes-sigs/karpenter #742)",
                 worker.nodes,
@@ -155,22 +187,35 @@ def _named(key: str, graph: Graph) -> dict[str, Any]:
 def _where(draft: Draft, key: str, graph: Graph, racks: Mapping[str, Rack]) -> Iterator[Fault]:
     placement, where = graph.placement, f"{key}.placement"
     if placement.pool:
-        yield Fault(f"{where}.pool", "nothing: the graph runs on an UltraServer", placement.pool)
+        yield Fault("rack-and-pool", f"{where}.pool", "nothing: the graph runs on an UltraServer", placement.pool)
     if placement.instance_type:
-        yield Fault(f"{where}.instanceType", "nothing: an UltraServer has one type", placement.instance_type)
+        yield Fault(
+            "rack-and-instance-type",
+            f"{where}.instanceType",
+            "nothing: an UltraServer has one type",
+            placement.instance_type,
+        )
     if placement.zone:
-        yield Fault(f"{where}.zone", "nothing: the UltraServer is in one zone", placement.zone)
+        yield Fault("rack-and-zone", f"{where}.zone", "nothing: the UltraServer is in one zone", placement.zone)
     if placement.reserved_only:
-        yield Fault(f"{where}.reservedOnly", "false: an UltraServer is reserved by nature", True)
+        yield Fault(
+            "rack-and-reserved-only", f"{where}.reservedOnly", "false: an UltraServer is reserved by nature", True
+        )
     named = _named(key, graph)
     if placement.any_ultra_server:
         for place, rack in named.items():
             if isinstance(rack, str):
-                yield Fault(place, "nothing together with placement.anyUltraServer", rack)
+                yield Fault("rack-and-any-rack", place, "nothing together with placement.anyUltraServer", rack)
         if not draft.ultra_servers:
-            yield Fault(f"{where}.anyUltraServer", "an UltraServer in capacity.ultraServers to run on", True)
+            yield Fault(
+                "any-rack-without-racks",
+                f"{where}.anyUltraServer",
+                "an UltraServer in capacity.ultraServers to run on",
+                True,
+            )
         if unlike := _unlike(racks.values()):
             yield Fault(
+                "racks-differ",
                 f"{where}.anyUltraServer",
                 f"UltraServers that are alike, since its workers are sized for one machine; {unlike}",
                 True,
@@ -179,10 +224,11 @@ def _where(draft: Draft, key: str, graph: Graph, racks: Mapping[str, Rack]) -> I
         return
     for place, rack in named.items():
         if isinstance(rack, str) and rack not in draft.ultra_servers:
-            yield Fault(place, one_of(rack, draft.ultra_servers, "an UltraServer of capacity:"), rack)
+            yield Fault("rack-unknown", place, one_of(rack, draft.ultra_servers, "an UltraServer of capacity:"), rack)
     for role in roles(graph):
         if rack_of(graph, role) is None:
             yield Fault(
+                "rack-of-role-missing",
                 f"{key}.{role}.ultraServer",
                 "the UltraServer of this role too; the key is required",
                 add=f"dynamo-eks:graphs:\n  {key.split('.')[1]}:\n    {role}: {{ultraServer: "
@@ -193,6 +239,7 @@ def _where(draft: Draft, key: str, graph: Graph, racks: Mapping[str, Rack]) -> I
         # Roles on two racks: at least one names its own.
         role = next(role for role in ("decode", "prefill") if roles(graph)[role].ultra_server)
         yield Fault(
+            "rack-of-role-differs",
             f"{key}.{role}.ultraServer",
             f"an UltraServer like the other role's, since a graph's workers are sized for one machine; {unlike}",
             own[role].name,
@@ -219,26 +266,36 @@ def _domain(key: str, graph: Graph) -> Iterator[Fault]:
     right = "perRole" if apart else "perGraph"
     if mode is None:
         yield Fault(
+            "compute-domain-missing",
             f"{key}.computeDomain",
             "perGraph, perRole, groveAuto or none, always stated on an UltraServer; the key is required",
             add=f"dynamo-eks:graphs:\n  {key.split('.')[1]}:\n    computeDomain: {right}",
         )
     elif wrong := _wrong_domain(graph, mode, right, given):
         why, fix = wrong
-        yield Fault(f"{key}.computeDomain", f"{right}: {why}", mode, fix=fix)
+        yield Fault("compute-domain-wrong", f"{key}.computeDomain", f"{right}: {why}", mode, fix=fix)
     elif graph.transport == "nvlink" and mode == "none":
         yield Fault(
-            f"{key}.transport", "efa with computeDomain: none; NVLink needs prefill and decode in one domain", "nvlink"
+            "nvlink-without-compute-domain",
+            f"{key}.transport",
+            "efa with computeDomain: none; NVLink needs prefill and decode in one domain",
+            "nvlink",
         )
     if graph.transport == "nvlink" and apart:
         yield Fault(
+            "nvlink-across-racks",
             f"{key}.transport",
             "efa: prefill and decode are on different UltraServers, and NVLink stays in one",
             "nvlink",
         )
     if graph.transport == "tcp":
         choices = "efa" if apart else "nvlink or efa"
-        yield Fault(f"{key}.transport", f"{choices} on an UltraServer, whose KV blocks would crawl over TCP", "tcp")
+        yield Fault(
+            "rack-transport-tcp",
+            f"{key}.transport",
+            f"{choices} on an UltraServer, whose KV blocks would crawl over TCP",
+            "tcp",
+        )
 
 
 def _wrong_domain(graph: Graph, mode: str, right: str, given: Mapping[str, Worker]) -> tuple[str, str | None] | None:
@@ -274,6 +331,7 @@ def _rack(graph: Graph, role: str, racks: Mapping[str, Rack]) -> Rack | None:
 def _worker(key: str, graph: Graph, worker: Worker, machine: instances.Instance, rack: Rack | None) -> Iterator[Fault]:
     if worker.gpus > machine.gpus:
         yield Fault(
+            "rack-gpus-beyond-node",
             f"{key}.gpus",
             f"at most {machine.gpus}, what a {machine.type} has",
             worker.gpus,
@@ -283,6 +341,7 @@ def _worker(key: str, graph: Graph, worker: Worker, machine: instances.Instance,
         )
     elif graph.compute_domain != "none" and worker.gpus != machine.gpus:
         yield Fault(
+            "rack-gpus-share-channel",
             f"{key}.gpus",
             f"{machine.gpus}: a node has one channel, so a second pod there could not join and the other "
             f"{machine.gpus - worker.gpus} GPUs would stand idle (NVIDIA DRA driver #309)",
@@ -290,6 +349,7 @@ def _worker(key: str, graph: Graph, worker: Worker, machine: instances.Instance,
         )
     elif worker.gpus and machine.gpus % worker.gpus:
         yield Fault(
+            "rack-gpus-left-over",
             f"{key}.gpus",
             f"a divisor of {machine.gpus}: each {machine.type} would have {machine.gpus % worker.gpus} GPU nobody can use",
             worker.gpus,
@@ -299,7 +359,9 @@ def _worker(key: str, graph: Graph, worker: Worker, machine: instances.Instance,
     if rack is None:
         return
     if worker.nodes > rack.nodes:
-        yield Fault(f"{key}.nodes", f"at most {rack.nodes}, what UltraServer {rack.name} has", worker.nodes)
+        yield Fault(
+            "nodes-beyond-rack", f"{key}.nodes", f"at most {rack.nodes}, what UltraServer {rack.name} has", worker.nodes
+        )
         return
     pods = max(machine.gpus // max(worker.gpus, 1), 1)
     room = rack.spec.huge_pages_mib // pods
@@ -311,6 +373,7 @@ def _worker(key: str, graph: Graph, worker: Worker, machine: instances.Instance,
         if not room:
             expected = f"nothing, since the nodes of {rack.name} set none aside"
         yield Fault(
+            "huge-pages-wrong",
             f"{key}.hugePagesMib",
             expected,
             worker.huge_pages_mib,
@@ -326,6 +389,7 @@ def _efa_share(key: str, graph: Graph, worker: Worker, machine: instances.Instan
     if efa > machine.efa:
         most = max(network_cards.CARDS[machine.type])
         yield Fault(
+            "rack-efa-beyond-node",
             f"{key}.efa",
             f"at most {machine.efa}, what a node has with efaInterfaces: {machine.efa}",
             worker.efa,
@@ -334,10 +398,11 @@ def _efa_share(key: str, graph: Graph, worker: Worker, machine: instances.Instan
             else "leave the key out to take all of them",
         )
     elif efa == 0:
-        yield Fault(f"{key}.efa", "at least 1 with transport: efa", 0)
+        yield Fault("rack-efa-missing", f"{key}.efa", "at least 1 with transport: efa", 0)
     elif efa > fair:
         stranded = machine.gpus - worker.gpus * (machine.efa // efa)
         yield Fault(
+            "rack-efa-unfair",
             f"{key}.efa",
             f"at most {fair}: a pod with {worker.gpus} of a node's {machine.gpus} GPUs and {efa} of its {machine.efa} EFA "
             f"interfaces leaves {stranded} GPUs that no pod can use",
@@ -365,6 +430,7 @@ def _together(given: Mapping[str, Graph], racks: Mapping[str, Rack], *, complete
         for rack, key in here.items():
             if domains[rack]:
                 yield Fault(
+                    "compute-domains-collide",
                     key,
                     f"another UltraServer: graph {domains[rack][0]} has a ComputeDomain on {rack}, and two domains in one "
                     "NVLink clique cannot both map memory (NVIDIA DRA driver #892)",
@@ -376,6 +442,7 @@ def _together(given: Mapping[str, Graph], racks: Mapping[str, Rack], *, complete
         nodes, gpus = sum(by_role.values()), racks[rack].machine.gpus
         if nodes > racks[rack].nodes:
             yield Fault(
+                "rack-room",
                 f"capacity.ultraServers.{rack}.type",
                 f"graphs that fit its {racks[rack].nodes} nodes ({racks[rack].gpus} GPUs); they ask for {nodes} nodes "
                 f"({nodes * gpus} GPUs): {', '.join(f'{role} {count}' for role, count in by_role.items())}",
@@ -404,6 +471,7 @@ def _together(given: Mapping[str, Graph], racks: Mapping[str, Rack], *, complete
                 domain = f" and the domain of {domains[rack][0]}" if domains[rack] else ""
                 standing.append(f"{rack} has {max(count, 0)}{domain}")
             yield Fault(
+                "any-rack-room",
                 f"graphs.{name}.placement.anyUltraServer",
                 f"an UltraServer with {whole[name]} free nodes{' and no domain yet' if alone else ''} for the whole graph; "
                 + ", ".join(standing),

@@ -23,6 +23,7 @@ def place(draft: Draft) -> Iterator[Fault]:
         for name in ("network", "capacity", "gpu"):
             if draft.given[name]:
                 yield Fault(
+                    "section-beside-existing-cluster",
                     name,
                     "no such section together with cluster.existing, which makes no AWS resource",
                     draft.given[name],
@@ -30,6 +31,7 @@ def place(draft: Draft) -> Iterator[Fault]:
                 )
         for key in sorted(set(draft.given["cluster"]) - {"existing", "version"}):
             yield Fault(
+                "key-beside-existing-cluster",
                 f"cluster.{key}",
                 "only existing and version here: an existing cluster is used as it is",
                 draft.given["cluster"][key],
@@ -37,20 +39,24 @@ def place(draft: Draft) -> Iterator[Fault]:
         return
     yield from _name(draft, draft.cluster)
     if draft.region is None:
-        yield Fault("aws:region", "a region; the key is required", add="config:\n  aws:region: us-east-1")
+        yield Fault(
+            "region-missing", "aws:region", "a region; the key is required", add="config:\n  aws:region: us-east-1"
+        )
     elif draft.region not in REGION_ZONES:
         # Of another partition: the nearest name would be in another country.
         apart = draft.region.startswith(("us-gov-", "us-iso", "cn-"))
         told = f"{listed(REGION_ZONES)}; GovCloud and China are not supported"
-        yield Fault("aws:region", told if apart else one_of(draft.region, REGION_ZONES), draft.region)
+        yield Fault("region-unknown", "aws:region", told if apart else one_of(draft.region, REGION_ZONES), draft.region)
     if draft.cluster.public_access_cidrs is None:
         yield Fault(
+            "endpoint-ranges-missing",
             "cluster.publicAccessCidrs",
             "the ranges that may reach the API endpoint, or [] for a private endpoint; the key is required",
             add='dynamo-eks:cluster:\n  publicAccessCidrs: ["<your-ip>/32"]',
         )
     elif (share := opened_by(draft.cluster.public_access_cidrs)) and not draft.cluster.allow_open_endpoint:
         yield Fault(
+            "endpoint-open-to-everyone",
             "cluster.publicAccessCidrs",
             f"ranges you know; {share} lets the whole internet reach the API endpoint",
             list(draft.cluster.public_access_cidrs),
@@ -67,9 +73,14 @@ def _admins(draft: Draft, cluster: Cluster) -> Iterator[Fault]:
         assert found is not None, "the type has looked at it"
         key = f"cluster.admins[{position}]"
         if draft.region in REGION_ZONES and found["partition"] != partition:
-            yield Fault(key, f"a principal of {draft.region}'s partition, arn:{partition}:iam::", arn)
+            yield Fault(
+                "admin-of-other-partition",
+                key,
+                f"a principal of {draft.region}'s partition, arn:{partition}:iam::",
+                arn,
+            )
         if first.setdefault((found["account"], found["kind"], found["name"]), arn) != arn:
-            yield Fault(key, "another name: an account has each name once, whatever its path (IAM)", arn)
+            yield Fault("admin-twice", key, "another name: an account has each name once, whatever its path (IAM)", arn)
 
 
 def opened_by(ranges: Sequence[str]) -> str | None:
@@ -87,6 +98,7 @@ def _name(draft: Draft, cluster: Cluster) -> Iterator[Fault]:
     if cluster.name is None and not re.fullmatch(r"[A-Za-z0-9-]{1,58}", name):
         fitting = re.sub(r"[^A-Za-z0-9-]+", "-", name)[:58].rstrip("-")
         yield Fault(
+            "cluster-name-derived",
             "cluster.name",
             f"a name, since the stack's makes none: {name} has {len(name)} characters, and a cluster may have 58, letters, "
             "digits and dashes; the key is required",
@@ -104,11 +116,16 @@ def account(draft: Draft) -> Iterator[Fault]:
             if value is not None:
                 shown = [item.role_arn for item in roles] if value is roles else value
                 yield Fault(
-                    key, "no such key together with cluster.existing, which asks nothing of AWS", shown, fix="remove it"
+                    "account-beside-existing-cluster",
+                    key,
+                    "no such key together with cluster.existing, which asks nothing of AWS",
+                    shown,
+                    fix="remove it",
                 )
         return
     if account and allowed and tuple(allowed) != (account,):
         yield Fault(
+            "account-named-twice",
             "aws:allowedAccountIds",
             f"the account of dynamo-eks:account alone ({account})",
             list(allowed),
@@ -119,39 +136,51 @@ def account(draft: Draft) -> Iterator[Fault]:
         owner = role.role_arn.split(":")[4]
         if accounts and owner not in accounts:
             yield Fault(
+                "role-of-other-account",
                 f"aws:assumeRoles[{position}].roleArn",
                 f"a role of the stack's own account ({', '.join(accounts)}), since that is where it leads",
                 role.role_arn,
             )
         if role.duration is not None and not 900 <= seconds(role.duration) <= 43200:
             yield Fault(
-                f"aws:assumeRoles[{position}].duration", "a duration from 15m to 12h, as STS takes it", role.duration
+                "role-duration",
+                f"aws:assumeRoles[{position}].duration",
+                "a duration from 15m to 12h, as STS takes it",
+                role.duration,
             )
 
 
 def versions(draft: Draft) -> Iterator[Fault]:
     if draft.cluster and draft.cluster.version not in catalog.KUBERNETES:
-        yield Fault("cluster.version", listed(catalog.KUBERNETES), draft.cluster.version)
+        yield Fault("kubernetes-version", "cluster.version", listed(catalog.KUBERNETES), draft.cluster.version)
         return
     if draft.dynamo is None:
         return
     if draft.dynamo.version not in catalog.DYNAMO:
-        yield Fault("dynamo.version", listed(catalog.DYNAMO), draft.dynamo.version)
+        yield Fault("dynamo-version", "dynamo.version", listed(catalog.DYNAMO), draft.dynamo.version)
     elif draft.cluster and (why := catalog.check_pair(draft.dynamo.version, draft.cluster.version)):
-        yield Fault("dynamo.version", why, draft.dynamo.version)
+        yield Fault("dynamo-version-for-kubernetes", "dynamo.version", why, draft.dynamo.version)
 
 
 def tags(draft: Draft) -> Iterator[Fault]:
     for key, value in (draft.tags or {}).items():
         if RESERVED_TAG.match(key):
             yield Fault(
-                f"tags.{key}", "a key that does not begin with aws:, eks:, kubernetes.io/ or karpenter.sh/", value
+                "tag-reserved",
+                f"tags.{key}",
+                "a key that does not begin with aws:, eks:, kubernetes.io/ or karpenter.sh/",
+                value,
             )
         if key.lower() in ("project", "stack"):
-            yield Fault(f"tags.{key}", "another key; project and stack are set by the program", value)
+            yield Fault("tag-of-program", f"tags.{key}", "another key; project and stack are set by the program", value)
     by_word = Counter(key.lower() for key in draft.tags or {})
     for key, value in (draft.tags or {}).items():
         if by_word[key.lower()] > 1:
-            yield Fault(f"tags.{key}", "each key once, whatever its case: IAM takes Team and team for the same", value)
+            yield Fault(
+                "tag-twice",
+                f"tags.{key}",
+                "each key once, whatever its case: IAM takes Team and team for the same",
+                value,
+            )
     if draft.tags and len(draft.tags) > 40:
-        yield Fault("tags", "at most 40 tags, since EC2 allows 50 in all", len(draft.tags))
+        yield Fault("tags-too-many", "tags", "at most 40 tags, since EC2 allows 50 in all", len(draft.tags))

@@ -15,23 +15,29 @@ def storage(draft: Draft) -> Iterator[Fault]:
     efs = storage.efs
     if efs.throughput == "provisioned" and efs.provisioned_mibps is None:
         yield Fault(
+            "throughput-missing",
             "storage.efs.provisionedMibps",
             "MiB/s, since throughput is provisioned; the key is required",
             add="dynamo-eks:storage:\n  efs:\n    provisionedMibps: 256",
         )
     if efs.throughput != "provisioned" and efs.provisioned_mibps is not None:
         yield Fault(
-            "storage.efs.provisionedMibps", f"no such key with throughput: {efs.throughput}", efs.provisioned_mibps
+            "throughput-not-provisioned",
+            "storage.efs.provisionedMibps",
+            f"no such key with throughput: {efs.throughput}",
+            efs.provisioned_mibps,
         )
     if draft.existing_cluster:
         if storage.caches and storage.storage_class is None:
             yield Fault(
+                "storage-class-missing",
                 "storage.storageClass",
                 "a storage class of the existing cluster, for the caches; the key is required",
                 add="dynamo-eks:storage:\n  storageClass: standard",
             )
         if "efs" in draft.given["storage"]:
             yield Fault(
+                "efs-beside-existing-cluster",
                 "storage.efs",
                 "no such key with cluster.existing, which makes no AWS resource",
                 draft.given["storage"]["efs"],
@@ -39,19 +45,31 @@ def storage(draft: Draft) -> Iterator[Fault]:
     else:
         if storage.storage_class is not None:
             yield Fault(
-                "storage.storageClass", "no such key here: the program makes a class on EFS", storage.storage_class
+                "storage-class-beside-efs",
+                "storage.storageClass",
+                "no such key here: the program makes a class on EFS",
+                storage.storage_class,
             )
         if storage.access_mode == "ReadWriteOnce":
             yield Fault(
-                "storage.accessMode", "ReadWriteMany, since workers on several nodes share the caches", "ReadWriteOnce"
+                "cache-not-shared",
+                "storage.accessMode",
+                "ReadWriteMany, since workers on several nodes share the caches",
+                "ReadWriteOnce",
             )
     if draft.models and "model-cache" not in storage.caches:
         yield Fault(
-            "storage.caches", "model-cache among them, since the stack has models to keep", list(storage.caches)
+            "model-cache-missing",
+            "storage.caches",
+            "model-cache among them, since the stack has models to keep",
+            list(storage.caches),
         )
     if "compilation-cache" not in storage.caches:
         for name, graph in draft.graphs.items():
             if graph.compilation_cache and graph.backend == "vllm":
                 yield Fault(
-                    f"graphs.{name}.compilationCache", "false, since storage.caches has no compilation-cache", True
+                    "compilation-cache-missing",
+                    f"graphs.{name}.compilationCache",
+                    "false, since storage.caches has no compilation-cache",
+                    True,
                 )

@@ -52,7 +52,10 @@ def ultra_servers(draft: Draft) -> Iterator[Fault]:
         key = f"capacity.ultraServers.{name}"
         if given.reservation in seen:
             yield Fault(
-                f"{key}.reservation", f"another reservation; {seen[given.reservation]} has it", given.reservation
+                "reservation-twice",
+                f"{key}.reservation",
+                f"another reservation; {seen[given.reservation]} has it",
+                given.reservation,
             )
         seen[given.reservation] = f"UltraServer {name}"
         yield from _machine(key, given)
@@ -67,6 +70,7 @@ def _machine(key: str, given: UltraServer) -> Iterator[Fault]:
         network_cards.layout(given.instance_type, given.efa_interfaces)
     except ValueError:
         yield Fault(
+            "rack-type-unknown",
             f"{key}.instanceType",
             one_of(given.instance_type, network_cards.CARDS, "a type whose network cards are known:"),
             given.instance_type,
@@ -76,19 +80,27 @@ def _machine(key: str, given: UltraServer) -> Iterator[Fault]:
 
 def _window(draft: Draft, key: str, given: UltraServer) -> Iterator[Fault]:
     if given.end.time() != time(*END_OF_DAY):
-        yield Fault(f"{key}.end", "a moment at 11:30 UTC, when every Capacity Block ends (EC2 User Guide)", given.end)
+        yield Fault(
+            "block-end-time",
+            f"{key}.end",
+            "a moment at 11:30 UTC, when every Capacity Block ends (EC2 User Guide)",
+            given.end,
+        )
         return
     if given.start >= given.end:
-        yield Fault(f"{key}.start", f"a moment before end, {moment(given.end)}", given.start)
+        yield Fault("block-start-after-end", f"{key}.start", f"a moment before end, {moment(given.end)}", given.start)
         return
     if given.end - given.start > LONGEST + timedelta(days=1):
-        yield Fault(f"{key}.end", "at most 182 days after start, the longest that a block can be", given.end)
+        yield Fault(
+            "block-too-long", f"{key}.end", "at most 182 days after start, the longest that a block can be", given.end
+        )
         return
     try:
         window = Window(start=given.start, end=given.end, drain_minutes=given.drain_minutes)
     except ValueError:
         minutes = (given.end - given.start) // timedelta(minutes=1)
         yield Fault(
+            "drain-longer-than-block",
             f"{key}.drainMinutes",
             f"fewer than the {minutes} minutes that the block is long, or nothing could run on it",
             given.drain_minutes,
@@ -101,6 +113,7 @@ def _window(draft: Draft, key: str, given: UltraServer) -> Iterator[Fault]:
 def over(draft: Draft, key: str, end: datetime, why: str, what: str) -> Fault:
     """The fault that a block is over or drained, whatever uses it: `why` tells since when, `what` what may be removed."""
     return Fault(
+        "block-over",
         f"{key}.end",
         f"a block with time left at {moment(draft.at)}; {why}",
         end,
@@ -116,6 +129,7 @@ def _image(draft: Draft, key: str, given: UltraServer) -> Iterator[Fault]:
     pinned = f"leave the key out for {catalog.AMI_RELEASES[version]}, the one that is pinned"
     if not release.startswith(f"{version}."):
         yield Fault(
+            "ami-release-version",
             f"{key}.amiRelease",
             f"a release for Kubernetes {version}, the cluster's version",
             given.ami_release,
@@ -123,6 +137,7 @@ def _image(draft: Draft, key: str, given: UltraServer) -> Iterator[Fault]:
         )
     elif int(date) < catalog.AMI_FLOOR:
         yield Fault(
+            "ami-release-too-old",
             f"{key}.amiRelease",
             f"a release of {catalog.AMI_FLOOR} or later, the first with driver 580 for P6e-GB200",
             given.ami_release,
@@ -136,7 +151,12 @@ def _zone(draft: Draft, key: str, given: UltraServer) -> Iterator[Fault]:
         return
     begin = next(iter(draft.region_zones)).zone_id.split("-")[0] + "-"
     if not given.zone.startswith(begin):
-        yield Fault(f"{key}.zone", f"a zone of {draft.region}, whose ids begin with {begin}", given.zone)
+        yield Fault(
+            "rack-zone-of-other-region",
+            f"{key}.zone",
+            f"a zone of {draft.region}, whose ids begin with {begin}",
+            given.zone,
+        )
 
 
 def _subnets(draft: Draft) -> Iterator[Fault]:
@@ -145,7 +165,12 @@ def _subnets(draft: Draft) -> Iterator[Fault]:
         return
     if not meant(draft):
         if "localZones" in given and network.existing is None and not unread(draft):
-            yield Fault("network.localZones", "no such key without capacity.ultraServers", given["localZones"])
+            yield Fault(
+                "local-zones-without-racks",
+                "network.localZones",
+                "no such key without capacity.ultraServers",
+                given["localZones"],
+            )
         return
     by_zone: dict[str, list[str]] = {}
     for name, item in draft.ultra_servers.items():
@@ -153,6 +178,7 @@ def _subnets(draft: Draft) -> Iterator[Fault]:
     if network.existing is not None:
         for zone in sorted(set(by_zone) - set(network.existing.ultra_server_subnets)):
             yield Fault(
+                "rack-subnet-missing",
                 f"network.existing.ultraServerSubnets.{zone}",
                 f"the subnet for the UltraServers in this zone ({', '.join(by_zone[zone])}); the key is required",
                 add=f"dynamo-eks:network:\n  existing:\n    ultraServerSubnets: {{{zone}: subnet-0123456789abcdef0}}",
@@ -163,6 +189,7 @@ def _subnets(draft: Draft) -> Iterator[Fault]:
         slot = address_plan.local_zone_slot(zone)
         if slot in slots:
             yield Fault(
+                "rack-subnets-collide",
                 f"capacity.ultraServers.{names[0]}.zone",
                 f"a zone whose subnet has another place in the address plan than that of {slots[slot]}; the two share one",
                 zone,
@@ -173,6 +200,7 @@ def _subnets(draft: Draft) -> Iterator[Fault]:
         subnet = address_plan.local_zone(network.cidr, slot)
         if nodes > address_plan.room(subnet):
             yield Fault(
+                "rack-subnet-room",
                 "network.cidr",
                 f"a larger range: {nodes} UltraServer nodes take {nodes * address_plan.NODE_ADDRESSES} addresses, and their "
                 f"subnet in {zone} would be {subnet} with room for {address_plan.room(subnet)}",
@@ -183,9 +211,12 @@ def _subnets(draft: Draft) -> Iterator[Fault]:
     if not nat or zones is None:
         return
     if nat not in zones:
-        yield Fault("network.localZones.natZone", one_of(nat, zones, "a zone the network has:"), nat)
+        yield Fault(
+            "nat-zone-unknown", "network.localZones.natZone", one_of(nat, zones, "a zone the network has:"), nat
+        )
     elif network.nat == "single" and nat != min(zones):
         yield Fault(
+            "nat-zone-without-gateway",
             "network.localZones.natZone",
             f"{min(zones)}, where the one NAT gateway of nat: single is, or nat: perZone",
             nat,

@@ -63,8 +63,8 @@ def told(
 
 
 def line(fault: Fault) -> str:
-    """A fault as the report has it, in one line and without the prefix of every key."""
-    return " | ".join(" ".join(part.split()) for part in fault.lines()).removeprefix("dynamo-eks:")
+    """A fault as the report has it, in one line, without the prefix of every key and without its id."""
+    return " | ".join(" ".join(part.split()) for part in fault.lines()[:-1]).removeprefix("dynamo-eks:")
 
 
 Changes = Mapping[str, Any]

@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 from recording.graph import Graph
 from recording.recorder import record
 from stacks import provider_keys
-from stacks.faults import Fault
+from stacks.faults import full_key
 from stacks.settings import Settings, identity, schema
 from tests.conftest import AT
 from tests.stacks.edited import ABSENT, Changes, edited, parsed, rows, told
@@ -191,9 +191,9 @@ def test_editors_are_told_the_same(key: str, value: Any, good: bool) -> None:
 
 def test_a_faults_key_is_the_files_own() -> None:
     """A report that names a key with a prefix it has not sends people looking for it."""
-    assert Fault("aws:profile", "").full_key == "aws:profile"
-    assert Fault("kubernetes:context", "").full_key == "kubernetes:context"
-    assert Fault("tags.team:cost", "").full_key == "dynamo-eks:tags.team:cost"
+    assert full_key("aws:profile") == "aws:profile"
+    assert full_key("kubernetes:context") == "kubernetes:context"
+    assert full_key("tags.team:cost") == "dynamo-eks:tags.team:cost"
 
 
 # --- what becomes of them --------------------------------------------------------------------------------------------

@@ -155,17 +155,20 @@ def test_the_present_moment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> N
 # --- words ---------------------------------------------------------------------------------------------------------------
 
 
+ID = "    id        x"
+
+
 @pytest.mark.parametrize(
     ("fault", "lines"),
     [
-        (Fault("a.b", "c", 1), ["  dynamo-eks:a.b", "    given     1", "    expected  c"]),
-        (Fault("aws:region", "c", None), ["  aws:region", "    given     null", "    expected  c"]),
-        (Fault("dynamo-eks:a", "c", "ä", fix="d"), ["  dynamo-eks:a", '    given     "ä"', "    expected  c", "    fix       d"]),
-        (Fault("a", "c", add="x:\n  y"), ["  dynamo-eks:a", "    expected  c", "    add", "      x:", "        y"]),
-        (Fault("a", "c", AT), ["  dynamo-eks:a", "    given     2026-12-02T12:00:00Z", "    expected  c"]),
-        (Fault("a", "c", {1, 2}), ["  dynamo-eks:a", "    given     {1, 2}", "    expected  c"]),
-        (Fault("a", "c", "x" * 118), ["  dynamo-eks:a", f'    given     "{"x" * 118}"', "    expected  c"]),
-        (Fault("a", "c", "x" * 119), ["  dynamo-eks:a", f'    given     "{"x" * 116}...', "    expected  c"]),
+        (Fault("x", "a.b", "c", 1), ["  dynamo-eks:a.b", "    given     1", "    expected  c", ID]),
+        (Fault("x", "aws:region", "c", None), ["  aws:region", "    given     null", "    expected  c", ID]),
+        (Fault("x", "dynamo-eks:a", "c", "ä", fix="d"), ["  dynamo-eks:a", '    given     "ä"', "    expected  c", "    fix       d", ID]),
+        (Fault("x", "a", "c", add="x:\n  y"), ["  dynamo-eks:a", "    expected  c", "    add", "      x:", "        y", ID]),
+        (Fault("x", "a", "c", AT), ["  dynamo-eks:a", "    given     2026-12-02T12:00:00Z", "    expected  c", ID]),
+        (Fault("x", "a", "c", {1, 2}), ["  dynamo-eks:a", "    given     {1, 2}", "    expected  c", ID]),
+        (Fault("x", "a", "c", "x" * 118), ["  dynamo-eks:a", f'    given     "{"x" * 118}"', "    expected  c", ID]),
+        (Fault("x", "a", "c", "x" * 119), ["  dynamo-eks:a", f'    given     "{"x" * 116}...', "    expected  c", ID]),
     ],
     ids=["section", "region", "fix", "add", "moment", "no JSON", "as long as a line", "longer than a line"],
 )  # fmt: skip
@@ -177,10 +180,12 @@ def test_a_fault_in_words(fault: Fault, lines: list[str]) -> None:
 def test_a_report() -> None:
     """Faults are told by key, in the order of the file's own prefixes, whatever check found them."""
     head = "stacks/Pulumi.s.yaml has {}; nothing was registered:"
-    one = "\n\n  dynamo-eks:b\n    given     1\n    expected  x"
-    two = "\n\n  aws:region\n    given     2\n    expected  y"
-    assert report("s", [Fault("b", "x", 1)]) == head.format("1 fault") + one
-    assert report("s", [Fault("b", "x", 1), Fault("aws:region", "y", 2)]) == head.format("2 faults") + two + one
+    one = "\n\n  dynamo-eks:b\n    given     1\n    expected  x\n    id        x"
+    two = "\n\n  aws:region\n    given     2\n    expected  y\n    id        y"
+    assert report("s", [Fault("x", "b", "x", 1)]) == head.format("1 fault") + one
+    assert (
+        report("s", [Fault("x", "b", "x", 1), Fault("y", "aws:region", "y", 2)]) == head.format("2 faults") + two + one
+    )
 
 
 @pytest.mark.parametrize(
