@@ -68,10 +68,11 @@ def test_what_is_installed_is_all_of_it() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     folders = {path.parent.relative_to(LIBRARY) for path in LIBRARY.rglob("*.py")}
     assert {".".join(("dynamo_eks", *folder.parts)) for folder in folders} == set(settings["packages"])
+    # `**/`: data may stand in a folder that is no package, as the tables of flags do.
     kinds = {
-        f"*{path.suffix}" if path.suffix != ".typed" else path.name for path in LIBRARY.rglob("*") if path.is_file()
+        f"**/*{path.suffix}" if path.suffix != ".typed" else path.name for path in LIBRARY.rglob("*") if path.is_file()
     }
-    assert kinds - {"*.py", "*.pyc"} == set(settings["package-data"]["*"])
+    assert kinds - {"**/*.py", "**/*.pyc"} == set(settings["package-data"]["*"])
 
 
 def test_it_stands_alone(vendored: Path) -> None:
