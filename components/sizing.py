@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from .capacity import instances, node_spec, room
 from .capacity.instances import Instance
@@ -34,17 +34,29 @@ def machine_of(graph: Graph, pool: Pool | None, racks: Mapping[str, Rack] | None
     return node_spec.smallest_fit(pool.families, pool.instance_types, gpus, graph.transport == "efa")
 
 
-def nodes_of(graph: Graph, machine: Instance) -> int:
-    """Nodes of a machine that a graph's workers take, roles apart (as anti-affinity or EFA may demand)."""
-    return sum(nodes_of_role(graph, worker, machine) for worker in roles(graph).values())
+Kind = tuple[int, Mapping[str, int]]
+"""Pods of one kind: how many, and what each takes of a node."""
 
 
-def nodes_of_role(graph: Graph, worker: Worker, machine: Instance) -> int:
-    """Nodes of a machine that the workers of one role take; a worker of several nodes has each of them to itself."""
-    if worker.nodes > 1:
-        return worker.replicas * worker.nodes
+def kind_of(graph: Graph, worker: Worker, machine: Instance) -> Kind:
+    """The pods of one role. A worker of several nodes has each of them to itself, and a node has one channel for a pod with a
+    claim of a ComputeDomain."""
     takes = {"gpus": worker.gpus, "efa": efa_count(graph, worker, machine)}
-    return room.nodes_for(worker.replicas, room.per_node(takes, {"gpus": machine.gpus, "efa": machine.efa}))
+    if worker.nodes > 1:
+        takes = {"gpus": machine.gpus}
+    if on_rack(graph) and graph.compute_domain != "none":
+        takes["channel"] = 1
+    return worker.replicas * worker.nodes, takes
+
+
+def nodes_for(kinds: Sequence[Kind], machine: Instance) -> int:
+    """Nodes of a machine that pods take together."""
+    return room.nodes_together(kinds, {"gpus": machine.gpus, "efa": machine.efa, "channel": 1})
+
+
+def nodes_of(graph: Graph, machine: Instance) -> int:
+    """Nodes of a machine that a graph's workers take; roles share a node where their pods fit on it together."""
+    return nodes_for([kind_of(graph, worker, machine) for worker in roles(graph).values()], machine)
 
 
 def pool_limit(name: str, pool: Pool, graphs: dict[str, Graph]) -> int:

@@ -6,7 +6,7 @@ A pod is never divided: four workers of 6 GPUs take four nodes of 8, although 24
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 def per_node(takes: Mapping[str, int], node: Mapping[str, int]) -> int:
@@ -22,3 +22,38 @@ def nodes_for(pods: int, of_each: int) -> int:
     """Nodes that so many pods of one kind take, with `of_each` on a node. Pods that fit nowhere take one each, so that whoever
     compares the number with what is there finds it wanting."""
     return -(-pods // max(of_each, 1))
+
+
+def nodes_together(kinds: Sequence[tuple[int, Mapping[str, int]]], node: Mapping[str, int]) -> int:
+    """Nodes that pods of several kinds, each with its count, take together: the larger pods first, each onto the first node with
+    room. Where every size divides the next larger one, as GPUs of workers do, fewer nodes cannot hold them."""
+    standing: list[tuple[int, Mapping[str, int]]] = []
+    """How many nodes have the same left."""
+    for pods, takes in sorted(kinds, key=lambda kind: -_share(kind[1], node)):
+        empty = (nodes_for(pods, per_node(takes, node)), node)
+        after: list[tuple[int, Mapping[str, int]]] = []
+        for count, left in (*standing, empty):
+            of_each = per_node(takes, left)
+            if left is node and not of_each:
+                # Pods that fit nowhere have a node each, and nothing is left of it.
+                after += [(count, {})] if count else []
+                continue
+            full, rest = (min(count, pods // of_each), 0) if of_each else (0, 0)
+            pods -= full * of_each
+            if of_each and pods and full < count:
+                rest, pods = pods, 0
+            after += [(full, _less(left, takes, of_each))] if full else []
+            after += [(1, _less(left, takes, rest))] if rest else []
+            untouched = count - full - bool(rest)
+            after += [(untouched, left)] if untouched and left is not node else []
+        standing = after
+    return sum(count for count, _ in standing)
+
+
+def _share(takes: Mapping[str, int], node: Mapping[str, int]) -> float:
+    """The largest part of a node that a pod takes of anything."""
+    return max((amount / max(node.get(what, 0), 1) for what, amount in takes.items()), default=0)
+
+
+def _less(left: Mapping[str, int], takes: Mapping[str, int], pods: int) -> Mapping[str, int]:
+    return {what: amount - takes.get(what, 0) * pods for what, amount in left.items()}

@@ -412,8 +412,12 @@ def _efa_share(key: str, graph: Graph, worker: Worker, machine: instances.Instan
         )
 
 
+def _by_role(kinds: Mapping[str, sizing.Kind], machine: instances.Instance) -> str:
+    return ", ".join(f"{role} {sizing.nodes_for([kind], machine)}" for role, kind in kinds.items())
+
+
 def _together(given: Mapping[str, Graph], racks: Mapping[str, Rack], *, complete: bool) -> Iterator[Fault]:
-    taken: dict[str, dict[str, int]] = {name: {} for name in racks}
+    taken: dict[str, dict[str, sizing.Kind]] = {name: {} for name in racks}
     domains: dict[str, list[str]] = {name: [] for name in racks}
     for name, graph in given.items():
         if graph.placement.any_ultra_server:
@@ -422,7 +426,7 @@ def _together(given: Mapping[str, Graph], racks: Mapping[str, Rack], *, complete
         for role, worker in compute_domain.gpu_roles(graph).items():
             rack = _rack(graph, role, racks)
             if rack is not None:
-                taken[rack.name][f"{name}.{role}"] = sizing.nodes_of_role(graph, worker, rack.machine)
+                taken[rack.name][f"{name}.{role}"] = sizing.kind_of(graph, worker, rack.machine)
                 named = f"{role}.ultraServer" if worker.ultra_server else "placement.ultraServer"
                 here.setdefault(rack.name, f"graphs.{name}.{named}")
         if graph.compute_domain == "none":
@@ -438,27 +442,25 @@ def _together(given: Mapping[str, Graph], racks: Mapping[str, Rack], *, complete
                     fix="place one of them elsewhere, or set computeDomain: none on one whose workers each fit a node",
                 )
             domains[rack].append(name)
+    nodes_of = {rack: sizing.nodes_for([*by_role.values()], racks[rack].machine) for rack, by_role in taken.items()}
     for rack, by_role in taken.items():
-        nodes, gpus = sum(by_role.values()), racks[rack].machine.gpus
+        nodes, gpus = nodes_of[rack], racks[rack].machine.gpus
         if nodes > racks[rack].nodes:
             yield Fault(
                 "rack-room",
                 f"capacity.ultraServers.{rack}.type",
                 f"graphs that fit its {racks[rack].nodes} nodes ({racks[rack].gpus} GPUs); they ask for {nodes} nodes "
-                f"({nodes * gpus} GPUs): {', '.join(f'{role} {count}' for role, count in by_role.items())}",
+                f"({nodes * gpus} GPUs): {_by_role(by_role, racks[rack].machine)}",
                 racks[rack].spec.type,
                 fix="lower replicas or nodes, or place a role or a graph on another UltraServer",
             )
     if not complete:
         # An UltraServer that is wrong by itself might be the one with room.
         return
-    free = {name: racks[name].nodes - sum(by_role.values()) for name, by_role in taken.items()}
+    free = {name: racks[name].nodes - nodes for name, nodes in nodes_of.items()}
     whole = {
         # Where one of any will do, all of them are alike.
-        name: sum(
-            sizing.nodes_of_role(graph, worker, next(iter(racks.values())).machine)
-            for worker in compute_domain.gpu_roles(graph).values()
-        )
+        name: sizing.nodes_of(graph, next(iter(racks.values())).machine)
         for name, graph in given.items()
         if graph.placement.any_ultra_server
     }

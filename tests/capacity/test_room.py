@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from components import sizing
 from components.capacity import instances
-from components.capacity.room import nodes_for, per_node
+from components.capacity.room import nodes_for, nodes_together, per_node
 from components.dynamo.manifest import efa_count
 from components.dynamo.spec import Graph, Worker
 
@@ -59,8 +61,8 @@ workers = st.fixed_dictionaries(
 
 
 @given(st.sampled_from(["tcp", "efa"]), workers, workers)
-def test_a_graph_takes_at_least_what_packing_says(transport: str, prefill: dict, decode: dict) -> None:
-    """Roles may share a node where they fit; counted apart they never need more than is said."""
+def test_a_graph_takes_what_packing_says(transport: str, prefill: dict, decode: dict) -> None:
+    """Counted apart, two roles that would share a node are refused on capacity that holds them."""
     machine = instances.instance("g6e.48xlarge")
     both = graph(transport, prefill=prefill, decode=decode)
     node = {"gpus": machine.gpus, "efa": machine.efa}
@@ -70,9 +72,45 @@ def test_a_graph_takes_at_least_what_packing_says(transport: str, prefill: dict,
         if worker
         for _ in range(worker.replicas)
     ]
-    assert sizing.nodes_of(both, machine) >= packed(pods, node)
-    alone = graph(transport, worker=prefill)
-    assert sizing.nodes_of(alone, machine) == packed(pods[: prefill["replicas"]], node)
+    pods.sort(key=lambda pod: -max(pod[what] / node[what] for what in pod))
+    assert sizing.nodes_of(both, machine) == packed(pods, node)
+
+
+kinds = st.lists(st.tuples(st.integers(0, 20), amounts), max_size=4)
+
+
+@given(kinds, st.fixed_dictionaries({what: st.integers(1, 60) for what in RESOURCES}))
+def test_kinds_together_are_packed_as_pods_one_by_one(
+    given: list[tuple[int, dict[str, int]]], node: dict[str, int]
+) -> None:
+    """A count that is too small lets a graph through that stays Pending on a prepaid rack."""
+    given = [(pods, takes) for pods, takes in given if any(takes.values())]
+    ordered = sorted(given, key=lambda kind: -max(kind[1][what] / node[what] for what in RESOURCES))
+    one_by_one = [takes for pods, takes in ordered for _ in range(pods)]
+    told = nodes_together(given, node)
+    if all(takes[what] <= node[what] for takes in one_by_one for what in RESOURCES):
+        assert told == packed(one_by_one, node)
+    assert max((nodes_for(pods, per_node(takes, node)) for pods, takes in given), default=0) <= told
+    assert told <= sum(nodes_for(pods, per_node(takes, node)) for pods, takes in given)
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.sampled_from([1, 2, 4, 8])), max_size=5))
+def test_sizes_that_divide_each_other_leave_nothing(given: list[tuple[int, int]]) -> None:
+    """A rack's workers have 1, 2 or 4 GPUs: fewer nodes than the sum of them cannot hold them, and as many do."""
+    took = nodes_together([(pods, {"gpus": gpus}) for pods, gpus in given], {"gpus": 8})
+    assert took == -(-sum(pods * gpus for pods, gpus in given) // 8)
+
+
+@pytest.mark.parametrize(
+    ("domain", "nodes"), [("none", 1), ("perGraph", 2)], ids=["share a node", "one channel for each node"]
+)
+def test_roles_of_a_graph_on_a_rack(domain: Any, nodes: int) -> None:
+    """Two pods of 2 GPUs fill a GB200 machine; with a ComputeDomain the second one never starts there."""
+    machine = instances.instance("p6e-gb200.36xlarge")
+    role = {"replicas": 1, "gpus": 2, "efa": 2, "ultra_server": "rack-a"}
+    made = {name: Worker(**role) for name in ("prefill", "decode")}
+    both = Graph(model="m", backend="vllm", transport="efa", compute_domain=domain, **made)
+    assert sizing.nodes_of(both, machine) == nodes
 
 
 def test_a_worker_is_not_divided() -> None:
