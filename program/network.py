@@ -67,13 +67,10 @@ def made_network(
         "network",
         NetworkArgs(
             region=settings.region or "",
-            cidr=config.cidr,
+            spec=config,
             zones=zones,
-            nat=config.nat,
-            interface_endpoints=config.interface_endpoints,
             # The cluster stands and falls with its VPC, and so does what lets it go.
             protect=settings.cluster.protect,
-            flow_log_retention_days=config.flow_logs.retention_days if config.flow_logs else None,
             flow_log_group=f"/dynamo-eks/{settings.cluster_name}/flow",
             rack_zones=[
                 RackZone(
@@ -85,7 +82,6 @@ def made_network(
                 )
                 for zone in standing.values()
             ],
-            opt_in=config.local_zones.opt_in,
         ),
         in_aws,
     )

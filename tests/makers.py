@@ -17,6 +17,8 @@ from components.capacity.ultraservers import Rack
 from components.dynamo.namespace import RegistryLogin
 from components.network.existing import SubnetPair
 from components.network.network import RackZone
+from components.network.spec import FlowLogs, LocalZones
+from components.network.spec import Network as NetworkSpec
 from components.network.zones import Zone
 from components.validation.ladder_objects import RackUnderTest
 
@@ -56,12 +58,15 @@ def network() -> Any:
         "network",
         library.NetworkArgs(
             region="us-east-1",
-            cidr="10.0.0.0/16",
+            spec=NetworkSpec(
+                cidr="10.0.0.0/16",
+                nat="single",
+                interface_endpoints=("sts",),
+                flow_logs=FlowLogs(retention_days=14),
+                local_zones=LocalZones(opt_in=True),
+            ),
             zones=ZONES,
-            nat="single",
-            interface_endpoints=["sts"],
             protect=True,
-            flow_log_retention_days=14,
             rack_zones=[
                 RackZone(
                     zone_id="use1-dfw2-az1",
@@ -71,7 +76,6 @@ def network() -> Any:
                     nat_zone_id="use1-az1",
                 )
             ],
-            opt_in=True,
         ),
         in_aws()[1],
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import pulumi
 import pulumi_aws as aws
@@ -18,6 +17,7 @@ from . import cidr as address_plan
 from .cidr import ZoneSubnets
 from .efa_group import efa_security_group
 from .endpoints import service_name
+from .spec import Network as NetworkSpec
 from .zones import Zone
 
 
@@ -41,25 +41,17 @@ class NetworkArgs:
     """What a network needs to know."""
 
     region: str
-    cidr: str
-    """Address range, /16 to /20. Changing it replaces the VPC."""
+    spec: NetworkSpec
+    """Address range, NAT, endpoints and flow logs. Its `zones` are a wish; `zones` here are what became of it."""
     zones: Sequence[Zone]
     """Zones with subnets, by zone id. Adding one moves nothing."""
-    nat: Literal["single", "perZone"]
-    """NAT gateways: one in the first zone, or one in each."""
-    interface_endpoints: Sequence[str] = ()
-    """Short names of AWS services to reach without NAT."""
     protect: bool
     """Pulumi refuses to delete or replace the VPC."""
-    flow_log_retention_days: int | None = None
-    """Days CloudWatch keeps flow logs; None makes none."""
     flow_log_group: str | None = None
     """Name of their log group, unique in account and region: a second creation collides. None leaves it to the provider.
     Changing it makes a new group, and the old one goes with its logs."""
     rack_zones: Sequence[RackZone] = ()
     """Zones of UltraServers, each with a subnet of its own for managed nodes, never for the control plane."""
-    opt_in: bool = False
-    """Opt the account in to the zone groups of those zones."""
 
 
 class Network(pulumi.ComponentResource):
@@ -82,13 +74,13 @@ class Network(pulumi.ComponentResource):
     """Ways out: what must stand before a node can join, and must stay until the last one has drained."""
 
     def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("dynamo-eks:index:Network", name, {"cidr": args.cidr, "nat": args.nat}, opts)
+        super().__init__("dynamo-eks:index:Network", name, {"cidr": args.spec.cidr, "nat": args.spec.nat}, opts)
         child = pulumi.ResourceOptions(parent=self)
-        self.plan = address_plan.plan(args.cidr, [zone.zone_id for zone in args.zones])
+        self.plan = address_plan.plan(args.spec.cidr, [zone.zone_id for zone in args.zones])
         self.zone_names = {zone.zone_id: zone.name for zone in args.zones}
         vpc = aws.ec2.Vpc(
             f"{name}-vpc",
-            cidr_block=args.cidr,
+            cidr_block=args.spec.cidr,
             # Mount targets, interface endpoints and the private API endpoint are found by name.
             enable_dns_hostnames=True,
             enable_dns_support=True,
@@ -111,8 +103,8 @@ class Network(pulumi.ComponentResource):
         self.egress = [*public_way, *nat.values(), *private_ways, *rack_ways]
         self._endpoints(name, args, vpc, tables)
         self.efa_security_group_id = efa_security_group(name, vpc.id, self).id
-        if args.flow_log_retention_days is not None:
-            self._flow_logs(name, args, args.flow_log_retention_days, vpc)
+        if args.spec.flow_logs:
+            self._flow_logs(name, args, args.spec.flow_logs.retention_days, vpc)
         self.register_outputs(
             {
                 "vpc_id": self.vpc_id,
@@ -166,7 +158,7 @@ class Network(pulumi.ComponentResource):
         self, name: str, args: NetworkArgs, gateway: aws.ec2.InternetGateway, public_way: list[pulumi.Resource]
     ) -> dict[str, aws.ec2.NatGateway]:
         child = pulumi.ResourceOptions(parent=self)
-        zone_ids = list(self.plan) if args.nat == "perZone" else list(self.plan)[:1]
+        zone_ids = list(self.plan) if args.spec.nat == "perZone" else list(self.plan)[:1]
         made = {}
         for zone_id in zone_ids:
             address = aws.ec2.Eip(
@@ -221,7 +213,7 @@ class Network(pulumi.ComponentResource):
         self.rack_subnet_ids = {}
         for zone in args.rack_zones:
             opted: list[pulumi.Resource] = []
-            if args.opt_in and zone.type != "availability-zone":
+            if args.spec.local_zones.opt_in and zone.type != "availability-zone":
                 opted.append(
                     aws.ec2.AvailabilityZoneGroup(
                         f"{name}-{zone.group}",
@@ -237,7 +229,7 @@ class Network(pulumi.ComponentResource):
                 label,
                 vpc_id=vpc.id,
                 availability_zone_id=zone.zone_id,
-                cidr_block=address_plan.local_zone(args.cidr, address_plan.local_zone_slot(zone.zone_id)),
+                cidr_block=address_plan.local_zone(args.spec.cidr, address_plan.local_zone_slot(zone.zone_id)),
                 map_public_ip_on_launch=False,
                 # No load balancer role: the control plane's load balancers stay in the region's own zones.
                 tags={"Name": label},
@@ -270,7 +262,7 @@ class Network(pulumi.ComponentResource):
             tags={"Name": f"{name}-s3"},
             opts=child,
         )
-        if not args.interface_endpoints:
+        if not args.spec.interface_endpoints:
             return
         group = aws.ec2.SecurityGroup(
             f"{name}-endpoints",
@@ -282,14 +274,14 @@ class Network(pulumi.ComponentResource):
         aws.vpc.SecurityGroupIngressRule(
             f"{name}-endpoints-https",
             security_group_id=group.id,
-            cidr_ipv4=args.cidr,
+            cidr_ipv4=args.spec.cidr,
             ip_protocol="tcp",
             from_port=443,
             to_port=443,
             description="HTTPS from the VPC",
             opts=pulumi.ResourceOptions(parent=group),
         )
-        for endpoint in args.interface_endpoints:
+        for endpoint in args.spec.interface_endpoints:
             aws.ec2.VpcEndpoint(
                 f"{name}-{endpoint.replace('.', '-')}",
                 vpc_id=vpc.id,

@@ -15,6 +15,7 @@ from dynamo_eks import (
 )
 from dynamo_eks.capacity.spec import Pool
 from dynamo_eks.network.lookup import read_zones
+from dynamo_eks.network.spec import Network as NetworkSpec
 from dynamo_eks.network.zones import choose
 
 config = pulumi.Config()
@@ -27,9 +28,8 @@ network = Network(
     "network",
     NetworkArgs(
         region=region,
-        cidr="10.80.0.0/16",
+        spec=NetworkSpec(cidr="10.80.0.0/16", nat="single"),
         zones=choose(read_zones(account), 3),
-        nat="single",
         protect=False,
     ),
     in_aws,
