@@ -47,16 +47,7 @@ def place(settings: Settings) -> Place:
         AutoModeClusterArgs(
             cluster_name=settings.cluster_name,
             region=region,
-            version=config.version,
-            support_type=config.support,
-            admins=config.admins,
-            endpoint_public_access=bool(config.public_access_cidrs),
-            endpoint_private_access=True,
-            public_access_cidrs=config.public_access_cidrs or (),
-            log_types=config.logs,
-            log_retention_days=config.log_retention_days,
-            deletion_protection=config.deletion_protection,
-            protect=config.protect,
+            spec=config,
             vpc_id=network.vpc_id,
             private_subnet_ids=list(network.private_subnet_ids.values()),
             tags=settings.aws_tags,
@@ -75,7 +66,6 @@ def place(settings: Settings) -> Place:
         ClusterAddonsArgs(cluster_name=cluster.cluster_name, efs_csi_version=catalog.EFS_CSI_ADDON),
         in_aws,
     )
-    efs = settings.storage.efs
     files = SharedFiles(
         "files",
         SharedFilesArgs(
@@ -84,10 +74,7 @@ def place(settings: Settings) -> Place:
             vpc_id=network.vpc_id,
             subnet_ids=network.private_subnet_ids,
             client_security_group_ids={"cluster": cluster.cluster_security_group_id},
-            throughput_mode=efs.throughput,
-            provisioned_throughput_mibps=efs.provisioned_mibps,
-            backup=efs.backup,
-            protect=efs.protect,
+            spec=settings.storage.efs,
         ),
         in_aws,
     )

@@ -14,12 +14,14 @@ import components as library
 from components import catalog
 from components.capacity.spec import Pool, UltraServer
 from components.capacity.ultraservers import Rack
+from components.cluster.spec import Cluster as ClusterSpec
 from components.dynamo.namespace import RegistryLogin
 from components.network.existing import SubnetPair
 from components.network.network import RackZone
 from components.network.spec import FlowLogs, LocalZones
 from components.network.spec import Network as NetworkSpec
 from components.network.zones import Zone
+from components.storage.spec import Efs
 from components.validation.ladder_objects import RackUnderTest
 
 NOW = datetime(2026, 12, 2, 12, tzinfo=UTC)
@@ -96,16 +98,13 @@ def cluster() -> Any:
         library.AutoModeClusterArgs(
             cluster_name="inference",
             region="us-east-1",
-            version="1.35",
-            support_type="STANDARD",
-            admins=["arn:aws:iam::111122223333:role/platform"],
-            endpoint_public_access=True,
-            endpoint_private_access=True,
-            public_access_cidrs=["52.95.4.7/32"],
-            log_types=["api"],
-            log_retention_days=30,
-            deletion_protection=True,
-            protect=True,
+            spec=ClusterSpec(
+                admins=("arn:aws:iam::111122223333:role/platform",),
+                public_access_cidrs=("52.95.4.7/32",),
+                logs=("api",),
+                log_retention_days=30,
+                deletion_protection=True,
+            ),
             vpc_id="vpc-1",
             private_subnet_ids=["subnet-1", "subnet-2"],
             egress=[out],
@@ -191,8 +190,7 @@ def shared_files() -> Any:
             vpc_id="vpc-1",
             subnet_ids={"use1-az1": "subnet-1", "use1-az2": "subnet-2"},
             client_security_group_ids={"cluster": "sg-1"},
-            backup=True,
-            protect=True,
+            spec=Efs(backup=True),
         ),
         in_aws()[1],
     )

@@ -8,12 +8,11 @@ way to the internet.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -22,6 +21,7 @@ import pulumi_eks as eks
 from .access import CLUSTER_ADMIN, admin_entries
 from .iam import auto_mode_tags_policy, role_name
 from .kubeconfig import kubeconfig
+from .spec import Cluster
 
 NODE_POOLS = ("general-purpose", "system")
 """Auto Mode's built-in pools. They carry everything without a GPU, and EKS makes the `default` NodeClass only with them."""
@@ -38,27 +38,10 @@ class AutoModeClusterArgs:
     """Name in EKS, unique in account and region, at most 100 characters. Changing it replaces the cluster."""
     region: str
     """Region of the cluster; the kubeconfig names it. Changing it replaces the cluster."""
-    version: str
-    """Kubernetes minor version, `1.35`. Raising it upgrades in place, one minor version at a time; EKS never goes back."""
-    support_type: Literal["STANDARD", "EXTENDED"]
-    """What happens at the end of standard support: STANDARD lets EKS upgrade the control plane, EXTENDED bills for more time."""
-    admins: Sequence[str] = ()
-    """IAM role ARNs with cluster-admin rights. Not the identity that creates the cluster, to which EKS gives an access
-    entry of its own: a second one is refused."""
-    endpoint_public_access: bool
-    """Whether the API endpoint is reachable from the internet, for `public_access_cidrs`."""
-    endpoint_private_access: bool
-    """Whether nodes and the VPC reach the API endpoint inside the VPC. Without it they come through NAT."""
-    public_access_cidrs: Sequence[str] = ()
-    """Who may reach the public endpoint. EKS's own default is everybody, hence required with public access."""
-    log_types: Sequence[str] = ()
-    """Control-plane logs sent to CloudWatch: api, audit, authenticator, controllerManager, scheduler."""
-    log_retention_days: int
-    """Days that CloudWatch keeps them."""
-    deletion_protection: bool
-    """EKS itself refuses to delete the cluster until an update has switched this off."""
-    protect: bool
-    """Pulumi refuses to delete or replace the cluster, its roles and its key. Administrators can be revoked all the same."""
+    spec: Cluster
+    """Version, administrators, who may reach the API endpoint, logs and protection. The endpoint is always there inside the VPC; for
+    the internet it is open to `public_access_cidrs` alone, and without them closed. With `protect` Pulumi refuses to delete or
+    replace the cluster, its roles and its key; administrators can be revoked all the same."""
     vpc_id: pulumi.Input[str]
     """VPC of the cluster. Changing it replaces the cluster."""
     private_subnet_ids: Sequence[pulumi.Input[str]]
@@ -79,25 +62,11 @@ class AutoModeClusterArgs:
                 f"cluster_name: {self.cluster_name!r} is no EKS name; begin with a letter or digit, then up to 99 letters, "
                 "digits, dashes and underscores"
             )
-        if not (self.endpoint_public_access or self.endpoint_private_access):
-            raise ValueError("endpoint_private_access: both endpoints are off and nothing could reach the API; set one")
-        if self.endpoint_public_access and not self.public_access_cidrs:
-            raise ValueError(
-                "public_access_cidrs: none given, and EKS would open the endpoint to 0.0.0.0/0; name the ranges that may "
-                "reach it, or set endpoint_public_access to false"
-            )
-        if self.public_access_cidrs and not self.endpoint_public_access:
-            raise ValueError(
-                f"public_access_cidrs: {list(self.public_access_cidrs)} given, but the public endpoint is off; "
-                "set endpoint_public_access to true or give none"
-            )
-        for cidr in self.public_access_cidrs:
-            ipaddress.ip_network(cidr)
         if len(self.private_subnet_ids) < 2:
             raise ValueError(
                 f"private_subnet_ids: {len(self.private_subnet_ids)} given; EKS needs subnets in at least two zones"
             )
-        admin_entries(self.admins)
+        admin_entries(self.spec.admins)
 
 
 class AutoModeCluster(pulumi.ComponentResource):
@@ -123,7 +92,7 @@ class AutoModeCluster(pulumi.ComponentResource):
     """What must stand before anything in the cluster is made, and must go after it."""
 
     def __init__(self, name: str, args: AutoModeClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        inputs = {"clusterName": args.cluster_name, "version": args.version}
+        inputs = {"clusterName": args.cluster_name, "version": args.spec.version}
         super().__init__("dynamo-eks:index:AutoModeCluster", name, inputs, opts)
         key = self._key(name, args)
         log_group = self._log_group(name, args)
@@ -167,7 +136,7 @@ class AutoModeCluster(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # EKS cannot change a cluster's key: with the key gone every Secret, and so the cluster, is lost.
-                protect=args.protect,
+                protect=args.spec.protect,
             ),
         )
         aws.kms.Alias(
@@ -179,13 +148,13 @@ class AutoModeCluster(pulumi.ComponentResource):
         return key
 
     def _log_group(self, name: str, args: AutoModeClusterArgs) -> aws.cloudwatch.LogGroup | None:
-        if not args.log_types:
+        if not args.spec.logs:
             return None
         return aws.cloudwatch.LogGroup(
             f"{name}-logs",
             # EKS writes to a group of this name only (EKS User Guide, "Send control plane logs to CloudWatch Logs").
             name=f"/aws/eks/{args.cluster_name}/cluster",
-            retention_in_days=args.log_retention_days,
+            retention_in_days=args.spec.log_retention_days,
             opts=pulumi.ResourceOptions(parent=self),
         )
 
@@ -199,8 +168,8 @@ class AutoModeCluster(pulumi.ComponentResource):
         return eks.Cluster(
             name,
             name=args.cluster_name,
-            version=args.version,
-            upgrade_policy=aws.eks.ClusterUpgradePolicyArgs(support_type=args.support_type),
+            version=args.spec.version,
+            upgrade_policy=aws.eks.ClusterUpgradePolicyArgs(support_type=args.spec.support),
             # Literals, not outputs: EKS takes the three Auto Mode switches only together, and unknown ones fail in a
             # preview (pulumi/pulumi-eks#1597).
             auto_mode=eks.AutoModeOptionsArgs(
@@ -218,17 +187,17 @@ class AutoModeCluster(pulumi.ComponentResource):
             vpc_id=args.vpc_id,
             private_subnet_ids=list(args.private_subnet_ids),
             # Both, always: what is left out is EKS's default, and that is public and open to everybody.
-            endpoint_public_access=args.endpoint_public_access,
-            endpoint_private_access=args.endpoint_private_access,
-            public_access_cidrs=list(args.public_access_cidrs) or None,
+            endpoint_public_access=bool(args.spec.public_access_cidrs),
+            endpoint_private_access=True,
+            public_access_cidrs=list(args.spec.public_access_cidrs or ()) or None,
             encryption_config_key_arn=key.arn,
-            enabled_cluster_log_types=list(args.log_types),
-            deletion_protection=args.deletion_protection,
+            enabled_cluster_log_types=list(args.spec.logs),
+            deletion_protection=args.spec.deletion_protection,
             cluster_tags=dict(args.tags),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # Everything served runs in it, and a replacement takes all of it along.
-                protect=args.protect,
+                protect=args.spec.protect,
                 # Nodes need egress to join and, in a destroy, to drain: without it volumes, interfaces and security
                 # groups stay behind and the VPC cannot go. The log group comes first, because EKS otherwise makes one
                 # itself, which never expires and is in the way of ours.
@@ -242,7 +211,7 @@ class AutoModeCluster(pulumi.ComponentResource):
         Not through the cluster's component: its children are protected with it, and nobody could be taken out of `admins`.
         """
         made: list[pulumi.Resource] = []
-        for admin in admin_entries(args.admins):
+        for admin in admin_entries(args.spec.admins):
             entry = aws.eks.AccessEntry(
                 f"{name}-{admin.key}",
                 cluster_name=self.cluster_name,

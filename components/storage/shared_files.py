@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import pulumi
 import pulumi_aws as aws
+
+from .spec import Efs
 
 NFS_PORT = 2049
 
@@ -32,17 +33,11 @@ class SharedFilesArgs:
     """Security groups that may mount, by a name for each; `cluster` for the one that EKS makes."""
     client_cidrs: Sequence[str] = ()
     """Address ranges that may mount, where no security group can be named."""
-    throughput_mode: Literal["elastic", "bursting", "provisioned"] = "elastic"
-    """Elastic bills by what is read and written. Changed in place; EFS lets it be lowered once in 24 hours."""
-    provisioned_throughput_mibps: int | None = None
-    """MiB/s, for `provisioned` only. It bills by the hour, used or not."""
+    spec: Efs
+    """Throughput, daily backup and protection. Changed in place; EFS lets throughput be lowered once in 24 hours."""
     transition_to_ia: str | None = None
     """When unread files move to Infrequent Access, such as AFTER_30_DAYS; the first read brings them back. Reads from
     there are billed extra, and a model is read whole."""
-    backup: bool = False
-    """Daily AWS Backup. Caches can be downloaded again."""
-    protect: bool
-    """Pulumi refuses to delete or replace the file system."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Tags of the file system, beyond the AWS provider's default tags."""
 
@@ -60,10 +55,10 @@ class SharedFilesArgs:
                 "client_security_group_ids: none given and no client_cidrs either, and every mount would hang; "
                 "name the cluster's security group"
             )
-        if (self.throughput_mode == "provisioned") != (self.provisioned_throughput_mibps is not None):
+        if (self.spec.throughput == "provisioned") != (self.spec.provisioned_mibps is not None):
             raise ValueError(
-                f"provisioned_throughput_mibps: {self.provisioned_throughput_mibps} with throughput_mode "
-                f"{self.throughput_mode!r}; give it with `provisioned` and only there"
+                f"spec.provisioned_mibps: {self.spec.provisioned_mibps} with throughput {self.spec.throughput!r}; "
+                "give it with `provisioned` and only there"
             )
 
 
@@ -92,24 +87,24 @@ class SharedFiles(pulumi.ComponentResource):
     admit NFS. A pod that loses one of them while it has a volume mounted cannot end."""
 
     def __init__(self, name: str, args: SharedFilesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("dynamo-eks:index:SharedFiles", name, {"throughputMode": args.throughput_mode}, opts)
+        super().__init__("dynamo-eks:index:SharedFiles", name, {"throughputMode": args.spec.throughput}, opts)
         child = pulumi.ResourceOptions(parent=self)
         file_system = aws.efs.FileSystem(
             f"{name}-efs",
             creation_token=args.creation_token,
             encrypted=True,
             performance_mode="generalPurpose",
-            throughput_mode=args.throughput_mode,
-            provisioned_throughput_in_mibps=args.provisioned_throughput_mibps,
+            throughput_mode=args.spec.throughput,
+            provisioned_throughput_in_mibps=args.spec.provisioned_mibps,
             lifecycle_policies=lifecycle_policies(args.transition_to_ia),
             tags={"Name": args.creation_token, **args.tags},
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # Models of a terabyte are hours of download, and compiled kernels cannot be downloaded at all.
-                protect=args.protect,
+                protect=args.spec.protect,
             ),
         )
-        if args.backup:
+        if args.spec.backup:
             aws.efs.BackupPolicy(
                 f"{name}-backup",
                 file_system_id=file_system.id,

@@ -14,6 +14,7 @@ from dynamo_eks import (
     cluster_provider,
 )
 from dynamo_eks.capacity.spec import Pool
+from dynamo_eks.cluster.spec import Cluster as ClusterSpec
 from dynamo_eks.network.lookup import read_zones
 from dynamo_eks.network.spec import Network as NetworkSpec
 from dynamo_eks.network.zones import choose
@@ -39,15 +40,8 @@ cluster = AutoModeCluster(
     AutoModeClusterArgs(
         cluster_name=name,
         region=region,
-        version="1.35",
-        support_type="STANDARD",
         # From where kubectl and pulumi come: pulumi config set --path 'reach[0]' 52.95.4.7/32
-        endpoint_public_access=True,
-        endpoint_private_access=True,
-        public_access_cidrs=config.require_object("reach"),
-        log_retention_days=30,
-        deletion_protection=False,
-        protect=False,
+        spec=ClusterSpec(public_access_cidrs=tuple(config.require_object("reach")), protect=False),
         vpc_id=network.vpc_id,
         private_subnet_ids=list(network.private_subnet_ids.values()),
         egress=network.egress,

@@ -12,25 +12,24 @@ import pulumi_kubernetes as kubernetes
 from components.cluster.addons import ClusterAddons, ClusterAddonsArgs
 from components.cluster.cluster import AutoModeCluster, AutoModeClusterArgs
 from components.cluster.kubernetes_provider import cluster_provider
+from components.cluster.spec import Cluster
 
 CONFIG = {"aws:region": "us-east-1"}
 PLATFORM = "arn:aws:iam::123456789012:role/teams/platform"
 
 
 def settings(**changes: Any) -> dict[str, Any]:
+    """Arguments of the cluster; a change of a setting goes into its spec."""
+    spec = {
+        "admins": (PLATFORM,),
+        "public_access_cidrs": ("52.95.4.0/24",),
+        "logs": ("api", "audit"),
+        **{key: changes.pop(key) for key in list(changes) if key in Cluster.model_fields},
+    }
     return {
         "cluster_name": "prod",
         "region": "us-east-1",
-        "version": "1.35",
-        "support_type": "STANDARD",
-        "admins": [PLATFORM],
-        "endpoint_public_access": True,
-        "endpoint_private_access": True,
-        "public_access_cidrs": ["198.51.100.0/24"],
-        "log_types": ["api", "audit"],
-        "log_retention_days": 90,
-        "deletion_protection": False,
-        "protect": True,
+        "spec": Cluster(**spec),
         "vpc_id": "vpc-1",
         "private_subnet_ids": ["subnet-1", "subnet-2"],
         "tags": {"team": "inference"},

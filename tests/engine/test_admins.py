@@ -32,7 +32,7 @@ def stack_of(admins: list[str]) -> Callable[[], None]:
             aws.ec2.Subnet(f"network-{zone}", vpc_id=vpc.id, cidr_block=f"10.64.{zone}.0/24", opts=own)
             for zone in (0, 1)
         ]
-        given = settings(vpc_id=vpc.id, private_subnet_ids=[subnet.id for subnet in subnets], admins=admins)
+        given = settings(vpc_id=vpc.id, private_subnet_ids=[subnet.id for subnet in subnets], admins=tuple(admins))
         AutoModeCluster("main", AutoModeClusterArgs(**given), pulumi.ResourceOptions(providers=[provider]))
 
     return program

@@ -11,6 +11,7 @@ import pulumi_kubernetes as kubernetes
 import pytest
 
 from components.storage.shared_files import SharedFiles, SharedFilesArgs
+from components.storage.spec import Efs
 from components.storage.storage_classes import StorageClasses, StorageClassesArgs, ebs_class, efs_parameters
 from recording.graph import UNKNOWN, Graph
 from recording.recorder import record
@@ -20,12 +21,14 @@ ZONES = {"use1-az1": "subnet-1", "use1-az2": "subnet-2", "use1-az4": "subnet-4"}
 
 
 def settings(**changes: Any) -> dict[str, Any]:
+    """Arguments of the files; a change of a setting goes into its spec."""
+    spec = Efs(**{key: changes.pop(key) for key in list(changes) if key in Efs.model_fields})
     return {
         "creation_token": "dynamo-eks-test",
         "vpc_id": "vpc-1",
         "subnet_ids": ZONES,
         "client_security_group_ids": {"cluster": "sg-1"},
-        "protect": True,
+        "spec": spec,
         **changes,
     }
 
@@ -144,8 +147,8 @@ def test_a_claim_made_again_finds_its_files() -> None:
 
 def test_options_of_the_file_system() -> None:
     changes = {
-        "throughput_mode": "provisioned",
-        "provisioned_throughput_mibps": 512,
+        "throughput": "provisioned",
+        "provisioned_mibps": 512,
         "transition_to_ia": "AFTER_30_DAYS",
         "backup": True,
         "client_security_group_ids": {},
@@ -180,15 +183,12 @@ def test_options_of_the_file_system() -> None:
             ),
         ),
         (
-            {"throughput_mode": "provisioned"},
-            (
-                "provisioned_throughput_mibps: None with throughput_mode 'provisioned'; give it with `provisioned` and only "
-                "there"
-            ),
+            {"throughput": "provisioned"},
+            ("spec.provisioned_mibps: None with throughput 'provisioned'; give it with `provisioned` and only there"),
         ),
         (
-            {"provisioned_throughput_mibps": 100},
-            "provisioned_throughput_mibps: 100 with throughput_mode 'elastic'; give it with `provisioned` and only there",
+            {"provisioned_mibps": 100},
+            "spec.provisioned_mibps: 100 with throughput 'elastic'; give it with `provisioned` and only there",
         ),
     ],
 )
