@@ -1,9 +1,9 @@
 """What the JSON schema of a stack file can say of the rules that the models leave to other code.
 
 An editor underlines while somebody types; what it lets pass is told by the plan. The other way round must not be: whatever
-the reader accepts the schema accepts (`tests/stacks/test_mutants.py` tries it on mutants). What a schema cannot say: rules
-between keys other than those below (zones of a region, types of a pool, room on a rack, parallelism), moments that are no
-days, values of Helm charts, and what an encrypted value holds.
+the reader accepts the schema accepts (`tests/stacks/test_mutants.py` tries it on mutants). What goes together within a
+part or a file stands in `schema_between.py`. What a schema cannot say: that a name is another key's (a model, a pool, a rack),
+which zones a region has, sums and products (parallelism, room), which of two moments is earlier, moments that are no days, values of Helm charts, and what an encrypted value holds.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from components.capacity import instances
 from components.capacity.network_cards import CARDS
 from components.network.endpoints import INTERFACE_ENDPOINTS
 from components.network.zones import REGION_ZONES
+from stacks import schema_between
 
 PLACEHOLDER = "<[a-z-]+>"
 """What is still to fill in stands in angle brackets, anywhere in a value."""
 _BYTE = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 CIDR = rf"^{_BYTE}(\.{_BYTE}){{3}}/([12]?[0-9]|3[0-2])$|{PLACEHOLDER}"
+NOTHING = r"^0+(\.0*)?[A-Za-z]*$"
 PRINCIPAL = rf"^arn:aws(-[a-z]+)*:iam::[0-9]{{12}}:(role|user)/.+$|{PLACEHOLDER}"
 
 SECTION = "^(account|review|tags|network|cluster|capacity|gpu|storage|dynamo|models|graphs)$"
@@ -51,7 +53,6 @@ def tighten(properties: dict[str, Any], definitions: dict[str, Any]) -> None:
     _items(pool, "instanceTypes", {"enum": _types(instances.GPU_POOL_FAMILIES)})
     for name in ("Placement", "Reservation"):
         _said(definitions[name], "instanceType", {"enum": sorted(instances.table())})
-    pool["anyOf"] = [{"required": ["families"]}, {"required": ["instanceTypes"]}]
     definitions["UltraServer"]["properties"]["instanceType"]["enum"] = sorted(CARDS)
     _items(definitions["Exposure"], "allowedCidrs", {"pattern": CIDR})
     reservation = definitions["Reservation"]
@@ -72,6 +73,10 @@ def tighten(properties: dict[str, Any], definitions: dict[str, Any]) -> None:
             }
         },
     ]
+    for name in ("Frontend", "Worker"):
+        for amount in ("cpu", "memory"):
+            _said(definitions[name], amount, {"not": {"pattern": NOTHING}})
+    schema_between.add(definitions)
     for part in (*properties.values(), *definitions.values()):
         _close(part)
 
@@ -96,7 +101,8 @@ def config_rules() -> dict[str, Any]:
             short,
             {"required": [cluster], "properties": {cluster: existing}},
             {"required": [cluster], "properties": {cluster: own}, **region},
-        ]
+        ],
+        "allOf": schema_between.CONFIG,
     }
 
 
