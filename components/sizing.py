@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from .capacity import instances, node_spec, room
 from .capacity.instances import Instance
+from .capacity.room import Kind
 from .capacity.spec import Pool
 from .capacity.ultraservers import Rack
 from .dynamo.manifest import efa_count, on_rack, rack_of, roles
-from .dynamo.spec import Graph, Worker
+from .dynamo.spec import Graph
 
 
 def racks_of(graph: Graph, racks: Mapping[str, Rack]) -> list[Rack]:
@@ -34,29 +35,30 @@ def machine_of(graph: Graph, pool: Pool | None, racks: Mapping[str, Rack] | None
     return node_spec.smallest_fit(pool.families, pool.instance_types, gpus, graph.transport == "efa")
 
 
-Kind = tuple[int, Mapping[str, int]]
-"""Pods of one kind: how many, and what each takes of a node."""
+def kinds_of(name: str, graph: Graph, machine: Instance) -> dict[str, Kind]:
+    """Pods of a graph's workers by role. A worker of several nodes has each of them to itself; a node has one channel for a pod
+    with a claim of a ComputeDomain; prefill and decode shun each other where `antiAffinity` is required."""
+    apart = graph.placement.anti_affinity == "required"
+    found = {}
+    for role, worker in roles(graph).items():
+        takes = {"gpus": worker.gpus, "efa": efa_count(graph, worker, machine)}
+        if worker.nodes > 1:
+            takes = {"gpus": machine.gpus}
+        if on_rack(graph) and graph.compute_domain != "none":
+            takes["channel"] = 1
+        other = {"prefill": "decode", "decode": "prefill"}.get(role) if apart else None
+        found[role] = Kind(worker.replicas * worker.nodes, takes, f"{name}.{role}", f"{name}.{other}" if other else "")
+    return found
 
 
-def kind_of(graph: Graph, worker: Worker, machine: Instance) -> Kind:
-    """The pods of one role. A worker of several nodes has each of them to itself, and a node has one channel for a pod with a
-    claim of a ComputeDomain."""
-    takes = {"gpus": worker.gpus, "efa": efa_count(graph, worker, machine)}
-    if worker.nodes > 1:
-        takes = {"gpus": machine.gpus}
-    if on_rack(graph) and graph.compute_domain != "none":
-        takes["channel"] = 1
-    return worker.replicas * worker.nodes, takes
-
-
-def nodes_for(kinds: Sequence[Kind], machine: Instance) -> int:
+def nodes_for(kinds: Iterable[Kind], machine: Instance) -> int:
     """Nodes of a machine that pods take together."""
-    return room.nodes_together(kinds, {"gpus": machine.gpus, "efa": machine.efa, "channel": 1})
+    return room.nodes_together([*kinds], {"gpus": machine.gpus, "efa": machine.efa, "channel": 1})
 
 
 def nodes_of(graph: Graph, machine: Instance) -> int:
     """Nodes of a machine that a graph's workers take; roles share a node where their pods fit on it together."""
-    return nodes_for([kind_of(graph, worker, machine) for worker in roles(graph).values()], machine)
+    return nodes_for(kinds_of("graph", graph, machine).values(), machine)
 
 
 def pool_limit(name: str, pool: Pool, graphs: dict[str, Graph]) -> int:

@@ -7,6 +7,7 @@ A pod is never divided: four workers of 6 GPUs take four nodes of 8, although 24
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 
 def per_node(takes: Mapping[str, int], node: Mapping[str, int]) -> int:
@@ -24,30 +25,41 @@ def nodes_for(pods: int, of_each: int) -> int:
     return -(-pods // max(of_each, 1))
 
 
-def nodes_together(kinds: Sequence[tuple[int, Mapping[str, int]]], node: Mapping[str, int]) -> int:
-    """Nodes that pods of several kinds, each with its count, take together: the larger pods first, each onto the first node with
-    room. Where every size divides the next larger one, as GPUs of workers do, fewer nodes cannot hold them."""
-    standing: list[tuple[int, Mapping[str, int]]] = []
-    """How many nodes have the same left."""
-    for pods, takes in sorted(kinds, key=lambda kind: -_share(kind[1], node)):
-        empty = (nodes_for(pods, per_node(takes, node)), node)
-        after: list[tuple[int, Mapping[str, int]]] = []
-        for count, left in (*standing, empty):
-            of_each = per_node(takes, left)
+class Kind(NamedTuple):
+    """Pods of one kind."""
+
+    pods: int
+    takes: Mapping[str, int]
+    """What each takes of a node."""
+    name: str = ""
+    shuns: str = ""
+    """Name of the kind whose pods it is never on one node with (anti-affinity); it shuns this one as well."""
+
+
+def nodes_together(kinds: Sequence[Kind], node: Mapping[str, int]) -> int:
+    """Nodes that pods of several kinds take together: the larger pods first, each onto the first node with room. Where every size
+    divides the next larger one, as GPUs of workers do, and none shuns another, fewer nodes cannot hold them."""
+    standing: list[tuple[int, Mapping[str, int], frozenset[str]]] = []
+    """How many nodes have the same left, and the same kinds on them."""
+    for pods, takes, name, shuns in sorted(kinds, key=lambda kind: -_share(kind.takes, node)):
+        empty = (nodes_for(pods, per_node(takes, node)), node, frozenset[str]())
+        after: list[tuple[int, Mapping[str, int], frozenset[str]]] = []
+        for count, left, there in (*standing, empty):
+            of_each = 0 if shuns and shuns in there else per_node(takes, left)
             if left is node and not of_each:
                 # Pods that fit nowhere have a node each, and nothing is left of it.
-                after += [(count, {})] if count else []
+                after += [(count, {}, there)] if count else []
                 continue
             full, rest = (min(count, pods // of_each), 0) if of_each else (0, 0)
             pods -= full * of_each
             if of_each and pods and full < count:
                 rest, pods = pods, 0
-            after += [(full, _less(left, takes, of_each))] if full else []
-            after += [(1, _less(left, takes, rest))] if rest else []
+            after += [(full, _less(left, takes, of_each), there | {name})] if full else []
+            after += [(1, _less(left, takes, rest), there | {name})] if rest else []
             untouched = count - full - bool(rest)
-            after += [(untouched, left)] if untouched and left is not node else []
+            after += [(untouched, left, there)] if untouched and left is not node else []
         standing = after
-    return sum(count for count, _ in standing)
+    return sum(count for count, *_ in standing)
 
 
 def _share(takes: Mapping[str, int], node: Mapping[str, int]) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 
 from components import sizing
 from components.capacity import instances, network_cards
+from components.capacity.room import Kind
 from components.capacity.ultraservers import MAX_DOMAIN_NODES, Rack
 from components.dynamo import compute_domain
 from components.dynamo.manifest import efa_count, ganged, on_rack, rack_of, roles
@@ -412,12 +413,12 @@ def _efa_share(key: str, graph: Graph, worker: Worker, machine: instances.Instan
         )
 
 
-def _by_role(kinds: Mapping[str, sizing.Kind], machine: instances.Instance) -> str:
+def _by_role(kinds: Mapping[str, Kind], machine: instances.Instance) -> str:
     return ", ".join(f"{role} {sizing.nodes_for([kind], machine)}" for role, kind in kinds.items())
 
 
 def _together(given: Mapping[str, Graph], racks: Mapping[str, Rack], *, complete: bool) -> Iterator[Fault]:
-    taken: dict[str, dict[str, sizing.Kind]] = {name: {} for name in racks}
+    taken: dict[str, dict[str, Kind]] = {name: {} for name in racks}
     domains: dict[str, list[str]] = {name: [] for name in racks}
     for name, graph in given.items():
         if graph.placement.any_ultra_server:
@@ -426,7 +427,7 @@ def _together(given: Mapping[str, Graph], racks: Mapping[str, Rack], *, complete
         for role, worker in compute_domain.gpu_roles(graph).items():
             rack = _rack(graph, role, racks)
             if rack is not None:
-                taken[rack.name][f"{name}.{role}"] = sizing.kind_of(graph, worker, rack.machine)
+                taken[rack.name][f"{name}.{role}"] = sizing.kinds_of(name, graph, rack.machine)[role]
                 named = f"{role}.ultraServer" if worker.ultra_server else "placement.ultraServer"
                 here.setdefault(rack.name, f"graphs.{name}.{named}")
         if graph.compute_domain == "none":
@@ -442,7 +443,7 @@ def _together(given: Mapping[str, Graph], racks: Mapping[str, Rack], *, complete
                     fix="place one of them elsewhere, or set computeDomain: none on one whose workers each fit a node",
                 )
             domains[rack].append(name)
-    nodes_of = {rack: sizing.nodes_for([*by_role.values()], racks[rack].machine) for rack, by_role in taken.items()}
+    nodes_of = {rack: sizing.nodes_for(by_role.values(), racks[rack].machine) for rack, by_role in taken.items()}
     for rack, by_role in taken.items():
         nodes, gpus = nodes_of[rack], racks[rack].machine.gpus
         if nodes > racks[rack].nodes:

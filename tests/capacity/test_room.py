@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from components import sizing
 from components.capacity import instances
-from components.capacity.room import nodes_for, nodes_together, per_node
+from components.capacity.room import Kind, nodes_for, nodes_together, per_node
 from components.dynamo.manifest import efa_count
 from components.dynamo.spec import Graph, Worker
 
@@ -87,7 +87,7 @@ def test_kinds_together_are_packed_as_pods_one_by_one(
     given = [(pods, takes) for pods, takes in given if any(takes.values())]
     ordered = sorted(given, key=lambda kind: -max(kind[1][what] / node[what] for what in RESOURCES))
     one_by_one = [takes for pods, takes in ordered for _ in range(pods)]
-    told = nodes_together(given, node)
+    told = nodes_together([Kind(*kind) for kind in given], node)
     if all(takes[what] <= node[what] for takes in one_by_one for what in RESOURCES):
         assert told == packed(one_by_one, node)
     assert max((nodes_for(pods, per_node(takes, node)) for pods, takes in given), default=0) <= told
@@ -97,7 +97,7 @@ def test_kinds_together_are_packed_as_pods_one_by_one(
 @given(st.lists(st.tuples(st.integers(0, 30), st.sampled_from([1, 2, 4, 8])), max_size=5))
 def test_sizes_that_divide_each_other_leave_nothing(given: list[tuple[int, int]]) -> None:
     """A rack's workers have 1, 2 or 4 GPUs: fewer nodes than the sum of them cannot hold them, and as many do."""
-    took = nodes_together([(pods, {"gpus": gpus}) for pods, gpus in given], {"gpus": 8})
+    took = nodes_together([Kind(pods, {"gpus": gpus}) for pods, gpus in given], {"gpus": 8})
     assert took == -(-sum(pods * gpus for pods, gpus in given) // 8)
 
 
@@ -111,6 +111,25 @@ def test_roles_of_a_graph_on_a_rack(domain: Any, nodes: int) -> None:
     made = {name: Worker(**role) for name in ("prefill", "decode")}
     both = Graph(model="m", backend="vllm", transport="efa", compute_domain=domain, **made)
     assert sizing.nodes_of(both, machine) == nodes
+
+
+@given(workers, workers)
+def test_roles_that_shun_each_other_share_no_node(prefill: dict, decode: dict) -> None:
+    """Counted together, a graph with `antiAffinity: required` is let through whose decode pods find no node."""
+    machine = instances.instance("g6e.48xlarge")
+    both = graph("tcp", prefill=prefill, decode=decode)
+    placement = both.placement.model_copy(update={"anti_affinity": "required"})
+    apart = both.model_copy(update={"placement": placement})
+    alone = [sizing.nodes_of(graph("tcp", worker=role), machine) for role in (prefill, decode)]
+    assert sizing.nodes_of(apart, machine) == sum(alone)
+
+
+def test_a_graph_that_shuns_itself_shares_with_others() -> None:
+    """Only its own roles are kept apart: a third kind fills what both leave."""
+    one = [Kind(1, {"gpus": 4}, "a.prefill", "a.decode"), Kind(1, {"gpus": 4}, "a.decode", "a.prefill")]
+    assert nodes_together(one, {"gpus": 8}) == 2
+    assert nodes_together([*one, Kind(2, {"gpus": 4}, "b.worker")], {"gpus": 8}) == 2
+    assert nodes_together([*one, Kind(2, {"gpus": 2}, "b.worker")], {"gpus": 8}) == 2
 
 
 def test_a_worker_is_not_divided() -> None:
