@@ -267,6 +267,13 @@ def _argument(component: Mapping[str, Any], flag: str) -> str | None:
     return values[-1][0] if values and values[-1] else None
 
 
+def _switched_on(component: Mapping[str, Any], flag: str) -> bool:
+    """Whether a flag without a value is given, and not taken back behind it (`--no-…`)."""
+    found = of_component(component, otherwise=[*DYNAMO][-1])
+    given = [each.spelled for each in found.given() if each.flag and flag in each.flag.names] if found else []
+    return bool(given) and not given[-1].startswith("--no")
+
+
 def transfer_faults(framework: str, component: Mapping[str, Any]) -> list[str]:
     """What is wrong with how a prefill or decode worker moves KV blocks; empty when all is right."""
     limits = _container(component).get("resources", {}).get("limits", {})
@@ -283,6 +290,10 @@ def transfer_faults(framework: str, component: Mapping[str, Any]) -> list[str]:
         if over_nvlink:
             if extra.get("backends") != ["UCX"]:
                 return ['its KV transfer does not choose UCX ("backends"), which alone moves blocks over NVLink']
+            if not _switched_on(component, "--enable-cumem-allocator"):
+                return [
+                    "lacks --enable-cumem-allocator; its KV cache has no fabric handle, and blocks would go over TCP"
+                ]
             return []
         if extra.get("backends") != ["LIBFABRIC"]:
             return [

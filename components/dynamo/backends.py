@@ -118,6 +118,9 @@ def _vllm(started: Started) -> Launch:
     if started.role != "worker":
         config = kv_transfer_config(started.transport, started.kv_buffer_device)
         args += ["--disaggregation-mode", started.role, "--kv-transfer-config", json.dumps(config)]
+        if started.transport == "nvlink":
+            # Without it the KV cache has no fabric handle, and UCX sends it over TCP without a word (vllm #51377, dynamo #14357).
+            args.append("--enable-cumem-allocator")
     if started.kv_router:
         args += ["--kv-events-config", _kv_events(KV_EVENTS_PORT)]
     return Launch(("python3", "-m", "dynamo.vllm"), tuple(args))

@@ -181,6 +181,23 @@ def _environment(fixed: Mapping[str, str], given: Mapping[str, str]) -> list[dic
 _OFFLINE = {"HF_HOME": MOUNT, "HF_HUB_OFFLINE": "1"}
 
 
+ENDING_SECONDS = 15
+"""What a pod's end takes besides running requests: 5 s until the routers know (Dynamo's default), and the engine's own end."""
+
+
+def _ending(graph: Graph) -> dict[str, str]:
+    """How long Dynamo lets running requests finish, within the time that Kubernetes gives the pod. Its own limits are 5 s for a
+    frontend's answers, 30 s for a worker, and 900 s for the runtime, which outlasts the pod (ai-dynamo/dynamo #13559; Dynamo's
+    guide to graceful shutdown, read 2026-11-26)."""
+    seconds = str(graph.termination_grace_seconds - ENDING_SECONDS)
+    names = (
+        "HTTP_GRACEFUL_SHUTDOWN_TIMEOUT_SECS",
+        "RUNTIME_GRACEFUL_SHUTDOWN_TIMEOUT_SECS",
+        "WORKER_GRACEFUL_SHUTDOWN_TIMEOUT",
+    )
+    return {f"DYN_{name}": seconds for name in names}
+
+
 def _same_clique(group: str) -> dict[str, Any]:
     """Keeps workers of a group in one NVLink domain. The first one chooses among the nodes its selector allows, so the
     graph also names its rack."""
@@ -266,13 +283,16 @@ def _frontend(name: str, graph: Graph, around: Surroundings) -> dict[str, Any]:
     args = ["--router-mode", frontend.router]
     if frontend.router == "kv" and graph.kv_block_tokens:
         args += ["--kv-cache-block-size", str(graph.kv_block_tokens)]
+    if frontend.router == "kv" and frontend.replicas > 1:
+        # Off by default: each frontend would send as if the other had sent nothing.
+        args.append("--router-replica-sync")
     volume, mount = _model_volume()
     container = {
         "name": "main",
         "image": around.release.image("frontend"),
         "command": ["python3", "-m", "dynamo.frontend"],
         "args": [*args, *frontend.extra_args],
-        "env": _environment({**_OFFLINE, **_scope(around)}, frontend.env),
+        "env": _environment({**_OFFLINE, **_ending(graph), **_scope(around)}, frontend.env),
         "resources": {
             "requests": {"cpu": frontend.cpu, "memory": frontend.memory},
             "limits": {"memory": frontend.memory},
@@ -428,7 +448,7 @@ def _worker(
         "image": image,
         "command": list(started.command),
         "args": [*started.args, *worker.extra_args],
-        "env": _environment({**_OFFLINE, **code, **across, **started.env}, worker.env),
+        "env": _environment({**_OFFLINE, **_ending(graph), **code, **across, **started.env}, worker.env),
         "resources": _resources(graph, worker, around.machine),
         "volumeMounts": mounts,
     }

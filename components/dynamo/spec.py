@@ -231,6 +231,6 @@ class Graph(Model):
     kv_block_tokens: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Tokens in a KV block, told to every worker and to a frontend with `router: kv`; by default each engine's own, which the router reads from the workers. Some attention backends take one number only. Changing it restarts the workers."""
     termination_grace_seconds: Annotated[int, Field(ge=30, le=3600)] = 120
-    """How long a worker may finish running requests when its pod is deleted."""
+    """How long a pod may take to end when it is deleted. All but 15 seconds of it is what Dynamo gives running requests to finish. Changing it restarts the pods."""
     smoke_test: SmokeTest | None = None
     """On an UltraServer it is the top of the verification ladder: first the model's load, then one completion."""

@@ -47,7 +47,7 @@ ROWS: list[tuple[str, dict[str, Any], list[str], dict[str, str]]] = [
     (
         "vllm",
         {"role": "prefill", "transport": "nvlink"},
-        [*MODEL, "--disaggregation-mode", "prefill", "--kv-transfer-config", NIXL % "UCX"],
+        [*MODEL, "--disaggregation-mode", "prefill", "--kv-transfer-config", NIXL % "UCX", "--enable-cumem-allocator"],
         {},
     ),
     ("sglang", {}, TRTLLM, {}),

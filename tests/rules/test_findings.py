@@ -292,7 +292,7 @@ MORE: list[tuple[str, str, Edit, str]] = [
     ("image-version", G, edit(DGD, lambda i: container(i, "worker").update(image="vllm:latest")), "image vllm:latest tells no version"),
     ("image-version", G, edit(DGD, lambda i: container(i, "worker").pop("image")), "image None tells no version"),
     ("image-version", G, edit(DGD, lambda i: container(i, "worker").update(image="vllm:1.5")), "image vllm:1.5 tells no version"),
-    ("offline-from-cache", G, edit(DGD, lambda i: container(i, "worker")["env"].pop()), "mounts model-cache without HF_HUB_OFFLINE=1"),
+    ("offline-from-cache", G, edit(DGD, lambda i: set_env(i, "worker", "HF_HUB_OFFLINE", "0")), "mounts model-cache without HF_HUB_OFFLINE=1"),
     ("offline-from-cache", G, untied(DGD), "reads model-cache and does not wait for a cache Job of its"),
     ("offline-from-cache", G, edit(JOB, put("metadata/namespace", "other"), "cache"), "reads model-cache and does not wait for a cache Job of its"),
     ("exposed-narrowly", G7E, edit("v1:Service", put("spec/loadBalancerSourceRanges", [])), "names no loadBalancerSourceRanges"),

@@ -20,6 +20,8 @@ GPU, EFA = "nvidia.com/gpu", "vpc.amazonaws.com/efa"
 NVLINK = {"UCX_CUDA_IPC_ENABLE_MNNVL": "y"}
 SGLANG, TRTLLM = "SGLANG_DISAGGREGATION_NIXL_BACKEND", "TRTLLM_NIXL_KVCACHE_BACKEND"
 NO_LIBFABRIC = 'its KV transfer does not choose LIBFABRIC ("backends"); the first token would take 100 s instead of 1 s'
+CUMEM = "--enable-cumem-allocator"
+NO_CUMEM = "lacks --enable-cumem-allocator; its KV cache has no fabric handle, and blocks would go over TCP"
 NO_UCX = 'its KV transfer does not choose UCX ("backends"), which alone moves blocks over NVLink'
 NO_JSON = "its --kv-transfer-config is not JSON; let the program write it"
 FROM_GPU = "moves KV blocks over TCP from GPU memory, which fails; kv_buffer_device must be cpu"
@@ -54,7 +56,10 @@ PLAIN = ["python3", "-m", "dynamo.vllm"]
         ("vllm", worker(vllm("LIBFABRIC"), NVLINK, efa=True), []),
         ("vllm", worker(vllm("UCX"), NVLINK, efa=True), [NO_LIBFABRIC]),
         ("vllm", worker(vllm("LIBFABRIC"), {"UCX_CUDA_IPC_ENABLE_MNNVL": "n"}, efa=True), []),
-        ("vllm", worker(vllm("UCX"), NVLINK), []),
+        ("vllm", worker([*vllm("UCX"), CUMEM], NVLINK), []),
+        ("vllm", worker([*vllm("UCX"), "--enable_cumem_allocator"], NVLINK), []),
+        ("vllm", worker(vllm("UCX"), NVLINK), [NO_CUMEM]),
+        ("vllm", worker([*vllm("UCX"), CUMEM, "--no-enable-cumem-allocator"], NVLINK), [NO_CUMEM]),
         ("vllm", worker(vllm("LIBFABRIC", kv_buffer_device="cpu"), NVLINK), [NO_UCX]),
         ("vllm", worker(vllm("UCX"), {"UCX_CUDA_IPC_ENABLE_MNNVL": "n"}), [NO_LIBFABRIC]),
         ("vllm", worker(vllm("LIBFABRIC", kv_buffer_device="cpu")), []),

@@ -294,7 +294,7 @@ def nvlink_vllm(inputs: dict[str, Any], backend: str) -> None:
     config = {"kv_connector": "NixlConnector", "kv_connector_extra_config": {"backends": [backend]}}
     for role in ("prefill", "decode"):
         container(inputs, role)["command"] = ["python3", "-m", "dynamo.vllm"]
-        container(inputs, role)["args"] = ["--kv-transfer-config", json.dumps(config)]
+        container(inputs, role)["args"] = ["--kv-transfer-config", json.dumps(config), "--enable-cumem-allocator"]
 
 
 @pytest.mark.parametrize(("backend", "verdict"), [("UCX", "pass"), ("LIBFABRIC", "fail")])

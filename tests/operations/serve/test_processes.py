@@ -76,6 +76,9 @@ def test_shipped_stack() -> None:
         "HF_HOME": f"{VOLUMES}/dynamo/model-cache",
         "HF_HUB_OFFLINE": "1",
         "DYN_DISCOVERY_BACKEND": "file",
+        "DYN_HTTP_GRACEFUL_SHUTDOWN_TIMEOUT_SECS": "105",
+        "DYN_RUNTIME_GRACEFUL_SHUTDOWN_TIMEOUT_SECS": "105",
+        "DYN_WORKER_GRACEFUL_SHUTDOWN_TIMEOUT": "105",
     }
     own = [{key: value for key, value in each.environment.items() if key not in here} for each in (frontend, first)]
     assert own[0] == {
