@@ -1,4 +1,10 @@
-"""The pulumi CLI, as far as operations need it. Every call is let end by itself (`process.py`)."""
+"""The pulumi CLI, as far as operations need it. Every call is let end by itself (`process.py`).
+
+Not by `pulumi.automation`, which was read for it (SDK 3.272.0): it tells a locked stack by the same English words and without the
+holder, exports with `--show-secrets` alone where these operations keep secrets encrypted, may leave what it imports in a temporary
+file, is never interactive, and hands no signals on, while a stack that is being changed must get exactly one interrupt. Worth another
+look once its export can leave secrets encrypted.
+"""
 
 from __future__ import annotations
 
