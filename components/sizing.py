@@ -9,7 +9,8 @@ from .capacity.instances import Instance
 from .capacity.room import Kind
 from .capacity.spec import Pool
 from .capacity.ultraservers import Rack
-from .dynamo.manifest import efa_count, on_rack, rack_of, roles
+from .dynamo.expected_pods import mib, milli
+from .dynamo.manifest import cpu_and_memory, efa_count, on_rack, rack_of, roles
 from .dynamo.spec import Graph
 
 
@@ -41,7 +42,13 @@ def kinds_of(name: str, graph: Graph, machine: Instance) -> dict[str, Kind]:
     apart = graph.placement.anti_affinity == "required"
     found = {}
     for role, worker in roles(graph).items():
-        takes = {"gpus": worker.gpus, "efa": efa_count(graph, worker, machine)}
+        cpu, memory = cpu_and_memory(graph, worker, machine)
+        takes = {
+            "gpus": worker.gpus,
+            "efa": efa_count(graph, worker, machine),
+            "cpu_milli": milli(cpu),
+            "memory_mib": mib(memory),
+        }
         if worker.nodes > 1:
             takes = {"gpus": machine.gpus}
         if on_rack(graph) and graph.compute_domain != "none":
@@ -53,7 +60,9 @@ def kinds_of(name: str, graph: Graph, machine: Instance) -> dict[str, Kind]:
 
 def nodes_for(kinds: Iterable[Kind], machine: Instance) -> int:
     """Nodes of a machine that pods take together."""
-    return room.nodes_together([*kinds], {"gpus": machine.gpus, "efa": machine.efa, "channel": 1})
+    cpu_milli, memory_mib = instances.allocatable(machine)
+    node = {"gpus": machine.gpus, "efa": machine.efa, "cpu_milli": cpu_milli, "memory_mib": memory_mib, "channel": 1}
+    return room.nodes_together([*kinds], node)
 
 
 def nodes_of(graph: Graph, machine: Instance) -> int:

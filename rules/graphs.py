@@ -12,6 +12,7 @@ from components.aws_values import is_open
 from components.capacity import instances, room
 from components.capacity.ultraservers import RACK_LABEL, RACK_MARK
 from components.catalog import DYNAMO
+from components.dynamo.backends import CUMEM
 from components.dynamo.expected_pods import ExpectedPod, expected_pods, fits
 from recording.graph import Graph, KubernetesObject
 from rules.command_lines import of_component
@@ -290,10 +291,8 @@ def transfer_faults(framework: str, component: Mapping[str, Any]) -> list[str]:
         if over_nvlink:
             if extra.get("backends") != ["UCX"]:
                 return ['its KV transfer does not choose UCX ("backends"), which alone moves blocks over NVLink']
-            if not _switched_on(component, "--enable-cumem-allocator"):
-                return [
-                    "lacks --enable-cumem-allocator; its KV cache has no fabric handle, and blocks would go over TCP"
-                ]
+            if not _switched_on(component, CUMEM):
+                return [f"lacks {CUMEM}; its KV cache has no fabric handle, and blocks would go over TCP"]
             return []
         if extra.get("backends") != ["LIBFABRIC"]:
             return [

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from components import catalog
+
 Part = dict[str, Any]
 
 NOWHERE: Part = {"not": {}}
@@ -61,7 +63,7 @@ GRAPH: list[Part] = [
             "allOf": [
                 each_role({"anyOf": [{"type": "null"}, has(gpus={"const": 0})]}),
                 may(transport={"enum": ["tcp", "none"]}),
-                may(placement=may(pool=ABSENT, ultraServer=ABSENT, instanceType=ABSENT)),
+                may(placement=may(pool=ABSENT, instanceType=ABSENT)),
             ]
         },
     ),
@@ -131,14 +133,18 @@ POOL: list[Part] = [
     may(capacity={"uniqueItems": True}),
 ]
 
-_EXISTING: Part = {
-    "required": ["dynamo-eks:cluster"],
-    "properties": {"dynamo-eks:cluster": has(existing={"type": "object"})},
-}
-_RACKS: Part = {
-    "required": ["dynamo-eks:capacity"],
-    "properties": {"dynamo-eks:capacity": has(ultraServers=SOME_OBJECT)},
-}
+_CLUSTER, _CAPACITY = "dynamo-eks:cluster", "dynamo-eks:capacity"
+
+
+def _elsewhere(name: str) -> Part:
+    """The section under a spelling that is not described further (`cluster`, `dynamo-eks:config:cluster`)."""
+    return {"anyOf": [{"required": [name]}, {"required": [f"dynamo-eks:config:{name}"]}]}
+
+
+_EXISTING: Part = {"required": [_CLUSTER], "properties": {_CLUSTER: has(existing={"type": "object"})}}
+_RACKS: Part = {"required": [_CAPACITY], "properties": {_CAPACITY: has(ultraServers=SOME_OBJECT)}}
+_OWN: Part = {"not": {"anyOf": [_EXISTING, _elsewhere("cluster")]}}
+"""The stack makes its cluster. What a section holds that is spelled another way is not known here."""
 _EMPTY: Part = {"type": ["object", "null"], "maxProperties": 0}
 
 CONFIG: list[Part] = [
@@ -147,7 +153,7 @@ CONFIG: list[Part] = [
         {
             "properties": {
                 **{f"dynamo-eks:{name}": _EMPTY for name in ("network", "capacity", "gpu")},
-                "dynamo-eks:cluster": {"propertyNames": {"enum": ["existing", "version"]}},
+                _CLUSTER: {"propertyNames": {"enum": ["existing", "version"]}},
                 "dynamo-eks:storage": {
                     "allOf": [may(efs=NOWHERE), {"anyOf": [has(caches={"maxItems": 0}), has(storageClass=TEXT)]}]
                 },
@@ -158,25 +164,34 @@ CONFIG: list[Part] = [
             }
         },
     ),
-    {
-        "if": {"not": _EXISTING},
-        "then": {
+    when(
+        _OWN,
+        {
             "properties": {
                 "dynamo-eks:storage": may(storageClass=ABSENT, accessMode={"not": {"const": "ReadWriteOnce"}})
             }
         },
-    },
-    {
-        "if": {"not": {"anyOf": [_EXISTING, _RACKS]}},
-        "then": {"properties": {"dynamo-eks:gpu": _EMPTY, "dynamo-eks:network": may(localZones=NOWHERE)}},
-    },
-    {
-        "if": {
+    ),
+    when(
+        {"allOf": [_OWN, {"not": {"anyOf": [_RACKS, _elsewhere("capacity")]}}]},
+        {"properties": {"dynamo-eks:gpu": _EMPTY, "dynamo-eks:network": may(localZones=NOWHERE)}},
+    ),
+    when(
+        _RACKS,
+        {
+            "properties": {
+                _CLUSTER: may(version={"enum": sorted(catalog.HYBRID_ADDONS)}),
+                "dynamo-eks:gpu": may(driverBranch={"const": catalog.P6E_DRIVER_BRANCH}),
+            }
+        },
+    ),
+    when(
+        {
             "properties": {"dynamo-eks:models": SOME_OBJECT, "dynamo-eks:storage": has(caches={"type": "array"})},
             "required": ["dynamo-eks:models", "dynamo-eks:storage"],
         },
-        "then": {"properties": {"dynamo-eks:storage": may(caches={"contains": {"const": "model-cache"}})}},
-    },
+        {"properties": {"dynamo-eks:storage": may(caches={"contains": {"const": "model-cache"}})}},
+    ),
 ]
 """Of the configuration as a whole."""
 

@@ -2,8 +2,9 @@
 
 An editor underlines while somebody types; what it lets pass is told by the plan. The other way round must not be: whatever
 the reader accepts the schema accepts (`tests/stacks/test_mutants.py` tries it on mutants). What goes together within a
-part or a file stands in `schema_between.py`. What a schema cannot say: that a name is another key's (a model, a pool, a rack),
-which zones a region has, sums and products (parallelism, room), which of two moments is earlier, moments that are no days, values of Helm charts, and what an encrypted value holds.
+part or a file stands in `schema_between.py`. What it leaves to the plan: that a name is another key's (a model, a pool, a
+rack), which zones a region has, sums and products (parallelism, room), which of two moments is earlier, moments that are no
+days, values of Helm charts, and what an encrypted value holds.
 """
 
 from __future__ import annotations

@@ -85,7 +85,8 @@ GROUPS = (
             *(f"checks/{name}" for name in (
                 "draft", "stack", "network", "capacity", "storage", "dynamo", "graphs", "placement", "ultra_servers", "gpu_stack",
                 "rack_graphs", "command_lines")),
-            "sections", "settings", "hidden", "faults", "placeholders", "editing", "provider_keys", "schema_limits", "schema_between", "tokens")),
+            "sections", "settings", "hidden", "faults", "placeholders", "editing", "provider_keys", "schema_limits",
+            "schema_between", "tokens")),
         ("tests/stacks", "tests/capacity", "-k", "not registers"),
     ),
     Group(

@@ -41,7 +41,7 @@ class AutoModeClusterArgs:
     spec: Cluster
     """Version, administrators, who may reach the API endpoint, logs and protection. The endpoint is always there inside the VPC; for
     the internet it is open to `public_access_cidrs` alone, and without them closed. With `protect` Pulumi refuses to delete or
-    replace the cluster, its roles and its key; administrators can be revoked all the same."""
+    replace the cluster, its roles and its key; administrators can be revoked all the same. Its `name` is not read: `cluster_name` is."""
     vpc_id: pulumi.Input[str]
     """VPC of the cluster. Changing it replaces the cluster."""
     private_subnet_ids: Sequence[pulumi.Input[str]]
@@ -61,6 +61,10 @@ class AutoModeClusterArgs:
             raise ValueError(
                 f"cluster_name: {self.cluster_name!r} is no EKS name; begin with a letter or digit, then up to 99 letters, "
                 "digits, dashes and underscores"
+            )
+        if self.spec.existing:
+            raise ValueError(
+                "spec.existing: this component makes a cluster; use existing_provider for one that is there"
             )
         if len(self.private_subnet_ids) < 2:
             raise ValueError(

@@ -32,6 +32,10 @@ raises 16 to it, router and worker differ and no prefix is ever found (ai-dynamo
 NIXL_BACKENDS: Mapping[str, str] = {"efa": "LIBFABRIC", "nvlink": "UCX"}
 """NIXL's backend by transport, for the engines that take it from the environment."""
 
+CUMEM = "--enable-cumem-allocator"
+"""vLLM's flag for a KV cache with a fabric handle. Without it UCX sends blocks over TCP, not NVLink, without a word (vllm #51377,
+dynamo #14357)."""
+
 KV_EVENTS_PORT = 20080
 """Port on which vLLM and SGLang publish KV events to the worker's own Dynamo process."""
 
@@ -119,8 +123,7 @@ def _vllm(started: Started) -> Launch:
         config = kv_transfer_config(started.transport, started.kv_buffer_device)
         args += ["--disaggregation-mode", started.role, "--kv-transfer-config", json.dumps(config)]
         if started.transport == "nvlink":
-            # Without it the KV cache has no fabric handle, and UCX sends it over TCP without a word (vllm #51377, dynamo #14357).
-            args.append("--enable-cumem-allocator")
+            args.append(CUMEM)
     if started.kv_router:
         args += ["--kv-events-config", _kv_events(KV_EVENTS_PORT)]
     return Launch(("python3", "-m", "dynamo.vllm"), tuple(args))

@@ -344,9 +344,14 @@ def share(graph: Graph, worker: Worker, machine: Instance) -> tuple[int, int]:
     return max(1, int(cpu * part) // 1000), max(1, int(memory * part) // 1024)
 
 
-def _resources(graph: Graph, worker: Worker, machine: Instance | None) -> dict[str, Any]:
+def cpu_and_memory(graph: Graph, worker: Worker, machine: Instance | None) -> tuple[str, str]:
+    """What a worker asks for: as stated, or its share of the machine."""
     cores, memory_gib = share(graph, worker, machine) if machine else (1, 2)
-    cpu, memory = worker.cpu or str(cores), worker.memory or f"{memory_gib}Gi"
+    return worker.cpu or str(cores), worker.memory or f"{memory_gib}Gi"
+
+
+def _resources(graph: Graph, worker: Worker, machine: Instance | None) -> dict[str, Any]:
+    cpu, memory = cpu_and_memory(graph, worker, machine)
     devices: dict[str, str] = {}
     if worker.gpus:
         devices[GPU] = str(worker.gpus)

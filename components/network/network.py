@@ -53,6 +53,10 @@ class NetworkArgs:
     rack_zones: Sequence[RackZone] = ()
     """Zones of UltraServers, each with a subnet of its own for managed nodes, never for the control plane."""
 
+    def __post_init__(self) -> None:
+        if self.spec.existing:
+            raise ValueError("spec.existing: this component makes a network; use ExistingNetwork for one that is there")
+
 
 class Network(pulumi.ComponentResource):
     """VPC with a private and a public subnet in each zone."""

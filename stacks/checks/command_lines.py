@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from components.dynamo import command_line
+from components.dynamo import backends, command_line
 from components.dynamo.command_line import Flag, Table
 from components.dynamo.spec import Frontend, Graph, Worker
 from stacks.checks.draft import Draft
@@ -96,6 +96,9 @@ def arguments(draft: Draft, key: str, graph: Graph, part: Frontend | Worker) -> 
             continue
         # What means the same to another engine, or did once, is told by its key as well.
         theirs = owner(module, each.flag) if each.flag else OWNED_ARGUMENTS.get(each.spelled)
+        if each.flag and graph.transport == "nvlink" and backends.CUMEM in each.flag.names:
+            # Given once more it does no harm; taken back, blocks would go over TCP.
+            theirs = "transport" if each.spelled.startswith("--no") else None
         if theirs:
             yield Fault("argument-owned", where, f"the key {theirs} instead of {each.spelled}", given)
         elif (right := command_line.expected(found, each)) and _own_image(graph, module):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from components import sizing
 from components.capacity import instances
 from components.capacity.room import Kind, nodes_for, nodes_together, per_node
-from components.dynamo.manifest import efa_count
+from components.dynamo.manifest import efa_count, share
 from components.dynamo.spec import Graph, Worker
 
 RESOURCES = ("gpus", "efa", "cpu", "memory")
@@ -65,9 +65,15 @@ def test_a_graph_takes_what_packing_says(transport: str, prefill: dict, decode: 
     """Counted apart, two roles that would share a node are refused on capacity that holds them."""
     machine = instances.instance("g6e.48xlarge")
     both = graph(transport, prefill=prefill, decode=decode)
-    node = {"gpus": machine.gpus, "efa": machine.efa}
+    cpu_milli, memory_mib = instances.allocatable(machine)
+    node = {"gpus": machine.gpus, "efa": machine.efa, "cpu": cpu_milli, "memory": memory_mib}
     pods = [
-        {"gpus": worker.gpus, "efa": efa_count(both, worker, machine)}
+        {
+            "gpus": worker.gpus,
+            "efa": efa_count(both, worker, machine),
+            "cpu": share(both, worker, machine)[0] * 1000,
+            "memory": share(both, worker, machine)[1] * 1024,
+        }
         for worker in (both.prefill, both.decode)
         if worker
         for _ in range(worker.replicas)
@@ -122,6 +128,16 @@ def test_roles_that_shun_each_other_share_no_node(prefill: dict, decode: dict) -
     apart = both.model_copy(update={"placement": placement})
     alone = [sizing.nodes_of(graph("tcp", worker=role), machine) for role in (prefill, decode)]
     assert sizing.nodes_of(apart, machine) == sum(alone)
+
+
+@pytest.mark.parametrize(
+    ("stated", "nodes"), [({}, 1), ({"memory": "900Gi"}, 2), ({"cpu": "100"}, 2), ({"memory": "600Gi", "cpu": "90"}, 1)]
+)
+def test_memory_and_cpu_are_room_too(stated: dict[str, str], nodes: int) -> None:
+    """GPUs that are free on a reserved node without memory for the other role are no room: its pods stay Pending."""
+    role = {"replicas": 1, "gpus": 4, **stated}
+    both = graph("tcp", prefill=role, decode=role)
+    assert sizing.nodes_of(both, instances.instance("g6e.48xlarge")) == nodes
 
 
 def test_a_graph_that_shuns_itself_shares_with_others() -> None:

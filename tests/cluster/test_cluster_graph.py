@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from components.cluster.cluster import AutoModeClusterArgs
+from components.cluster.spec import ExistingCluster
 from recording.graph import UNKNOWN, Graph
 from recording.recorder import record
 from tests.cluster.small_cluster import CONFIG, PLATFORM, settings, small_stack
@@ -199,6 +200,10 @@ def test_preview_knows_names_and_nothing_else_of_the_cluster() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        (
+            {"existing": ExistingCluster(kubeconfig="~/.kube/config", context="kind")},
+            "spec.existing: this component makes a cluster; use existing_provider for one that is there",
+        ),
         ({"private_subnet_ids": ["subnet-1"]}, "private_subnet_ids: 1 given; EKS needs subnets in at least two zones"),
         (
             {"cluster_name": "-prod"},

@@ -13,6 +13,9 @@ import pytest
 
 from components.network.endpoints import INTERFACE_ENDPOINTS, service_name
 from components.network.existing import FoundSubnet, SubnetPair, faults
+from components.network.network import NetworkArgs
+from components.network.spec import ExistingNetwork
+from components.network.spec import Network as NetworkSpec
 from recording.answers import Answers
 from recording.graph import Graph
 from recording.recorder import record
@@ -91,6 +94,13 @@ def test_an_endpoint_that_is_not_known_is_refused() -> None:
         service_name("us-east-1", "s4")
     assert str(error.value) == f"interface endpoint 's4' is not known; choose from {', '.join(INTERFACE_ENDPOINTS)}"
     assert service_name("eu-west-1", "ecr.api") == "com.amazonaws.eu-west-1.ecr.api"
+
+
+def test_a_network_that_is_there_is_not_made_again() -> None:
+    """Settings that ask for the one that is there would make a second network, and the cluster would stand in it."""
+    spec = NetworkSpec(existing=ExistingNetwork(vpc_id="vpc-0123456789abcdef0", subnets={}))
+    with pytest.raises(ValueError, match=r"spec\.existing: this component makes a network; use ExistingNetwork"):
+        NetworkArgs(region="us-east-1", spec=spec, zones=[], protect=True)
 
 
 def test_chosen_endpoints_and_flow_logs() -> None:

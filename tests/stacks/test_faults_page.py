@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "faults.md"
 
 ELSEWHERE = {
-    "cluster-name-derived": "it takes the name of a stack that is too long; tests/stacks/test_aws_values.py",
+    "cluster-name-derived": "it takes a stack whose name is too long; tests/stacks/test_settings.py",
     "preset-for-other-version": "every preset is for every release that there is; tests/rules/test_command_lines.py",
     "too-many-entries": "it takes 31 UltraServers; tests/stacks/test_settings.py",
 }
@@ -24,9 +24,9 @@ ELSEWHERE = {
 HEAD = f"""# What is wrong with a stack file
 
 Generated from the bad files of the tests (`WRITE_DOCS=1 make test`). A stack file with a fault is refused before anything registers,
-with all of its faults at once; `make plan` ends with exit code 2, and `pulumi preview` and `pulumi up` with an error. The last line of each fault is its
-id, which stays the same when its words change. Under each id stands what was told of one bad file, with the day
-{AT:%-d %B %Y} as the present one.
+with all of its faults at once; `make plan` ends with exit code 2, and `pulumi preview` and `pulumi up` with an error. The last line
+of each fault is its id, which stays the same when its words change. Under each id stands what was told of one bad file, with the
+day {AT:%-d %B %Y} as the present one.
 """
 
 

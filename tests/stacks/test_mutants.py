@@ -73,7 +73,7 @@ BEYOND = {
     "is a type of that pool, a zone of that region, a flag of that release": (
         "instance-type-outside-pool instance-type-without-efa reservation-type-outside-pool zone-of-other-region "
         "rack-zone-of-other-region zone-of-wrong-type zone-without-control-plane argument-wrong gpus-beyond-node "
-        "efa-beyond-node rack-gpus-beyond-node rack-efa-beyond-node kubernetes-not-for-racks driver-branch-too-old"
+        "efa-beyond-node rack-gpus-beyond-node rack-efa-beyond-node"
     ),
     "is a sum, a product or a share": (
         "gpus-not-parallelism nodes-not-parallelism expert-parallel-ranks reserved-room rack-room any-rack-room "
@@ -86,11 +86,11 @@ BEYOND = {
         "huge-pages-without-efa multinode-in-pool weights-off-rack"
     ),
 }
-"""What no schema can say of a value: whether it …"""
+"""What the schema leaves to the plan: whether a value …"""
 
 
 def test_the_schema_sees_most_mistakes(answers: list[tuple[Mutant, StackFile | str]]) -> None:
-    """What is underlined while it is typed never gets to a plan. Of what a schema can say it says all but a little."""
+    """What is underlined while it is typed never gets to a plan. A file that has a fault beyond those left to the plan is one it should have seen."""
     validator = jsonschema.Draft202012Validator(schema())
     beyond = {id_ for ids in BEYOND.values() for id_ in ids.split()}
     edited = [(mutant, answer) for mutant, answer in answers if mutant.what != "cut"]
@@ -105,10 +105,10 @@ def test_the_schema_sees_most_mistakes(answers: list[tuple[Mutant, StackFile | s
                 unseen.append((mutant.what, set(re.findall(r"^ {4}id {8}(\S+)$", answer, re.M))))
     assert len(edited) > 350
     assert len(unseen) < 0.1 * len(edited), unseen
-    could = [(what, ids - beyond) for what, ids in unseen if not ids & beyond]
+    could = [(what, ids - beyond) for what, ids in unseen if ids - beyond]
     assert len(could) < 0.02 * len(edited), could
 
 
-def test_what_no_schema_can_say_is_a_fault() -> None:
+def test_what_is_left_to_the_plan_is_a_fault() -> None:
     """Prevents an excuse for a fault that has another id by now."""
     assert {id_ for ids in BEYOND.values() for id_ in ids.split()} - declared() == set()

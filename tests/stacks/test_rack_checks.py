@@ -206,3 +206,27 @@ def test_unlike_machines(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told("gb200", changes) == [
         "graphs.wide.placement.anyUltraServer | given true | expected UltraServers that are alike, since its workers are sized for one machine; instanceType is p6e-gb200.36xlarge on rack-a, g6e.48xlarge on rack-b | fix make them alike, or name one: placement: {ultraServer: …}"
     ]
+
+
+def over_nvlink(*words: str) -> Changes:
+    vllm = {"model": "r1", "backend": "vllm", "transport": "nvlink", "computeDomain": "perGraph"}
+    return {
+        W: {**vllm, "placement": {"ultraServer": "rack-a"}, "prefill": whole(), "decode": whole(extraArgs=list(words))}
+    }
+
+
+CUMEM = "graphs.wide.decode.extraArgs[0] | given {} | expected the key transport instead of --no-enable-cumem-allocator"
+
+
+@rows(
+    [
+        ("as the program writes it", over_nvlink()),
+        ("said once more", over_nvlink("--enable-cumem-allocator")),
+        ("taken back", over_nvlink("--no-enable-cumem-allocator"), CUMEM.format('"--no-enable-cumem-allocator"')),
+        ("taken back, spelled otherwise", over_nvlink("--no_enable_cumem"), CUMEM.format('"--no_enable_cumem"')),
+        ("over EFA", {**over_nvlink("--no-enable-cumem-allocator"), f"{W}.transport": "efa"}),
+    ]
+)
+def test_memory_that_nvlink_reaches(changes: Changes, faults: list[str]) -> None:
+    """Taken back behind the program, the plan would call it a fault of the program, and blocks would go over TCP."""
+    assert told("gb200", changes) == faults

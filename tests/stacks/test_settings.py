@@ -235,6 +235,44 @@ def _required(part: Any) -> set[str]:
     return set().union(*map(_required, part)) if isinstance(part, list) else set()
 
 
+@pytest.mark.parametrize(
+    ("section", "most", "entry"),
+    [
+        ("models", 100, {"repository": "a/b", "revision": "0" * 40}),
+        ("graphs", 100, {}),
+        ("capacity.pools", 50, {"families": ["g6e"], "capacity": ["spot"]}),
+        ("capacity.ultraServers", 30, {}),
+    ],
+)
+def test_more_entries_than_a_plan_takes(section: str, most: int, entry: dict[str, Any]) -> None:
+    """A file made by a loop that went wrong takes the machine for minutes, or more node groups than EKS allows a cluster."""
+    at_most = f"{section} | given {most + 1} | expected at most {most} of them in one stack"
+    many = [told("ordinary", {section: {f"x{n}": entry for n in range(count)}}) for count in (most, most + 1)]
+    assert at_most not in many[0] and at_most in many[1]
+    assert not [fault for fault in many[0] if "in one stack" in fault]
+
+
+@pytest.mark.parametrize(
+    ("stack", "fault"),
+    [
+        ("a" * 51, None),
+        ("a" * 52, "has 59 characters"),
+        ("a.b", "the key is required"),
+    ],
+)
+def test_the_stacks_name_may_make_no_cluster(stack: str, fault: str | None) -> None:
+    """EKS, EFS and IAM refuse the name after a network exists."""
+    config = edited("ordinary", {})
+    config["dynamo-eks:cluster"].pop("name", None)
+    try:
+        Settings.parse(stack, config, at=AT)
+    except SettingsError as error:
+        assert [each.id for each in error.faults] == ["cluster-name-derived"]
+        assert fault and fault in error.faults[0].expected
+    else:
+        assert fault is None
+
+
 def test_every_required_key_has_an_example() -> None:
     """A missing key is told with the line to add."""
     # Told by the rules between keys, with lines of their own.
