@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from components.capacity.window import moment
@@ -9,6 +10,7 @@ from components.spec import moment_of
 from recording.aws_types.asking import by_tags
 from recording.aws_types.call import Call
 from recording.aws_types.card import EXISTS, SAME, Asker, Candidate, Card, Told, replaced
+from recording.aws_types.refusing import Edit, Refusal
 from recording.world import Inputs, Made, NoAnswer, World, digest
 
 
@@ -90,6 +92,20 @@ def _as_told(value: Any) -> Any:
         return value
 
 
+def _past(edit: Edit, path: str) -> bool:
+    """Whether a moment changes, and to one that is over."""
+    try:
+        after = datetime.fromisoformat(str(edit.of(path)[1]))
+    except ValueError:
+        return False
+    return edit.changes(path) and after.tzinfo is not None and after <= edit.at
+
+
+def _leap(edit: Edit) -> bool:
+    before, after = edit.of("instanceCount")
+    return isinstance(before, int | float) and isinstance(after, int | float) and abs(after - before) > 1000
+
+
 CARDS = (
     Card(
         type="aws:ec2/capacityReservation:CapacityReservation",
@@ -108,6 +124,41 @@ CARDS = (
             "instanceType",
             "tenancy",
         ),
+        refuses=(
+            Refusal(
+                id="reservation-leaps",
+                property="instanceCount",
+                refused=_leap,
+                words="The number of instances can't be increased or decreased by more than 1000 in a single request",
+                instead="change `count` in steps of at most 1000, with a `make up` for each",
+                source="botocore 1.44.8, EC2 ModifyCapacityReservation.InstanceCount",
+            ),
+            Refusal(
+                id="reservation-ends-in-the-past",
+                property="endDate",
+                refused=lambda edit: _past(edit, "endDate"),
+                words="The Capacity Reservation expires when it reaches its end date and time; {after} is over",
+                instead="give a moment to come, or take the reservation out of the file to cancel it",
+                source="botocore 1.44.8, EC2 ModifyCapacityReservation.EndDate",
+            ),
+            Refusal(
+                id="reservation-without-end",
+                property="endDate",
+                refused=lambda edit: (
+                    edit.after.get("endDateType") == "limited"
+                    and not edit.after.get("endDate")
+                    and (edit.changes("endDate") or edit.changes("endDateType"))
+                ),
+                words="You must provide an EndDate value if EndDateType is limited",
+                instead="give the moment at which it ends, or let it be unlimited",
+                source="botocore 1.44.8, EC2 ModifyCapacityReservation.EndDate",
+            ),
+        ),
+        changes={
+            "instanceCount": "ModifyCapacityReservation",
+            "endDate": "ModifyCapacityReservation",
+            "endDateType": "ModifyCapacityReservation",
+        },
         actions=(
             "ec2:CreateCapacityReservation",
             "ec2:DescribeCapacityReservations",
@@ -130,6 +181,23 @@ CARDS = (
         ask=_find_launch_template,
         # Everything else makes another version of the template.
         replaced=replaced("ec2/ec2_launch_template.go", "name", "namePrefix", named="name"),
+        changes={
+            "updateDefaultVersion": "ModifyLaunchTemplate",
+            **dict.fromkeys(
+                (
+                    "blockDeviceMappings",
+                    "capacityReservationSpecification",
+                    "description",
+                    "instanceMarketOptions",
+                    "instanceType",
+                    "metadataOptions",
+                    "networkInterfaces",
+                    "tagSpecifications",
+                    "userData",
+                ),
+                "CreateLaunchTemplateVersion",
+            ),
+        },
         actions=(
             "ec2:CreateLaunchTemplate",
             "ec2:CreateLaunchTemplateVersion",
@@ -148,6 +216,19 @@ CARDS = (
         told=Told(("autoscalingGroupName", "scheduledActionName"), second=SAME),
         ask=_find_schedule,
         replaced=replaced("autoscaling/schedule.go", "autoscalingGroupName", "scheduledActionName"),
+        refuses=(
+            Refusal(
+                id="schedule-in-the-past",
+                property="startTime",
+                refused=lambda edit: _past(edit, "startTime"),
+                words="Given start time is in the past",
+                instead="give `end` and `drainMinutes` with which the drain is still to come",
+                source="hashicorp/terraform-provider-aws #3033; pulumi/pulumi-aws #2473",
+            ),
+        ),
+        changes=dict.fromkeys(
+            ("desiredCapacity", "maxSize", "minSize", "startTime", "timeZone"), "PutScheduledUpdateGroupAction"
+        ),
         actions=(
             "autoscaling:PutScheduledUpdateGroupAction",
             "autoscaling:DescribeScheduledActions",

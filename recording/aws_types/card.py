@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from recording.aws_types.call import Call
+from recording.aws_types.refusing import Refusal
 from recording.world import Inputs, Made, World
 
 EXISTS = "refuses it"
@@ -64,6 +65,9 @@ class Asker(Protocol):
 Ask = Callable[[Asker, Inputs], list[Candidate]]
 
 
+When = Callable[[Inputs, Inputs], frozenset[str]]
+
+
 @dataclass(frozen=True)
 class Replaced:
     """Properties of a type whose change replaces it, and where that is written. Every other one is updated in place."""
@@ -79,10 +83,22 @@ class Replaced:
     """Property that AWS takes only once in an account and region; a second resource is refused."""
     delete_first: bool = False
     """Deleted before its replacement is made whatever its name (`DeleteBeforeReplace` in pulumi-aws, resources.go)."""
+    when: When = lambda before, after: frozenset()
+    """Properties that replace it by this very change, and not by every one: what the provider decides with both in hand
+    (`CustomizeDiff`, `ModifyPlan`)."""
+
+    def by(self, before: Inputs, after: Inputs) -> frozenset[str]:
+        """Properties whose change, from these inputs to those, replaces the resource."""
+        return self.properties | self.when(before, after)
 
 
 def replaced(
-    path: str, *properties: str, named: str | None = None, unique: str | None = None, delete_first: bool = False
+    path: str,
+    *properties: str,
+    named: str | None = None,
+    unique: str | None = None,
+    delete_first: bool = False,
+    when: When | None = None,
 ) -> Replaced:
     """By what the provider's source says under `internal/service/<path>`. The Python SDK does not say it."""
     return Replaced(
@@ -92,6 +108,7 @@ def replaced(
         named,
         unique or named,
         delete_first,
+        *([when] if when else []),
     )
 
 
@@ -110,5 +127,10 @@ class Card:
     """How it is told from another. None for what only a remote component makes and nobody looks for."""
     ask: Ask | None = None
     """Everything that exists and may be the one with these inputs."""
+    refuses: tuple[Refusal, ...] = ()
+    """Changes that the provider's schema allows and the service does not carry out."""
+    changes: Mapping[str, str] = field(default_factory=dict)
+    """The call that changes a property in place, by top-level property: all that this program sets and no change of which
+    replaces the resource. Empty where no call does: the property is looked at only when the thing goes."""
     actions: tuple[str, ...] = ()
     """IAM actions that its provider takes to make, read, change, tag and delete it."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
+
 from recording.aws_types.asking import seen
 from recording.aws_types.call import Call
 from recording.aws_types.card import EXISTS, SAME, Asker, Candidate, Card, Told, replaced
+from recording.aws_types.refusing import Edit, Refusal
 from recording.world import Inputs, Made, World, digest
 
 
@@ -44,6 +48,28 @@ def _find_backup_policy(asker: Asker, inputs: Inputs) -> list[Candidate]:
     return [Candidate(files, told=policy["Status"])] if policy.get("Status") in ("ENABLED", "ENABLING") else []
 
 
+THROUGHPUT_REST = timedelta(hours=24)
+"""How long after a change of provisioned throughput it can be neither lowered nor left (EFS User Guide, "Restrictions on switching
+throughput and changing provisioned amount")."""
+
+
+def _less(edit: Edit, name: str = "provisionedThroughputInMibps") -> bool:
+    before, after = edit.of(name)
+    return _number(before) and _number(after) and after < before
+
+
+def _number(item: Any) -> bool:
+    return isinstance(item, int | float)
+
+
+def _lowered_soon(edit: Edit) -> bool:
+    """Whether provisioned throughput is lowered or left within a day of some change of the file system."""
+    if edit.before.get("throughputMode") != "provisioned":
+        return False
+    soon = edit.changed is not None and edit.at - edit.changed < THROUGHPUT_REST
+    return soon and (edit.changes("throughputMode") or _less(edit))
+
+
 CARDS = (
     Card(
         type="aws:efs/fileSystem:FileSystem",
@@ -65,6 +91,35 @@ CARDS = (
             "performanceMode",
             named="creationToken",
         ),
+        refuses=(
+            Refusal(
+                id="throughput-lowered-again",
+                property="throughputMode",
+                refused=_lowered_soon,
+                words="You have reached the maximum number of throughput mode changes or provisioned throughput value decreases",
+                instead="when it was throughput that changed within the last 24 hours, wait until they are over",
+                source="ansible-collections/community.aws #2026; botocore 1.44.8, EFS TooManyRequests; EFS User Guide, performance",
+                how="perhaps",
+            ),
+            Refusal(
+                id="throughput-without-amount",
+                property="provisionedThroughputInMibps",
+                refused=lambda edit: (
+                    edit.after.get("throughputMode") == "provisioned"
+                    and not edit.after.get("provisionedThroughputInMibps")
+                    and (edit.changes("throughputMode") or edit.changes("provisionedThroughputInMibps"))
+                ),
+                words="If you are changing the ThroughputMode to provisioned, you must also set a value for "
+                "ProvisionedThroughputInMibps",
+                instead="give `storage.efs.provisionedMibps`",
+                source="botocore 1.44.8, EFS UpdateFileSystem.ThroughputMode",
+            ),
+        ),
+        changes={
+            "throughputMode": "UpdateFileSystem",
+            "provisionedThroughputInMibps": "UpdateFileSystem",
+            "lifecyclePolicies": "PutLifecycleConfiguration",
+        },
         actions=(
             "elasticfilesystem:CreateFileSystem",
             "elasticfilesystem:DescribeFileSystems",
@@ -84,6 +139,7 @@ CARDS = (
         ask=_find_mount_target,
         # EFS takes one in a zone.
         replaced=replaced("efs/mount_target.go", "fileSystemId", "ipAddress", "subnetId", delete_first=True),
+        changes={"securityGroups": "ModifyMountTargetSecurityGroups"},
         actions=(
             "elasticfilesystem:CreateMountTarget",
             "elasticfilesystem:DescribeMountTargets",
@@ -102,6 +158,7 @@ CARDS = (
         told=Told(("fileSystemId",), second=SAME),
         ask=_find_backup_policy,
         replaced=replaced("efs/backup_policy.go", "fileSystemId"),
+        changes={"backupPolicy": "PutBackupPolicy"},
         actions=(
             "elasticfilesystem:PutBackupPolicy",
             "elasticfilesystem:DescribeBackupPolicy",

@@ -7,6 +7,7 @@ from typing import Any
 from recording.aws_types.asking import GONE, seen
 from recording.aws_types.call import Call
 from recording.aws_types.card import EXISTS, SAME, Asker, Candidate, Card, Told, replaced
+from recording.aws_types.refusing import Edit, Refusal
 from recording.world import Inputs, Made, World, digest
 
 
@@ -105,6 +106,13 @@ def _find_log_group(asker: Asker, inputs: Inputs) -> list[Candidate]:
     return [Candidate(item["logGroupName"]) for item in found if item["logGroupName"] == name]
 
 
+def _rotates_what_cannot(edit: Edit) -> bool:
+    spec = edit.after.get("customerMasterKeySpec") or "SYMMETRIC_DEFAULT"
+    return (
+        edit.changes("enableKeyRotation") and bool(edit.after.get("enableKeyRotation")) and spec != "SYMMETRIC_DEFAULT"
+    )
+
+
 CARDS = (
     Card(
         type="aws:iam/role:Role",
@@ -119,6 +127,11 @@ CARDS = (
         told=Told(("name",)),
         ask=_find_role,
         replaced=replaced("iam/role.go", "name", "namePrefix", "path", named="name"),
+        changes={
+            "assumeRolePolicy": "UpdateAssumeRolePolicy",
+            "description": "UpdateRole",
+            "managedPolicyArns": "AttachRolePolicy",
+        },
         actions=(
             "iam:CreateRole",
             "iam:GetRole",
@@ -139,6 +152,7 @@ CARDS = (
         told=Told(("role", "name"), second=SAME),
         ask=_find_role_policy,
         replaced=replaced("iam/role_policy.go", "name", "namePrefix", "role"),
+        changes={"policy": "PutRolePolicy"},
         actions=(
             "iam:PutRolePolicy",
             "iam:GetRolePolicy",
@@ -168,6 +182,7 @@ CARDS = (
         ),
         created=_new_instance_profile,
         replaced=replaced("iam/instance_profile.go", "name", "namePrefix", "path", named="name"),
+        changes={"role": "AddRoleToInstanceProfile"},
     ),
     Card(
         type="aws:kms/key:Key",
@@ -182,6 +197,22 @@ CARDS = (
         replaced=replaced(
             "kms/key.go", "customKeyStoreId", "customerMasterKeySpec", "keyUsage", "multiRegion", "xksKeyId"
         ),
+        refuses=(
+            Refusal(
+                id="rotation-of-another-key",
+                property="enableKeyRotation",
+                refused=_rotates_what_cannot,
+                words="You cannot enable automatic rotation of asymmetric KMS keys, HMAC KMS keys, KMS keys with imported key "
+                "material, or KMS keys in a custom key store",
+                instead="leave rotation off for such a key",
+                source="botocore 1.44.8, KMS EnableKeyRotation",
+            ),
+        ),
+        changes={
+            "enableKeyRotation": "EnableKeyRotation",
+            "description": "UpdateKeyDescription",
+            "deletionWindowInDays": "",
+        },
         actions=(
             "kms:CreateKey",
             "kms:DescribeKey",
@@ -201,6 +232,7 @@ CARDS = (
         told=Told(("name",), second=EXISTS),
         ask=_find_alias,
         replaced=replaced("kms/alias.go", "name", "namePrefix", named="name"),
+        changes={"targetKeyId": "UpdateAlias"},
         actions=(
             "kms:CreateAlias",
             "kms:ListAliases",
@@ -217,6 +249,7 @@ CARDS = (
         told=Told(("name",), second=EXISTS),
         ask=_find_log_group,
         replaced=replaced("logs/group.go", "logGroupClass", "name", "namePrefix", named="name"),
+        changes={"retentionInDays": "PutRetentionPolicy"},
         actions=(
             "logs:CreateLogGroup",
             "logs:DescribeLogGroups",

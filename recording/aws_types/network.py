@@ -10,6 +10,7 @@ from components.network.zones import REGION_ZONES
 from recording.aws_types.asking import GONE, by_tags, ec2_id, seen
 from recording.aws_types.call import Call
 from recording.aws_types.card import EXISTS, SAME, Ask, Asker, Candidate, Card, Told, replaced
+from recording.aws_types.refusing import Edit, Refusal
 from recording.world import Inputs, Made, NoAnswer, World, digest
 
 
@@ -266,6 +267,40 @@ def _alike(rule: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
     )
 
 
+SOURCES = ("cidrIpv4", "cidrIpv6", "prefixListId", "referencedSecurityGroupId")
+"""What a rule of a security group lets in or out, one of them."""
+
+
+RULE_CHANGES: Mapping[str, str] = dict.fromkeys(
+    ("ipProtocol", "fromPort", "toPort", "description", *SOURCES), "ModifySecurityGroupRules"
+)
+
+
+def _another_source(before: Inputs, after: Inputs) -> frozenset[str]:
+    """A rule is changed to another range, but not from a range to a group."""
+    named = [{name for name in SOURCES if side.get(name)} for side in (before, after)]
+    return frozenset(named[0] | named[1]) if named[0] != named[1] else frozenset()
+
+
+def _private_names(before: Inputs, after: Inputs) -> frozenset[str]:
+    """Private DNS is switched in place on interface endpoints alone."""
+    return frozenset(() if after.get("vpcEndpointType") == "Interface" else {"privateDnsEnabled"})
+
+
+def _leaves_addresses(edit: Edit) -> bool:
+    """Whether a gateway is taken off a VPC in which something has a public address through it."""
+    return (
+        edit.changes("vpcId")
+        and bool(edit.before.get("vpcId"))
+        and bool(edit.beside.get("aws:ec2/natGateway:NatGateway"))
+    )
+
+
+def _two_in_a_zone(edit: Edit) -> bool:
+    zones = [edit.zones.get(subnet) for subnet in edit.after.get("subnetIds") or ()]
+    return edit.changes("subnetIds") and None not in zones and len(set(zones)) < len(zones)
+
+
 CARDS = (
     Card(
         type="aws:ec2/vpc:Vpc",
@@ -278,6 +313,21 @@ CARDS = (
         told=Told(),
         ask=by_tags("describe_vpcs", "Vpcs", "VpcId"),
         replaced=replaced("ec2/vpc_.go", "cidrBlock", "ipv4IpamPoolId", "ipv4NetmaskLength"),
+        refuses=(
+            Refusal(
+                id="hostnames-without-dns",
+                property="enableDnsSupport",
+                refused=lambda edit: (
+                    edit.after.get("enableDnsSupport") is False
+                    and bool(edit.after.get("enableDnsHostnames"))
+                    and (edit.changes("enableDnsSupport") or edit.changes("enableDnsHostnames"))
+                ),
+                words="You can only enable DNS hostnames if you've enabled DNS support",
+                instead="switch DNS hostnames off first, or leave DNS support on",
+                source="botocore 1.44.8, EC2 ModifyVpcAttribute.EnableDnsHostnames",
+            ),
+        ),
+        changes={"enableDnsHostnames": "ModifyVpcAttribute", "enableDnsSupport": "ModifyVpcAttribute"},
         actions=(
             "ec2:CreateVpc",
             "ec2:DescribeVpcs",
@@ -306,6 +356,7 @@ CARDS = (
             "outpostArn",
             "vpcId",
         ),
+        changes={"mapPublicIpOnLaunch": "ModifySubnetAttribute"},
         actions=(
             "ec2:CreateSubnet",
             "ec2:DescribeSubnets",
@@ -323,6 +374,18 @@ CARDS = (
         ask=by_tags("describe_internet_gateways", "InternetGateways", "InternetGatewayId"),
         # The gateway is moved to another VPC in place.
         replaced=replaced("ec2/vpc_internet_gateway.go"),
+        refuses=(
+            Refusal(
+                id="gateway-with-addresses",
+                property="vpcId",
+                refused=_leaves_addresses,
+                words="DependencyViolation: Network {before} has some mapped public address(es). Please unmap those public "
+                "address(es) before detaching the gateway",
+                instead="keep the VPC's range; another one needs another stack, or this one destroyed first",
+                source="hashicorp/terraform #497 #1303; botocore 1.44.8, EC2 DetachInternetGateway",
+            ),
+        ),
+        changes={"vpcId": "AttachInternetGateway"},
         actions=(
             "ec2:CreateInternetGateway",
             "ec2:AttachInternetGateway",
@@ -353,6 +416,7 @@ CARDS = (
         told=Told(("subnetId", "routeTableId"), second=EXISTS),
         ask=_find_route_table_association,
         replaced=replaced("ec2/vpc_route_table_association.go", "subnetId", "gatewayId"),
+        changes={"routeTableId": "ReplaceRouteTableAssociation"},
         actions=(
             "ec2:AssociateRouteTable",
             "ec2:DescribeRouteTables",
@@ -373,6 +437,7 @@ CARDS = (
             "destinationIpv6CidrBlock",
             "destinationPrefixListId",
         ),
+        changes={"gatewayId": "ReplaceRoute", "natGatewayId": "ReplaceRoute"},
         actions=(
             "ec2:CreateRoute",
             "ec2:DescribeRouteTables",
@@ -436,7 +501,9 @@ CARDS = (
             second=EXISTS,
         ),
         ask=_rules_asked(egress=False),
-        replaced=replaced("ec2/vpc_security_group_ingress_rule.go", "securityGroupId"),
+        # By its ModifyPlan: another kind of source.
+        replaced=replaced("ec2/vpc_security_group_ingress_rule.go", "securityGroupId", when=_another_source),
+        changes=RULE_CHANGES,
         actions=(
             "ec2:AuthorizeSecurityGroupIngress",
             "ec2:DescribeSecurityGroupRules",
@@ -454,7 +521,9 @@ CARDS = (
             second=EXISTS,
         ),
         ask=_rules_asked(egress=True),
-        replaced=replaced("ec2/vpc_security_group_egress_rule.go", "securityGroupId"),
+        # By its ModifyPlan: another kind of source.
+        replaced=replaced("ec2/vpc_security_group_egress_rule.go", "securityGroupId", when=_another_source),
+        changes=RULE_CHANGES,
         actions=(
             "ec2:AuthorizeSecurityGroupEgress",
             "ec2:DescribeSecurityGroupRules",
@@ -476,6 +545,23 @@ CARDS = (
             "vpcEndpointType",
             "vpcId",
             "resourceConfigurationArn",
+            "serviceNetworkArn",
+            "dnsOptions.privateDnsPreference",
+            "dnsOptions.privateDnsSpecifiedDomains",
+            when=_private_names,
+        ),
+        refuses=(
+            Refusal(
+                id="endpoint-twice-in-a-zone",
+                property="subnetIds",
+                refused=_two_in_a_zone,
+                words="DuplicateSubnetsInSameZone: Found another VPC endpoint subnet in the availability zone",
+                instead="give one subnet of each zone",
+                source="terraform-aws-modules/terraform-aws-vpc #451 #583",
+            ),
+        ),
+        changes=dict.fromkeys(
+            ("routeTableIds", "subnetIds", "securityGroupIds", "privateDnsEnabled", "dnsOptions"), "ModifyVpcEndpoint"
         ),
         actions=(
             "ec2:CreateVpcEndpoint",
@@ -534,6 +620,17 @@ CARDS = (
         told=Told(("groupName",), second=SAME),
         ask=_find_availability_zone_group,
         replaced=replaced("ec2/ec2_availability_zone_group.go", "groupName"),
+        refuses=(
+            Refusal(
+                id="opt-out",
+                property="optInStatus",
+                refused=lambda edit: edit.of("optInStatus") == ("opted-in", "not-opted-in"),
+                words="You must contact Amazon Web Services Support to opt out of a Local Zone or Wavelength Zone group",
+                instead="leave the zone opted in; it costs nothing",
+                source="botocore 1.44.8, EC2 ModifyAvailabilityZoneGroup.OptInStatus",
+            ),
+        ),
+        changes={"optInStatus": "ModifyAvailabilityZoneGroup"},
         actions=(
             "ec2:ModifyAvailabilityZoneGroup",
             "ec2:DescribeAvailabilityZones",

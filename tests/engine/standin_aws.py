@@ -100,7 +100,7 @@ class Aws(StandIn):
         table = CARDS[_type(urn)].replaced
         name = table.named
         named = bool(name) and new.get(name) is not None and new.get(name) == old.get(name)
-        return difference(old, new, table.properties, delete_first=named or table.delete_first)
+        return difference(old, new, table.by(old, new), delete_first=named or table.delete_first)
 
     def create(
         self, urn: str, properties: struct_pb2.Struct, preview: bool, timeout_s: float

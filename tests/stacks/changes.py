@@ -30,11 +30,10 @@ def paths(old: Any, new: Any, at: str = "") -> list[str]:
     return [at] if old != new else []
 
 
-def _fixed(node: Node) -> frozenset[str]:
+def _fixed(before: Node, node: Node) -> frozenset[str]:
     """Properties whose change makes another resource."""
     if node.type in CARDS:
-        replaced = CARDS[node.type].replaced
-        return replaced.properties if replaced else frozenset()
+        return CARDS[node.type].replaced.by(before.inputs, node.inputs)
     group, _, kind = node.type.removeprefix("kubernetes:").rpartition(":")
     version = group.removeprefix("core/")
     return KUBERNETES.get((version, kind), frozenset()) | IDENTITY
@@ -52,7 +51,7 @@ def compare(old: Graph, new: Graph) -> tuple[dict[str, str], dict[str, tuple[str
             verdict[node.key] = "create"
         elif changed := paths(before.inputs, node.inputs):
             differ[node.key] = tuple(changed)
-            verdict[node.key] = "replace" if any(replaces(path, _fixed(node)) for path in changed) else "update"
+            verdict[node.key] = "replace" if any(replaces(path, _fixed(before, node)) for path in changed) else "update"
     for group in new.of("aws:eks/nodeGroup:NodeGroup"):
         # Its version is the template's latest, which only AWS counts.
         templates = [key for key in new.requires(group.key) if verdict.get(key) == "update" and "LaunchTemplate" in key]
@@ -76,7 +75,7 @@ def _follow(graph: Graph, verdict: dict[str, str], differ: dict[str, tuple[str, 
             if not named:
                 continue
             differ[node.key] = (*differ.get(node.key, ()), *named)
-            verdict[node.key] = "replace" if any(replaces(path, _fixed(node)) for path in named) else "update"
+            verdict[node.key] = "replace" if any(replaces(path, _fixed(node, node)) for path in named) else "update"
             if verdict[node.key] == "replace":
                 todo.append(node.key)
 
