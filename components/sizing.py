@@ -9,8 +9,8 @@ from .capacity.instances import Instance
 from .capacity.room import Kind
 from .capacity.spec import Pool
 from .capacity.ultraservers import Rack
-from .dynamo.expected_pods import mib, milli
 from .dynamo.manifest import cpu_and_memory, efa_count, on_rack, rack_of, roles
+from .dynamo.quantities import mib, milli
 from .dynamo.spec import Graph
 
 

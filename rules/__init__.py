@@ -5,6 +5,7 @@ from rules import (  # noqa: F401 they register
     cluster,
     command_lines,
     graphs,
+    idle,
     models,
     network,
     objects,

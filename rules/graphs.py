@@ -9,11 +9,11 @@ from functools import cache
 from typing import Any
 
 from components.aws_values import is_open
-from components.capacity import instances, room
+from components.capacity import instances
 from components.capacity.ultraservers import RACK_LABEL, RACK_MARK
 from components.catalog import DYNAMO
 from components.dynamo.backends import CUMEM
-from components.dynamo.expected_pods import ExpectedPod, expected_pods, fits
+from components.dynamo.expected_pods import ExpectedPod, expected_pods, fits, pod_of_job
 from recording.graph import Graph, KubernetesObject
 from rules.command_lines import of_component
 from rules.model import Finding, Looked, rule
@@ -45,11 +45,13 @@ def _launchable(template: str) -> tuple[instances.Instance, ...]:
     return tuple(instances.launchable({"spec": {"template": json.loads(template)}}))
 
 
-def _pools(graph: Graph) -> dict[str, Mapping[str, Any]]:
+def pools_of(graph: Graph) -> dict[str, Mapping[str, Any]]:
+    """Rendered NodePools by name."""
     return {item.name: item.manifest for item in graph.objects_of("NodePool")}
 
 
-def _components(item: KubernetesObject) -> Iterable[Mapping[str, Any]]:
+def components(item: KubernetesObject) -> Iterable[Mapping[str, Any]]:
+    """Parts of a graph: its frontend and each role of its workers."""
     return item.manifest["spec"].get("components", ())
 
 
@@ -80,12 +82,25 @@ def _count(pod: ExpectedPod, resource: str) -> int:
     of="stack",
 )
 def pod_fits(graph: Graph) -> Iterator[Finding | Looked]:
-    pools = _pools(graph)
+    pools = pools_of(graph)
+    # A cluster that is there already has nodes of which nothing is known.
+    general = instances.LARGEST_GENERAL if graph.of("aws:eks/cluster:Cluster") else None
+    for item in graph.objects_of("Job"):
+        pod = pod_of_job(item.manifest)
+        if not general or _count(pod, GPU) or _on_rack(pod):
+            continue
+        yield Looked(item.address)
+        if why := fits(pod, general):
+            yield Finding(item.address, why)
     for item in graphs(graph):
         for pod in _each(item):
             subject = f"{item.address} {pod.component}"
             yield Looked(subject)
-            if not _count(pod, GPU) or _on_rack(pod):
+            if _on_rack(pod):
+                continue
+            if not _count(pod, GPU) and POOL not in pod.node_selector:
+                if general and (why := fits(pod, general)):
+                    yield Finding(subject, why)
                 continue
             if pod.node_selector.get(POOL) not in pools:
                 yield Finding(subject, "asks for GPUs and names no pool of this stack; set placement.pool")
@@ -110,7 +125,7 @@ def pod_fits(graph: Graph) -> Iterator[Finding | Looked]:
     of="stack",
 )
 def pool_room(graph: Graph) -> Iterator[Finding | Looked]:
-    pools = _pools(graph)
+    pools = pools_of(graph)
     needed = dict.fromkeys(pools, 0)
     for item in graphs(graph):
         for pod in expected_pods(item.manifest):
@@ -126,58 +141,6 @@ def pool_room(graph: Graph) -> Iterator[Finding | Looked]:
             yield Finding(
                 f"NodePool {name}", f"its graphs ask for {gpus} GPUs and its limit is {limit}; raise gpuLimit"
             )
-
-
-@rule(
-    "gpus-stranded",
-    "No GPU of a node is paid for and left without work.",
-    "A worker that takes all EFA interfaces or most of the memory leaves the node's other GPUs unusable.",
-    of="stack",
-)
-def gpus_stranded(graph: Graph) -> Iterator[Finding | Looked]:
-    pools = _pools(graph)
-    for item in graphs(graph):
-        pods = [pod for pod in _each(item) if _count(pod, GPU)]
-        for pod in pods:
-            subject = f"{item.address} {pod.component}"
-            fitting = [choice for choice in candidates(pod, pools) if fits(pod, choice) is None]
-            if not fitting:
-                continue
-            yield Looked(subject)
-            node = fitting[0]
-            per_node = _per_node(pod, node)
-            others = sum(_count(other, GPU) for other in pods if other is not pod and _shares(pod, other, node))
-            stranded = node.gpus - per_node * _count(pod, GPU) - others
-            if stranded > 0:
-                why = (
-                    "each takes the node's EFA"
-                    if _count(pod, EFA)
-                    else "memory, CPU or the GPU count leaves no room for another"
-                )
-                yield Finding(
-                    subject,
-                    f"{per_node} worker(s) of {_count(pod, GPU)} GPU on a {node.type} leave {stranded} of {node.gpus} GPUs "
-                    f"without work ({why}); use more GPUs per worker or a smaller instance",
-                    "warn",
-                )
-
-
-def _per_node(pod: ExpectedPod, node: instances.Instance) -> int:
-    cpu, memory = instances.allocatable(node)
-    takes = {GPU: _count(pod, GPU), EFA: _count(pod, EFA), "cpu": pod.cpu_milli, "memory": pod.memory_mib}
-    return max(1, room.per_node(takes, {GPU: node.gpus, EFA: node.efa, "cpu": cpu, "memory": memory}))
-
-
-def _shares(pod: ExpectedPod, other: ExpectedPod, node: instances.Instance) -> bool:
-    cpu, memory = instances.allocatable(node)
-    return (
-        _count(pod, EFA) + _count(other, EFA) <= node.efa
-        and pod.cpu_milli + other.cpu_milli <= cpu
-        and pod.memory_mib + other.memory_mib <= memory
-        and _count(pod, GPU) + _count(other, GPU) <= node.gpus
-        and not pod.avoids(other)
-        and not other.avoids(pod)
-    )
 
 
 @rule(
@@ -209,7 +172,7 @@ def efa_whole_node(graph: Graph) -> Iterator[Finding | Looked]:
     of="program",
 )
 def frontend_zone(graph: Graph) -> Iterator[Finding | Looked]:
-    pools = _pools(graph)
+    pools = pools_of(graph)
     # Subnets of UltraServers have no role for load balancers; general nodes are not launched there.
     subnets = [
         node
@@ -318,7 +281,7 @@ def transfer_faults(framework: str, component: Mapping[str, Any]) -> list[str]:
 def kv_transport(graph: Graph) -> Iterator[Finding | Looked]:
     for item in graphs(graph):
         framework = str(item.manifest["spec"].get("backendFramework"))
-        for component in _components(item):
+        for component in components(item):
             mocked = any("dynamo.mocker" in word for word in _words(component))
             if component.get("type") not in ("prefill", "decode") or mocked:
                 continue
@@ -355,7 +318,7 @@ def one_zone(graph: Graph) -> Iterator[Finding | Looked]:
 )
 def image_version(graph: Graph) -> Iterator[Finding | Looked]:
     for item in graphs(graph):
-        for component in _components(item):
+        for component in components(item):
             subject = f"{item.address} {component['name']}"
             yield Looked(subject)
             image = str(_container(component).get("image"))
@@ -377,7 +340,7 @@ def offline_from_cache(graph: Graph) -> Iterator[Finding | Looked]:
     for item in graphs(graph):
         caching = [
             component
-            for component in _components(item)
+            for component in components(item)
             if any(
                 volume.get("persistentVolumeClaim", {}).get("claimName") == "model-cache"
                 for volume in component.get("podTemplate", {}).get("spec", {}).get("volumes", ())
@@ -419,7 +382,7 @@ def exposed_narrowly(graph: Graph) -> Iterator[Finding | Looked]:
     of="program",
 )
 def download_memory(graph: Graph) -> Iterator[Finding | Looked]:
-    from components.dynamo.expected_pods import mib
+    from components.dynamo.quantities import mib
 
     for item in graph.objects_of("Job"):
         containers = item.manifest["spec"]["template"]["spec"]["containers"]

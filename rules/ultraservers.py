@@ -21,7 +21,7 @@ from components.network.cidr import NODE_ADDRESSES, RESERVED_ADDRESSES
 from components.scheduling import gang
 from components.validation.ladder_objects import LABEL as VERIFICATION_LABEL
 from recording.graph import UNKNOWN, Graph, KubernetesObject, Node
-from recording.racks import SeenRack, domain_pods, empty_node, gpus, layout, rack_pods, racks
+from recording.racks import SeenRack, domain_pods, empty_node, gpus, huge_pages_mib, layout, rack_pods, racks
 from rules.model import Finding, Looked, rule
 from rules.objects import chart_of
 
@@ -412,7 +412,11 @@ def rack_room(graph: Graph) -> Iterator[Finding | Looked]:
         yield Finding(rack, f"{len(left)} pods have no node, the first {left[0].name}: {why}")
     for pod in _components(graph):
         rack = _rack_of(pod, seen)
-        if rack is not None and rack.machine is not None and (why := fits(pod, rack.machine)):
+        if (
+            rack is not None
+            and rack.machine is not None
+            and (why := fits(pod, rack.machine, huge_pages_mib(rack.template)))
+        ):
             yield Finding(_subject(pod), why)
 
 

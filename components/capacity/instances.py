@@ -206,6 +206,11 @@ class Instance:
     """Whether EKS Auto Mode launches it."""
 
 
+LARGEST_GENERAL = Instance("r7i.48xlarge", "r7i", "48xlarge", "amd64", 192, 1536 * 1024, 0, "", 0, 0, 0, True)
+"""Of the largest machines that the built-in general-purpose pool launches: families c, m and r after the fourth generation. What fits
+none of them (a frontend, a download) waits for ever."""
+
+
 class UnknownInstance(ValueError):
     """An instance type that is not in the table."""
 

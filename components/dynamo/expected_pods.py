@@ -11,23 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..capacity.instances import Instance, allocatable
-from .manifest import COMPONENT_LABEL, EFA, GPU, GRAPH_LABEL, ROOM
-
-_DECIMAL = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
-_BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50}
-
-
-def mib(quantity: str) -> int:
-    """A memory quantity in MiB, rounded up."""
-    for suffix, factor in {**_BINARY, **_DECIMAL}.items():
-        if quantity.endswith(suffix):
-            return int(-(-float(quantity[: -len(suffix)]) * factor // 2**20))
-    return int(-(-float(quantity) // 2**20))
-
-
-def milli(quantity: str) -> int:
-    """A CPU quantity in thousandths of a core."""
-    return int(quantity[:-1]) if quantity.endswith("m") else round(float(quantity) * 1000)
+from .manifest import COMPONENT_LABEL, EFA, GPU, GRAPH_LABEL, HUGE_PAGES, ROOM
+from .quantities import mib, milli
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +38,8 @@ class ExpectedPod:
     resource_claims: tuple[str, ...] = ()
     """ResourceClaimTemplates that its claims are made from, such as a ComputeDomain's channel."""
     image: str = ""
+    shared_memory_mib: int = 0
+    """Most that /dev/shm may hold; it counts against the memory."""
     replica: int = 0
     """Number of the worker it belongs to; a worker of several nodes has several pods."""
     rank: int = 0
@@ -117,16 +104,8 @@ def _pod(
 ) -> ExpectedPod:
     template = component.get("podTemplate", {})
     spec = template.get("spec", {})
-    requests: dict[str, float] = {}
-    for container in spec.get("containers", ()):
-        resources = container.get("resources", {})
-        for key, value in {**resources.get("limits", {}), **resources.get("requests", {})}.items():
-            requests[key] = requests.get(key, 0) + _amount(key, str(value))
-    claims = [
-        volume["persistentVolumeClaim"]["claimName"]
-        for volume in spec.get("volumes", ())
-        if "persistentVolumeClaim" in volume
-    ]
+    requests = _requests(spec)
+    claims = _claims(spec)
     if "compilationCache" in component:
         claims.append(component["compilationCache"]["pvcName"])
     name, component_name = metadata["name"], component["name"]
@@ -148,6 +127,7 @@ def _pod(
         requests={key: _text(key, value) for key, value in requests.items()},
         cpu_milli=int(requests.get("cpu", 0)),
         memory_mib=int(requests.get("memory", 0)),
+        shared_memory_mib=mib(str(component.get("sharedMemorySize", 0))),
         node_selector=dict(spec.get("nodeSelector", {})),
         affinity=spec.get("affinity", {}),
         tolerations=tuple(spec.get("tolerations", ())),
@@ -162,6 +142,47 @@ def _pod(
         rank=rank,
         gang=f"{metadata.get('namespace', 'default')}/{name}" if grove else None,
     )
+
+
+def pod_of_job(job: Mapping[str, Any]) -> ExpectedPod:
+    """The pod of a batch Job."""
+    metadata, template = job["metadata"], job["spec"]["template"]
+    spec = template["spec"]
+    requests = _requests(spec)
+    return ExpectedPod(
+        name=metadata["name"],
+        graph="",
+        namespace=metadata.get("namespace", "default"),
+        component="",
+        type="job",
+        index=0,
+        labels=template.get("metadata", {}).get("labels", {}),
+        requests={key: _text(key, value) for key, value in requests.items()},
+        cpu_milli=int(requests.get("cpu", 0)),
+        memory_mib=int(requests.get("memory", 0)),
+        node_selector=dict(spec.get("nodeSelector", {})),
+        affinity=spec.get("affinity", {}),
+        tolerations=tuple(spec.get("tolerations", ())),
+        claims=tuple(_claims(spec)),
+    )
+
+
+def _requests(spec: Mapping[str, Any]) -> dict[str, float]:
+    """What a pod's containers ask for together, in units of `_amount`."""
+    requests: dict[str, float] = {}
+    for container in spec.get("containers", ()):
+        resources = container.get("resources", {})
+        for key, value in {**resources.get("limits", {}), **resources.get("requests", {})}.items():
+            requests[key] = requests.get(key, 0) + _amount(key, str(value))
+    return requests
+
+
+def _claims(spec: Mapping[str, Any]) -> list[str]:
+    return [
+        volume["persistentVolumeClaim"]["claimName"]
+        for volume in spec.get("volumes", ())
+        if "persistentVolumeClaim" in volume
+    ]
 
 
 def _amount(key: str, value: str) -> float:
@@ -180,15 +201,26 @@ def _in_mib(key: str) -> bool:
     return key in ("memory", "ephemeral-storage") or key.startswith("hugepages-")
 
 
-def fits(pod: ExpectedPod, machine: Instance) -> str | None:
-    """Why an empty node of this type has no room for the pod; None when it has."""
+def fits(pod: ExpectedPod, machine: Instance, huge_pages_mib: int = 0) -> str | None:
+    """Why an empty node of this type, with so much set aside as huge pages, has no room for the pod; None when it has. A resource
+    that nobody here knows is one that no node has."""
     cpu, memory = allocatable(machine)
-    for what, wanted, there in (
-        ("GPUs", int(pod.requests.get(GPU, 0)), machine.gpus),
-        ("EFA interfaces", int(pod.requests.get(EFA, 0)), machine.efa),
-        ("thousandths of a core", pod.cpu_milli, cpu),
-        ("MiB of memory", pod.memory_mib, memory),
-    ):
-        if wanted > there:
-            return f"asks for {wanted} {what}, and {there} are left for pods on a {machine.type}"
+    there = {GPU: machine.gpus, EFA: machine.efa, "cpu": cpu, "memory": memory, HUGE_PAGES: huge_pages_mib}
+    asked = {key: int(quantity.removesuffix("Mi").removesuffix("m")) for key, quantity in pod.requests.items()}
+    asked |= {"cpu": pod.cpu_milli, "memory": pod.memory_mib}
+    for key in dict.fromkeys([*there, *asked]):
+        wanted, has = asked.get(key, 0), there.get(key, 0)
+        if wanted > has:
+            return f"asks for {wanted} {_UNITS.get(key, key)}, and {has} are left for pods on a {machine.type}"
+    if 0 < pod.memory_mib <= pod.shared_memory_mib:
+        return f"shares memory of up to {pod.shared_memory_mib} MiB, which counts against the {pod.memory_mib} MiB that it asks for"
     return None
+
+
+_UNITS = {
+    GPU: "GPUs",
+    EFA: "EFA interfaces",
+    "cpu": "thousandths of a core",
+    "memory": "MiB of memory",
+    HUGE_PAGES: "MiB of huge pages",
+}

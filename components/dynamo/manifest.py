@@ -15,6 +15,7 @@ from ..catalog import DynamoRelease
 from . import backends, fabric
 from .compute_domain import CLAIM, GROVE_GROUP, domain_of, template_of
 from .download import MOUNT, snapshot_path
+from .quantities import mib
 from .spec import Frontend, Graph, ModelSource, Worker
 
 API_VERSION = "nvidia.com/v1beta1"
@@ -350,6 +351,18 @@ def cpu_and_memory(graph: Graph, worker: Worker, machine: Instance | None) -> tu
     return worker.cpu or str(cores), worker.memory or f"{memory_gib}Gi"
 
 
+SHARED_MEMORY_MIB = 16 * 1024
+"""Of /dev/shm by default; Docker's 64 MiB are too few for NCCL and the engines' own processes (vLLM, deployment with Docker)."""
+
+
+def shared_memory(graph: Graph, worker: Worker, machine: Instance | None) -> str:
+    """Size of a worker's /dev/shm. It is memory of the pod: one as large as that would have the pod killed when it fills."""
+    memory = mib(cpu_and_memory(graph, worker, machine)[1])
+    if worker.shared_memory or memory >= 2 * SHARED_MEMORY_MIB:
+        return worker.shared_memory or f"{SHARED_MEMORY_MIB // 1024}Gi"
+    return f"{memory // 2}Mi"
+
+
 def _resources(graph: Graph, worker: Worker, machine: Instance | None) -> dict[str, Any]:
     cpu, memory = cpu_and_memory(graph, worker, machine)
     devices: dict[str, str] = {}
@@ -505,8 +518,8 @@ def _worker(
     }
     if worker.nodes > 1:
         component["multinode"] = {"nodeCount": worker.nodes}
-    if graph.backend != "mocker":
-        component["sharedMemorySize"] = worker.shared_memory
+    if graph.backend != "mocker" or worker.shared_memory:
+        component["sharedMemorySize"] = shared_memory(graph, worker, around.machine)
     if graph.compilation_cache and graph.backend == "vllm" and "compilation-cache" in around.caches:
         component["compilationCache"] = {"pvcName": "compilation-cache", "mountPath": COMPILATION_MOUNT}
     if override:

@@ -127,8 +127,8 @@ class Worker(Model):
     """CPU request; by default the worker's share of the node, with room for the node's daemons."""
     memory: Memory | None = None
     """Memory request and limit; by default the worker's share of the node, with room for the node's daemons."""
-    shared_memory: Memory = "16Gi"
-    """Size of /dev/shm, counted against the pod's memory."""
+    shared_memory: Memory | None = None
+    """Size of /dev/shm, counted against the pod's memory and so less than that; by default 16Gi, or half of that memory where it has less than 32Gi."""
     extra_args: tuple[str, ...] = ()
     """Arguments appended to the backend's command line. They are read as the engine of the Dynamo release reads them: what it does not know, and what another key sets, is refused under any spelling."""
     env: Environment = Field(default_factory=dict)

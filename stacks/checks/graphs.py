@@ -9,12 +9,13 @@ from typing import Any
 from components import catalog
 from components.capacity import instances
 from components.dynamo import recipes
-from components.dynamo.expected_pods import mib, milli
 from components.dynamo.manifest import on_rack, roles
+from components.dynamo.quantities import mib, milli
 from components.dynamo.spec import Graph, Worker
 from stacks.checks.command_lines import OWNED_ENVIRONMENT, arguments
 from stacks.checks.draft import Draft
 from stacks.checks.dynamo import OWNED_NAMESPACE, OWNED_NAMESPACES
+from stacks.checks.memory import shared_memory
 from stacks.checks.placement import placements
 from stacks.checks.stack import opened_by
 from stacks.faults import Fault, one_of
@@ -22,11 +23,6 @@ from stacks.tokens import is_secret
 
 MOST_PODS = 2000
 """Pods of all graphs of a stack. Ours; 30 UltraServers have 540 nodes."""
-
-
-FRONTEND_CPUS, FRONTEND_MEMORY_GIB = 190, 1500
-"""What the largest machines leave that the built-in general-purpose pool launches (192 vCPU and 1536 GiB, such as
-r7i.48xlarge), without the node's own share."""
 
 
 def graphs(draft: Draft) -> Iterator[Fault]:
@@ -128,9 +124,23 @@ def _graph(draft: Draft, key: str, name: str, graph: Graph) -> Iterator[Fault]:
         yield from arguments(draft, f"{key}.{role}", graph, worker)
     yield from _environment(f"{key}.frontend", graph.frontend)
     yield from arguments(draft, f"{key}.frontend", graph, graph.frontend)
+    yield from _smoke_test(key, graph)
+    yield from shared_memory(draft, key, graph)
     yield from _preset(draft, key, graph)
     yield from _frontend(draft, f"{key}.frontend", graph)
     yield from placements(draft, key, graph)
+
+
+def _smoke_test(key: str, graph: Graph) -> Iterator[Fault]:
+    none = [role for role, worker in roles(graph).items() if worker.replicas == 0 and worker.scaled_by == "stack"]
+    if graph.smoke_test and none:
+        yield Fault(
+            "smoke-test-of-nothing",
+            f"{key}.smokeTest",
+            f"no smoke test while {' and '.join(none)} has 0 replicas: nobody answers it, and `make up` would wait "
+            f"{graph.smoke_test.timeout_minutes} minutes to fail",
+            fix=f"take smokeTest away, or set {none[0]}.replicas to 1 or more",
+        )
 
 
 def _preset(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
@@ -221,21 +231,21 @@ def _environment(key: str, part: Any) -> Iterator[Fault]:
 
 def _frontend(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
     """A frontend off the racks runs on what the built-in general-purpose pool can launch."""
-    cpus, memory = milli(graph.frontend.cpu) / 1000, mib(graph.frontend.memory) / 1024
     if draft.existing_cluster or on_rack(graph):
         return
-    if cpus > FRONTEND_CPUS:
+    cpu_milli, memory_mib = instances.allocatable(instances.LARGEST_GENERAL)
+    if milli(graph.frontend.cpu) > cpu_milli:
         yield Fault(
             "frontend-cpu-too-large",
             f"{key}.cpu",
-            f"at most {FRONTEND_CPUS}, what the largest general-purpose node has",
+            f"at most {cpu_milli // 1000}, what the largest general-purpose node has",
             graph.frontend.cpu,
         )
-    if memory > FRONTEND_MEMORY_GIB:
+    if mib(graph.frontend.memory) > memory_mib:
         yield Fault(
             "frontend-memory-too-large",
             f"{key}.memory",
-            f"at most {FRONTEND_MEMORY_GIB}Gi, what the largest general-purpose node has",
+            f"at most {memory_mib // 1024}Gi, what the largest general-purpose node has",
             graph.frontend.memory,
         )
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from components.capacity.instances import Instance, allocatable
-from components.dynamo.expected_pods import ExpectedPod, expected_pods, fits, mib, milli, pod_name
+from components.dynamo.expected_pods import ExpectedPod, expected_pods, fits, pod_name
+from components.dynamo.quantities import mib, milli
 
 HOST = "kubernetes.io/hostname"
 

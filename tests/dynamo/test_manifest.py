@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from components import catalog, sizing
 from components.capacity.instances import allocatable, instance, table
 from components.dynamo import backends, download
-from components.dynamo.expected_pods import expected_pods, fits, mib, milli
+from components.dynamo.expected_pods import expected_pods, fits
 from components.dynamo.manifest import Surroundings, manifest
 from components.dynamo.namespace import TOKEN_SECRET
+from components.dynamo.quantities import mib, milli
 from components.dynamo.spec import Download, ModelSource, Worker
 from recording.graph import Graph
 from recording.recorder import record
@@ -181,6 +182,25 @@ def test_extra_words_and_environment_arrive() -> None:
     assert main(made, "worker")["args"][-2:] == ["--max-model-len", "8192"]
     assert environment(made, "worker")["VLLM_LOGGING_LEVEL"] == "DEBUG"
     assert made["spec"]["components"][1]["sharedMemorySize"] == "32Gi"
+
+
+@pytest.mark.parametrize(
+    ("worker", "size"),
+    [({"memory": "32Gi"}, "16Gi"), ({"memory": "31Gi"}, "15872Mi"), ({}, "16Gi"), ({"memory": "8Gi", "sharedMemory": "7Gi"}, "7Gi")],
+)  # fmt: skip
+def test_shared_memory_is_inside_the_memory(worker: dict[str, str], size: str) -> None:
+    """A /dev/shm that may grow beyond the pod's memory has the pod killed in the middle of a collective."""
+    made = rendered({"worker": {"gpus": 1, **worker}})
+    assert made["spec"]["components"][1]["sharedMemorySize"] == size
+
+
+def test_shared_memory_of_a_mocker() -> None:
+    """It needs none; what is asked for is honoured."""
+    mocker = {"backend": "mocker", "placement": {}, "worker": {"gpus": 0}}
+    capacity = {"pools": {"gpu": {"families": ["g6e"], "capacity": ["on-demand"], "gpuLimit": 8}}}
+    assert "sharedMemorySize" not in rendered(mocker, capacity=capacity)["spec"]["components"][1]
+    asked = {**mocker, "worker": {"gpus": 0, "sharedMemory": "256Mi"}}
+    assert rendered(asked, capacity=capacity)["spec"]["components"][1]["sharedMemorySize"] == "256Mi"
 
 
 def test_zone_and_reserved_nodes() -> None:

@@ -227,7 +227,8 @@ def test_the_check_is_strict(contracts: Path) -> None:
 def test_modes_that_no_shipped_stack_has(backend: str, transport: str, mode: str, changes: dict[str, Any]) -> None:
     """Each as a whole stack: every rule holds, Grove makes domains only where it is asked to, and nobody else does then."""
     graph = record("gb200-pair", config(of(backend, transport, mode, weights="nvme", **changes)), at=AT)
-    assert [item for item in judge(graph) if item.verdict != "pass"] == []
+    # The graph is smaller than its rack.
+    assert {item.id for item in judge(graph) if item.verdict != "pass"} == {"rack-idle"}
     grove = [node for node in graph.releases if node.name == "gang-grove"]
     assert bool(grove) == (mode != "none"), "single nodes need no gang scheduler"
     assert [node.inputs["values"]["config"]["network"]["autoMNNVLEnabled"] for node in grove] in (

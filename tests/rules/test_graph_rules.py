@@ -11,7 +11,8 @@ import pytest
 from components.capacity.instances import Instance, allocatable
 from components.dynamo.expected_pods import ExpectedPod
 from recording.graph import Node
-from rules.graphs import _argument, _per_node, _shares, transfer_faults
+from rules.graphs import _argument, transfer_faults
+from rules.idle import nodes_taken
 from rules.objects import chart_of, versions
 from stacks.tokens import is_token
 from tests.conftest import recorded
@@ -168,7 +169,7 @@ def pod(gpus: int, efa: int = 0, cpu: int = 0, memory: int = 0, component: str =
 )
 def test_workers_of_a_node(asks: ExpectedPod, workers: int) -> None:
     """A node's GPUs called busy that stand idle at full price."""
-    assert _per_node(asks, MACHINE) == workers
+    assert [nodes_taken([[asks] * count], MACHINE) for count in (workers, workers + 1)] == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -189,7 +190,7 @@ def test_workers_of_a_node(asks: ExpectedPod, workers: int) -> None:
 )
 def test_workers_that_share_a_node(one: ExpectedPod, other: ExpectedPod, together: bool) -> None:
     """GPUs that another worker uses, reported as stranded, or those that none can use passed over."""
-    assert _shares(one, other, MACHINE) is together
+    assert nodes_taken([[one], [other]], MACHINE) == (1 if together else 2)
 
 
 def release(**inputs: Any) -> Node:

@@ -29,6 +29,8 @@ SPEAKS: dict[str, tuple[str, dict[str, Any], datetime]] = {
         {f"{GPU}.worker": {"gpus": 3, "tensorParallel": 3}, f"{GPU}.placement.instanceType": "g6e.12xlarge"},
         AT,
     ),
+    "rack-idle": ("gb200-prod", {"graphs.r1-wide-ep.prefill.replicas": 1}, AT),
+    "graph-answers": ("g6e-dev", {"graphs.vllm-disagg-tcp.decode.replicas": 0}, AT),
     "model-fits": ("g6e-dev", {f"{GPU}.worker.extraArgs": ["--gpu-memory-utilization", "0.03"]}, AT),
     "model-divides": (
         "g6e-dev",

@@ -170,7 +170,7 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("the largest volume", {"storage.cacheSizeGib": 65536}),
     ("an image of one's own", {CHAT + ".image": {"repository": "registry.example.com:5000/team/vllm_x", "tag": "1.5.0"}}),
     ("an image by digest", {CHAT + ".image": {"repository": "team/vllm", "tag": "1.5.0@sha256:" + "a" * 64}}),
-    ("a large frontend", {FRONT + ".cpu": "190", FRONT + ".memory": "1500Gi"}),
+    ("a large frontend", {FRONT + ".cpu": "191", FRONT + ".memory": "1418Gi"}),
     ("a flag with a word twice", {CHAT + ".worker.extraArgs": ["--tokenizer", "x", "--hf-config-path", "x"]}),
 ]  # fmt: skip
 
