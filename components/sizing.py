@@ -82,6 +82,27 @@ def pool_limit(name: str, pool: Pool, graphs: dict[str, Graph]) -> int:
     return node_spec.gpu_limit(demands)
 
 
+def pool_nodes(pools: Mapping[str, Pool], graphs: Iterable[Graph], zone_ids: list[str]) -> dict[str, int]:
+    """Nodes of pools that each zone may have to hold at once: those of graphs that can run nowhere else, and of the largest one of the
+    others, which goes where its first pod goes. A graph that need not stay in one zone is spread over its zones."""
+    fixed, wandering = dict.fromkeys(zone_ids, 0), dict.fromkeys(zone_ids, 0)
+    for graph in graphs:
+        pool = pools.get(graph.placement.pool or "")
+        machine = machine_of(graph, pool) if pool else None
+        if pool is None or machine is None:
+            continue
+        zones = [zone for zone in pool_zones(pool, zone_ids) if graph.placement.zone in (None, zone)]
+        nodes = nodes_of(graph, machine)
+        if graph.placement.same_zone is False and zones:
+            nodes = -(-nodes // len(zones))
+        for zone in zones:
+            if len(zones) == 1 or graph.placement.same_zone is False:
+                fixed[zone] += nodes
+            else:
+                wandering[zone] = max(wandering[zone], nodes)
+    return {zone: fixed[zone] + wandering[zone] for zone in zone_ids}
+
+
 def pool_zones(pool: Pool, zone_ids: list[str]) -> list[str]:
     """Zones a pool launches in: its own, those of its reservations when it has no fallback, or all of the network's."""
     if pool.zones:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pulumi
 import pulumi_aws as aws
 
+from components import sizing
 from components.capacity.capacity_block import CapacityBlock, CapacityBlockArgs
 from components.capacity.ultraservers import Rack
 from components.network.existing import ExistingNetwork, ExistingNetworkArgs, SubnetPair
@@ -50,6 +51,8 @@ def made_network(
             ExistingNetworkArgs(
                 vpc_id=config.existing.vpc_id,
                 subnets=pairs,
+                pool_nodes=sizing.pool_nodes(settings.capacity.pools, settings.graphs.values(), list(pairs)),
+                balancers={graph.exposure.scheme for graph in settings.graphs.values() if graph.exposure.type == "nlb"},
                 rack_subnets=config.existing.ultra_server_subnets,
                 rack_nodes=nodes,
                 provider=account,

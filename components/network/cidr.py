@@ -49,6 +49,14 @@ NODE_ADDRESSES = 1 + 24
 """Addresses of a managed node at most: its own, and those the CNI takes for pods and keeps warm (components/cluster/
 hybrid_addons.py). EFA-only interfaces take none."""
 
+POOL_NODE_ADDRESSES = 1 + 16
+"""Addresses of a node that Karpenter launches: its own, and the /28 that Auto Mode takes at a time for its pods (EKS User Guide, "Learn
+about VPC networking and load balancing in EKS Auto Mode"; containers-roadmap #2776). EFA-only interfaces take none."""
+
+ENOUGH_ADDRESSES = 16
+"""Free addresses EKS advises in each cluster subnet for its own interfaces; six are the least it takes (EKS User Guide, networking
+requirements)."""
+
 RESERVED_ADDRESSES = 5
 """Addresses EC2 keeps for itself in every subnet."""
 
@@ -64,6 +72,17 @@ def local_zone_slot(zone_id: str) -> int:
 def room(cidr: str) -> int:
     """Managed nodes that fit a subnet."""
     return (ipaddress.IPv4Network(cidr).num_addresses - RESERVED_ADDRESSES) // NODE_ADDRESSES
+
+
+def pool_addresses(nodes: int) -> int:
+    """Addresses that so many nodes of pools take in a private subnet, beside what the cluster keeps there for itself."""
+    return ENOUGH_ADDRESSES + nodes * POOL_NODE_ADDRESSES
+
+
+def pool_room(cidr: str) -> int:
+    """Nodes of pools that fit a private subnet."""
+    addresses = ipaddress.IPv4Network(cidr).num_addresses - RESERVED_ADDRESSES - ENOUGH_ADDRESSES
+    return max(0, addresses // POOL_NODE_ADDRESSES)
 
 
 def local_zone(cidr: str, index: int) -> str:

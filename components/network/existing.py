@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import ipaddress
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
 
 import pulumi
 import pulumi_aws as aws
 
-from .cidr import NODE_ADDRESSES
+from .cidr import NODE_ADDRESSES, pool_addresses
 from .efa_group import efa_security_group
 from .zones import UNSUPPORTED_ZONE_IDS
 
-ENOUGH_ADDRESSES = 16
-"""Free addresses EKS advises in each cluster subnet; six are the least it takes (EKS User Guide, networking requirements)."""
-
 INTERNAL_ROLE, PUBLIC_ROLE = "kubernetes.io/role/internal-elb", "kubernetes.io/role/elb"
 """Tags by which load balancers find their subnets."""
+
+Scheme = Literal["internal", "public"]
+"""Of a load balancer: reachable from the VPC and what is connected to it, or from the internet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,10 @@ class ExistingNetworkArgs:
     """Changing it replaces the cluster and everything in it."""
     subnets: Mapping[str, SubnetPair]
     """Subnets by zone id."""
+    pool_nodes: Mapping[str, int] = field(default_factory=dict)
+    """Nodes of pools that each zone's private subnet must have room for."""
+    balancers: Collection[Scheme] = ()
+    """Load balancers that will look for their subnets by tag."""
     rack_subnets: Mapping[str, str] = field(default_factory=dict)
     """Subnet of UltraServer nodes by zone id."""
     rack_nodes: Mapping[str, int] = field(default_factory=dict)
@@ -51,10 +58,17 @@ class FoundSubnet:
     free_addresses: int
     tags: Mapping[str, str] = field(default_factory=dict)
     default_route: str | None = None
-    """Id of what its default route leads to (`nat-…`, `igw-…`, `tgw-…`); None without a default route."""
+    """Id of what its way to the internet leads to (`nat-…`, `igw-…`, `tgw-…`, `vpce-…`); None without one."""
 
 
-def faults(vpc_id: str, dns: bool, pairs: Mapping[str, SubnetPair], found: Mapping[str, FoundSubnet]) -> list[str]:
+def faults(
+    vpc_id: str,
+    dns: bool,
+    pairs: Mapping[str, SubnetPair],
+    found: Mapping[str, FoundSubnet],
+    pool_nodes: Mapping[str, int] = MappingProxyType({}),
+    balancers: Collection[Scheme] = (),
+) -> list[str]:
     """Everything that would keep a cluster from working in these subnets, each as a sentence with its remedy."""
     wrong = []
     if not dns:
@@ -75,8 +89,9 @@ def faults(vpc_id: str, dns: bool, pairs: Mapping[str, SubnetPair], found: Mappi
                 wrong.append(f"{where}: belongs to {subnet.vpc_id}, not to {vpc_id}; name a subnet of that VPC")
             if subnet.zone_id != zone_id:
                 wrong.append(f"{where}: is in {subnet.zone_id}; put it under that zone, or name another subnet")
-            tag = INTERNAL_ROLE if role == "private" else PUBLIC_ROLE
-            if subnet.tags.get(tag) != "1":
+            scheme, tag = ("internal", INTERNAL_ROLE) if role == "private" else ("public", PUBLIC_ROLE)
+            # The account that a VPC is shared with cannot tag its subnets, and need not without a load balancer.
+            if scheme in balancers and subnet.tags.get(tag) != "1":
                 wrong.append(f"{where}: lacks the tag {tag}=1, by which load balancers find it; add the tag")
             if role == "public":
                 if not (subnet.default_route or "").startswith("igw-"):
@@ -84,9 +99,11 @@ def faults(vpc_id: str, dns: bool, pairs: Mapping[str, SubnetPair], found: Mappi
                         f"{where}: has no default route to an internet gateway; add it, or leave the public subnet out"
                     )
                 continue
-            if subnet.free_addresses < ENOUGH_ADDRESSES:
+            nodes = pool_nodes.get(zone_id, 0)
+            if subnet.free_addresses < pool_addresses(nodes):
+                what = f"the cluster and {nodes} nodes of its pools" if nodes else "the cluster"
                 wrong.append(
-                    f"{where}: has {subnet.free_addresses} free addresses, and {ENOUGH_ADDRESSES} are needed; name a larger one"
+                    f"{where}: has {subnet.free_addresses} free addresses, and {what} may take {pool_addresses(nodes)}; name a larger one"
                 )
             if subnet.default_route is None:
                 wrong.append(
@@ -124,24 +141,44 @@ def rack_faults(
     return wrong
 
 
+_TARGETS = (
+    "nat_gateway_id", "gateway_id", "transit_gateway_id", "vpc_endpoint_id", "core_network_arn", "local_gateway_id", "carrier_gateway_id",
+    "network_interface_id", "instance_id", "vpc_peering_connection_id", "odb_network_arn",
+)  # fmt: skip
+"""What a route can lead to (EC2 API, Route): a firewall's endpoint, Cloud WAN and an Outpost's gateway among them (dstack #1881,
+cloudbreak #10149)."""
+
+
+def way_out(routes: Sequence[Any]) -> str | None:
+    """What routes to the whole internet lead to: one route, or several that cover it together, as two halves do, or one of a prefix
+    list, of which only EC2 knows what is in it. An internet gateway comes first where it is one of them. None without a way out."""
+    ranges: dict[ipaddress.IPv4Network, str] = {}
+    lists = []
+    for route in routes:
+        target = next((found for key in _TARGETS if (found := getattr(route, key, None))), None)
+        if not target or target == "local":
+            continue
+        if route.cidr_block:
+            ranges[ipaddress.IPv4Network(route.cidr_block)] = target
+        elif route.destination_prefix_list_id and not target.startswith("vpce-"):
+            # A gateway endpoint's list is S3's or DynamoDB's addresses.
+            lists.append(target)
+    whole = list(ipaddress.collapse_addresses(ranges)) == [ipaddress.IPv4Network("0.0.0.0/0")]
+    if ipaddress.IPv4Network("0.0.0.0/0") in ranges:
+        targets = [ranges[ipaddress.IPv4Network("0.0.0.0/0")]]
+    else:
+        targets = list(ranges.values()) if whole else lists
+    return next((target for target in targets if target.startswith("igw-")), targets[0] if targets else None)
+
+
 def _default_route(subnet_id: str, vpc_id: str, options: pulumi.InvokeOptions) -> str | None:
-    """What a subnet's default route leads to. A subnet without a table of its own uses the VPC's main one."""
+    """What a subnet's way out leads to. A subnet without a table of its own uses the VPC's main one."""
     filters = [aws.ec2.GetRouteTablesFilterArgs(name="association.subnet-id", values=[subnet_id])]
     own = aws.ec2.get_route_tables(vpc_id=vpc_id, filters=filters, opts=options).ids
     if not own:
         filters = [aws.ec2.GetRouteTablesFilterArgs(name="association.main", values=["true"])]
         own = aws.ec2.get_route_tables(vpc_id=vpc_id, filters=filters, opts=options).ids
-    if not own:
-        return None
-    table = aws.ec2.get_route_table(route_table_id=own[0], opts=options)
-    for route in table.routes:
-        if route.cidr_block == "0.0.0.0/0":
-            targets: Sequence[str] = (
-                route.nat_gateway_id, route.gateway_id, route.transit_gateway_id, route.network_interface_id,
-                route.vpc_peering_connection_id,
-            )  # fmt: skip
-            return next((target for target in targets if target), None)
-    return None
+    return way_out(aws.ec2.get_route_table(route_table_id=own[0], opts=options).routes) if own else None
 
 
 class ExistingNetwork(pulumi.ComponentResource):
@@ -183,7 +220,14 @@ class ExistingNetwork(pulumi.ComponentResource):
                     default_route=_default_route(subnet_id, args.vpc_id, options),
                 )
                 self.zone_names[zone_id] = subnet.availability_zone
-        wrong = faults(args.vpc_id, vpc.enable_dns_support and vpc.enable_dns_hostnames, args.subnets, found)
+        wrong = faults(
+            args.vpc_id,
+            vpc.enable_dns_support and vpc.enable_dns_hostnames,
+            args.subnets,
+            found,
+            args.pool_nodes,
+            args.balancers,
+        )
         wrong += rack_faults(args.vpc_id, args.rack_subnets, args.rack_nodes, found)
         if wrong:
             raise pulumi.RunError("dynamo-eks:network.existing cannot be used:\n  " + "\n  ".join(wrong))

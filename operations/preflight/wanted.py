@@ -12,18 +12,13 @@ from components.capacity import instances
 from components.capacity.spec import Pool
 from components.capacity.ultraservers import TYPES, Rack
 from components.dynamo.manifest import on_rack
-from components.network.cidr import NODE_ADDRESSES
-from components.network.existing import ENOUGH_ADDRESSES
+from components.network.cidr import NODE_ADDRESSES, pool_addresses
 from operations.preflight import quotas
 from operations.preflight.quotas import Quota
 from operations.preflight.registries import Chart
 from recording.graph import SECRET, UNKNOWN, Graph
 from stacks.placeholders import ToFillIn
 from stacks.settings import Settings
-
-PREFIX_ADDRESSES = 16
-"""Addresses that an Auto Mode node takes at a time for its pods, a /28 (EKS User Guide, "Learn about VPC networking and load
-balancing in EKS Auto Mode")."""
 
 SYSTEM_CPU = 4
 """vCPUs of what runs beside frontends: the platform's operator, the add-ons, and the nodes' own agents. Reckoned, not measured."""
@@ -354,18 +349,10 @@ def _subnets(settings: Settings, racks: Mapping[str, Rack]) -> Iterator[SubnetWa
     existing = settings.network.existing
     if existing is None:
         return
-    largest: dict[str, int] = {}
-    for graph in settings.graphs.values():
-        pool = settings.capacity.pools.get(graph.placement.pool or "")
-        machine = sizing.machine_of(graph, pool) if pool else None
-        if pool is None or machine is None:
-            continue
-        zones = sizing.pool_zones(pool, list(existing.subnets))
-        for zone in [graph.placement.zone] if graph.placement.zone else zones:
-            largest[zone] = max(largest.get(zone, 0), sizing.nodes_of(graph, machine))
+    in_pools = sizing.pool_nodes(settings.capacity.pools, settings.graphs.values(), list(existing.subnets))
     for zone, pair in existing.subnets.items():
-        need = ENOUGH_ADDRESSES + PREFIX_ADDRESSES * largest.get(zone, 0)
-        yield SubnetWanted(id=pair.private, zone_id=zone, role="private", addresses=need)
+        addresses = pool_addresses(in_pools[zone])
+        yield SubnetWanted(id=pair.private, zone_id=zone, role="private", addresses=addresses)
         if pair.public:
             # A Network Load Balancer takes eight addresses of each subnet (Elastic Load Balancing User Guide).
             yield SubnetWanted(id=pair.public, zone_id=zone, role="public", addresses=8)

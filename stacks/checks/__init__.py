@@ -15,7 +15,7 @@ from stacks.faults import Fault
 __all__ = ["Draft", "cross_faults"]
 
 _CHECKS: tuple[Callable[[Draft], Iterator[Fault]], ...] = (
-    stack.place, stack.account, stack.versions, stack.tags, network.networks, capacity.capacity, ultra_servers.ultra_servers,
+    stack.place, stack.account, stack.versions, stack.tags, network.networks, network.pool_subnets, capacity.capacity, ultra_servers.ultra_servers,
     gpu_stack.gpu_stack, storage.storage, dynamo.dynamo, dynamo.models, graphs.graphs, rack_graphs.graphs,
 )  # fmt: skip
 """In the order in which a stack file is told its faults."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from components.network import endpoints
+from components import sizing
+from components.capacity import instances
+from components.network import cidr, endpoints
 from components.network.zones import REGION_ZONES, UNSUPPORTED_ZONE_IDS
 from stacks.checks.draft import Draft
 from stacks.faults import Fault, one_of
@@ -72,6 +74,38 @@ def networks(draft: Draft) -> Iterator[Fault]:
                 one_of(name, endpoints.INTERFACE_ENDPOINTS),
                 name,
             )
+
+
+def pool_subnets(draft: Draft) -> Iterator[Fault]:
+    """The private subnets of a network of the stack's own, against the nodes of pools that each may have to hold."""
+    network, zones = draft.network, draft.zone_ids
+    if (
+        network is None
+        or network.existing
+        or not zones
+        or not draft.broken.isdisjoint(("capacity", "graphs", "capacity.pools"))
+    ):
+        return
+    named = [graph.placement.instance_type for graph in draft.graphs.values()]
+    named += [type_ for pool in draft.pools.values() for type_ in pool.instance_types]
+    if not all(type_ is None or instances.known(type_) for type_ in named):
+        return
+    nodes = sizing.pool_nodes(draft.pools, draft.graphs.values(), sorted(zones))
+    zone = max(nodes, key=lambda zone: nodes[zone])
+    try:
+        subnet = cidr.plan(network.cidr, [zone])[zone].private
+    except ValueError:
+        # A range or a zone that the network cannot have; told by others.
+        return
+    if nodes[zone] > cidr.pool_room(subnet):
+        yield Fault(
+            "pool-subnet-room",
+            "network.cidr",
+            f"a larger range: {nodes[zone]} nodes of pools may come to {zone} and take {cidr.pool_addresses(nodes[zone])} addresses; "
+            f"its subnet would be {subnet} with room for {cidr.pool_room(subnet)}",
+            network.cidr,
+            fix="take a larger range before the VPC exists, ask for fewer workers, or let a graph spread over its zones (placement.sameZone: false)",
+        )
 
 
 def _zone(draft: Draft, key: str, zone: str) -> Iterator[Fault]:

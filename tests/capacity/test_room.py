@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from components import sizing
 from components.capacity import instances
 from components.capacity.room import Kind, nodes_for, nodes_together, per_node
+from components.capacity.spec import Pool
 from components.dynamo.manifest import efa_count, share
-from components.dynamo.spec import Graph, Worker
+from components.dynamo.spec import Graph, Placement, Worker
 
 RESOURCES = ("gpus", "efa", "cpu", "memory")
 
@@ -153,3 +154,31 @@ def test_a_worker_is_not_divided() -> None:
     assert nodes_for(4, per_node({"gpus": 6}, {"gpus": 8})) == 4
     assert nodes_for(4, per_node({"gpus": 4, "efa": 4}, {"gpus": 8, "efa": 4})) == 4
     assert nodes_for(3, per_node({}, {"gpus": 8})) == 1 and nodes_for(3, per_node({"gpus": 9}, {"gpus": 8})) == 3
+
+
+ZONES = ["use1-az1", "use1-az2", "use1-az4"]
+ON_DEMAND = Pool(families=("g6e",), capacity=("on-demand",))
+IN_ONE = Pool(families=("g6e",), capacity=("on-demand",), zones=("use1-az2",))
+
+
+def placed(replicas: int, **placement: Any) -> Graph:
+    made = graph("none", worker={"replicas": replicas, "gpus": 1})
+    return made.model_copy(update={"placement": Placement(pool="gpu", instance_type="g6e.2xlarge", **placement)})
+
+
+@pytest.mark.parametrize(
+    ("pool", "graphs", "nodes"),
+    [
+        (ON_DEMAND, [], (0, 0, 0)),
+        (ON_DEMAND, [placed(5)], (5, 5, 5)),
+        (ON_DEMAND, [placed(5), placed(3)], (5, 5, 5)),
+        (ON_DEMAND, [placed(5, zone="use1-az1"), placed(3)], (8, 3, 3)),
+        (ON_DEMAND, [placed(5, zone="use1-az1"), placed(3, zone="use1-az1")], (8, 0, 0)),
+        (ON_DEMAND, [placed(5, same_zone=False)], (2, 2, 2)),
+        (IN_ONE, [placed(5), placed(3)], (0, 8, 0)),
+        (IN_ONE, [placed(5, same_zone=False)], (0, 5, 0)),
+    ],
+)
+def test_nodes_that_a_zone_may_have_to_hold(pool: Pool, graphs: list[Graph], nodes: tuple[int, ...]) -> None:
+    """Karpenter launches into a subnet that has no address left, and the graph waits."""
+    assert tuple(sizing.pool_nodes({"gpu": pool}, graphs, ZONES).values()) == nodes

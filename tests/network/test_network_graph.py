@@ -6,13 +6,14 @@ import copy
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Literal
 
 import pulumi
 import pytest
 
 from components.network.endpoints import INTERFACE_ENDPOINTS, service_name
-from components.network.existing import FoundSubnet, SubnetPair, faults
+from components.network.existing import _TARGETS, FoundSubnet, SubnetPair, faults, way_out
 from components.network.network import NetworkArgs
 from components.network.spec import ExistingNetwork
 from components.network.spec import Network as NetworkSpec
@@ -176,11 +177,11 @@ GOOD = FoundSubnet(
 )
 
 
-def fault(**changes: Any) -> list[str]:
+def fault(nodes: dict[str, int] | None = None, **changes: Any) -> list[str]:
     other = dataclasses.replace(GOOD, id="subnet-2", zone_id="use1-az2", default_route="tgw-1")
     found = {"subnet-1": dataclasses.replace(GOOD, **changes), "subnet-2": other}
     pairs = {"use1-az1": SubnetPair("subnet-1"), "use1-az2": SubnetPair("subnet-2")}
-    return faults("vpc-1", True, pairs, found)
+    return faults("vpc-1", True, pairs, found, nodes or {}, ("internal", "public"))
 
 
 @pytest.mark.parametrize(
@@ -189,7 +190,7 @@ def fault(**changes: Any) -> list[str]:
         ({"vpc_id": "vpc-2"}, "belongs to vpc-2"),
         ({"zone_id": "use1-az4"}, "is in use1-az4"),
         ({"tags": {}}, "lacks the tag kubernetes.io/role/internal-elb=1"),
-        ({"free_addresses": 15}, "has 15 free addresses"),
+        ({"free_addresses": 15}, "has 15 free addresses, and the cluster may take 16"),
         ({"default_route": None}, "has no default route"),
         ({"default_route": "igw-1"}, "routed to an internet gateway"),
     ],
@@ -197,6 +198,49 @@ def fault(**changes: Any) -> list[str]:
 def test_each_fault_of_a_subnet(changes: dict[str, Any], words: str) -> None:
     (found,) = fault(**changes)
     assert words in found and "; " in found  # the remedy follows
+
+
+@pytest.mark.parametrize(
+    ("nodes", "free", "wrong"),
+    [({}, 16, 0), ({"use1-az1": 1}, 33, 0), ({"use1-az1": 1}, 32, 1), ({"use1-az1": 5}, 100, 1), ({"use1-az2": 5}, 100, 1)],
+)  # fmt: skip
+def test_subnets_hold_the_nodes_of_pools(nodes: dict[str, int], free: int, wrong: int) -> None:
+    """Karpenter launches into a full subnet, again and again, and the graph waits (amazon-vpc-cni #2749 #2846)."""
+    assert len(fault(nodes, free_addresses=free)) == wrong
+
+
+@pytest.mark.parametrize(("balancers", "wrong"), [((), 0), (("public",), 0), (("internal",), 1)])
+def test_tags_are_for_load_balancers(balancers: tuple[Literal["internal", "public"], ...], wrong: int) -> None:
+    """The subnets of a shared VPC cannot be tagged by those it is shared with, and nobody looks for them without a balancer."""
+    pairs = {"use1-az1": SubnetPair("subnet-1"), "use1-az2": SubnetPair("subnet-2")}
+    found = {
+        "subnet-1": dataclasses.replace(GOOD, tags={}),
+        "subnet-2": dataclasses.replace(GOOD, id="subnet-2", zone_id="use1-az2"),
+    }
+    assert len(faults("vpc-1", True, pairs, found, {}, balancers)) == wrong
+
+
+NONE = dict.fromkeys(_TARGETS, "") | {"cidr_block": "", "destination_prefix_list_id": ""}
+
+
+@pytest.mark.parametrize(
+    ("routes", "target"),
+    [
+        ([], None),
+        ([{"cidr_block": "10.0.0.0/16", "gateway_id": "local"}], None),
+        ([{"cidr_block": "10.0.0.0/8", "transit_gateway_id": "tgw-1"}], None),
+        *(([{"cidr_block": "0.0.0.0/0", key: "x-1"}], "x-1") for key in _TARGETS),
+        ([{"cidr_block": "0.0.0.0/0", "nat_gateway_id": "nat-1"}, {"cidr_block": "10.9.0.0/16", "gateway_id": "igw-1"}], "nat-1"),
+        ([{"cidr_block": "0.0.0.0/1", "transit_gateway_id": "tgw-1"}], None),
+        ([{"cidr_block": "0.0.0.0/1", "transit_gateway_id": "tgw-1"}, {"cidr_block": "128.0.0.0/1", "transit_gateway_id": "tgw-1"}], "tgw-1"),
+        ([{"cidr_block": "0.0.0.0/1", "transit_gateway_id": "tgw-1"}, {"cidr_block": "128.0.0.0/1", "gateway_id": "igw-1"}], "igw-1"),
+        ([{"destination_prefix_list_id": "pl-1", "transit_gateway_id": "tgw-1"}], "tgw-1"),
+        ([{"destination_prefix_list_id": "pl-s3", "gateway_id": "vpce-1"}], None),
+    ],
+)  # fmt: skip
+def test_way_out(routes: list[dict[str, str]], target: str | None) -> None:
+    """A VPC whose way out is a firewall, Cloud WAN or two halves, refused; or one that leads nowhere, taken."""
+    assert way_out([SimpleNamespace(**(NONE | route)) for route in routes]) == target
 
 
 def test_a_good_vpc_has_no_fault() -> None:

@@ -153,7 +153,7 @@ def test_rooms_of_subnets() -> None:
         "graphs.chat.worker.replicas": 3, "graphs.chat.placement.zone": "use1-az2",
     }  # fmt: skip
     found = {(item.zone_id, item.role): item.addresses for item in good("ordinary", changes).needs.subnets}
-    assert found == {("use1-az1", "private"): 16, ("use1-az1", "public"): 8, ("use1-az2", "private"): 16 + 3 * 16}
+    assert found == {("use1-az1", "private"): 16, ("use1-az1", "public"): 8, ("use1-az2", "private"): 16 + 3 * 17}
 
 
 def test_models_without_a_graph_are_not_downloaded() -> None:
