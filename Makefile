@@ -110,8 +110,9 @@ AS_TYPED = $(if $(value ARGS),--args '$(subst ','\'',$(value ARGS))')
 
 # `exec`: whoever is asked to stop must be the command itself, which then waits for the engine; a shell would be gone at once.
 # Before a block has started, what needs its nodes is left out: a Job there would wait for its timeout.
-up: engine $(VENV)/.installed ## `pulumi up` of STACK; refuses when a rule of the plan fails or an earlier operation was cut off (YES=1, ARGS)
+up: engine $(VENV)/.installed ## `pulumi up` of STACK; refuses when a rule fails, AWS would refuse an edit, or an operation was cut off (YES=1, ARGS)
 	@$(PY) -m operations ready --stack $(STACK)
+	@$(PY) -m operations edits --stack $(STACK)
 	@$(PY) -m operations.preflight --stack $(STACK) --for-up
 	@exec $(PY) -m operations up --stack $(STACK) $(if $(YES),--yes) $$($(PY) -m review --stack $(STACK) --format arguments) $(AS_TYPED)
 

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from operations import aftermath, credentials, lock, teardown
+from operations import edits as changes
 from operations import recover as recovery
 from operations.aws_finder import AwsFinder
 from operations.cluster_finder import ClusterFinder
@@ -243,6 +244,28 @@ def ready(stack: Stack) -> None:
             bad.print(
                 f"{stack} is held by {named}. If that operation is alive, nothing was cut off yet: wait for its end."
             )
+        raise typer.Exit(1)
+
+
+@app.command()
+def edits(stack: Stack) -> None:
+    """Refuse, with the way out, edits of a stack file that AWS would refuse in the middle of an `up`, or not carry out."""
+    try:
+        state = Engine(stack).state()
+    except NoStack:
+        return  # nothing is there that could be changed
+    except EngineError as error:
+        _fail(error)
+    bad = _console(error=True)
+    try:
+        found = changes.refused(stack, state, Access.of_state(state))
+    except changes.NoPlan as error:
+        bad.print(str(error))
+        raise typer.Exit(2) from None
+    for line in changes.doubts(found):
+        bad.print(line)
+    if refusal := changes.refusal(stack, found):
+        bad.print(refusal)
         raise typer.Exit(1)
 
 

@@ -105,13 +105,13 @@ class UltraServer(Model):
     instance_type: InstanceType = "p6e-gb200.36xlarge"
     """Instance type in the block; its network cards must be in the program's table."""
     efa_interfaces: Literal[4, 8] = 4
-    """EFA interfaces per node: 4 as EC2 advises, or one on every odd network card. The bandwidth is the same. Changing it replaces the nodes."""
+    """EFA interfaces per node: 4 as EC2 advises, or one on every odd network card. The bandwidth is the same. Changing it replaces the nodes, which `make up` refuses while they run (docs/runbooks/block.md)."""
     ami_release: Annotated[str, StringConstraints(pattern=r"^1\.[0-9]{2}\.[0-9]+-20[0-9]{6}$")] | None = None
-    """Release of the EKS AMI (AL2023_ARM_64_NVIDIA), by default the one in components/catalog.py for the cluster's version. Changing it replaces the nodes."""
+    """Release of the EKS AMI (AL2023_ARM_64_NVIDIA), by default the one in components/catalog.py for the cluster's version. Changing it replaces the nodes, which `make up` refuses while they run (docs/runbooks/block.md)."""
     root_volume_gib: Annotated[int, Field(ge=50, le=16000)] = 200
-    """Encrypted gp3 root volume. Images and pods' files lie on the NVMe disks, joined as RAID0. Changing it replaces the nodes."""
+    """Encrypted gp3 root volume. Images and pods' files lie on the NVMe disks, joined as RAID0. Changing it replaces the nodes, which `make up` refuses while they run (docs/runbooks/block.md)."""
     huge_pages_mib: Annotated[int, Field(ge=0, le=102400, multiple_of=2)] = 0
-    """Memory set aside as 2 MiB pages for EFA, per node; graphs that ask for hugepages need it. Changing it replaces the nodes."""
+    """Memory set aside as 2 MiB pages for EFA, per node; graphs that ask for hugepages need it. Changing it replaces the nodes, which `make up` refuses while they run (docs/runbooks/block.md)."""
     node_repair: bool = True
     """Let EKS replace a node whose GPU or NVLink fails; the block holds the same count, so the replacement waits for the old one."""
     protect: bool = True

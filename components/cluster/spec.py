@@ -26,9 +26,9 @@ class Cluster(Model):
     name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z][a-zA-Z0-9-]{0,57}$")] | None = None
     """Physical name, at most 58 characters; by default `dynamo-<stack>`. Changing it replaces the cluster."""
     version: KubernetesVersion = "1.35"
-    """Kubernetes version, in quotes. Raising it upgrades the control plane in place, one minor at a time; it cannot go back."""
+    """Kubernetes version, in quotes. Raising it upgrades the control plane in place, one minor at a time. Going back by one is refused but within 7 days of the upgrade, and without UltraServers."""
     support: Literal["STANDARD", "EXTENDED"] = "STANDARD"
-    """What happens at the end of standard support: STANDARD upgrades the control plane by itself, EXTENDED costs $0.60/h instead of $0.10/h."""
+    """What happens at the end of standard support: STANDARD upgrades the control plane by itself, EXTENDED costs $0.60/h instead of $0.10/h, and cannot be left once extended support has begun."""
     admins: tuple[RoleArn, ...] = ()
     """IAM roles that get cluster-admin by an access entry, besides whoever creates the cluster."""
     public_access_cidrs: Annotated[tuple[PublicCidr, ...], Field(max_length=aws_values.MOST_PUBLIC_CIDRS)] | None = None

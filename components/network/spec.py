@@ -61,7 +61,7 @@ class Network(Model):
     cidr: VpcCidr = "10.64.0.0/16"
     """Address range of the VPC, /16 to /20. Changing it replaces the VPC and everything in it, which `cluster.protect` refuses; a cluster cannot move to another VPC."""
     zones: Annotated[int, Field(ge=2, le=6)] | tuple[ZoneId, ...] = 3
-    """How many Availability Zones, or their zone ids (`use1-az1`). Zones added later move nothing."""
+    """How many Availability Zones, or their zone ids (`use1-az1`). EKS refuses other zones than those that a cluster was made with, so choose them before the first `make up`."""
     nat: Literal["single", "perZone"] = "perZone"
     """One NAT gateway in all (cheaper; its zone's outage takes egress from every zone) or one in each zone."""
     interface_endpoints: tuple[str, ...] = ()

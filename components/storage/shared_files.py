@@ -34,7 +34,7 @@ class SharedFilesArgs:
     client_cidrs: Sequence[str] = ()
     """Address ranges that may mount, where no security group can be named."""
     spec: Efs
-    """Throughput, daily backup and protection. Changed in place; EFS lets throughput be lowered once in 24 hours."""
+    """Throughput, daily backup and protection. Changed in place; EFS lets provisioned throughput be lowered, or left, 24 hours after its last change."""
     transition_to_ia: str | None = None
     """When unread files move to Infrequent Access, such as AFTER_30_DAYS; the first read brings them back. Reads from
     there are billed extra, and a model is read whole."""

@@ -11,7 +11,7 @@ from ..spec import DnsLabel, Model
 
 class Efs(Model):
     throughput: Literal["elastic", "bursting", "provisioned"] = "elastic"
-    """Throughput mode; can be changed in place, once in 24 hours when lowering."""
+    """Throughput mode, changed in place. `provisioned` is neither left nor lowered within 24 hours of its last change."""
     provisioned_mibps: Annotated[int, Field(ge=1, le=3414)] | None = None
     """MiB/s for `provisioned`."""
     backup: bool = False

@@ -169,11 +169,17 @@ def _auto_mode_in_part(edit: Edit) -> bool:
     return len({bool(value(edit.after, path)) for path in _AUTO_MODE}) > 1 and any(map(edit.changes, _AUTO_MODE))
 
 
+def _zones(edit: Edit) -> tuple[list[str], list[str]]:
+    """Zones of the cluster's subnets before and after; of one that nobody knows its subnet."""
+    before, after = (sorted({edit.zones.get(id_, id_) for id_ in ids or ()}) for ids in edit.of("vpcConfig.subnetIds"))
+    return before, after
+
+
 def _other_zones(edit: Edit) -> bool:
     """Whether the cluster's subnets would lie in other zones, as far as the zone of each is known."""
-    sides = edit.of("vpcConfig.subnetIds")
-    zones = [{edit.zones.get(subnet) for subnet in side or ()} for side in sides]
-    return all(zones) and not any(None in each for each in zones) and zones[0] != zones[1]
+    before, after = _zones(edit)
+    told = all(id_ in edit.zones for ids in edit.of("vpcConfig.subnetIds") for id_ in ids or ())
+    return bool(before and after) and told and before != after
 
 
 def _leaves_extended_support(edit: Edit) -> bool:
@@ -260,6 +266,7 @@ CLUSTER_REFUSES = (
         words="All subnets that you add must be in the same set of AZs as originally provided when you created the cluster",
         instead="leave `network.zones` as the cluster was made with; another set of zones needs another cluster (and stack)",
         source=f"{USER_GUIDE}, network-reqs (read 2026-11-27); aws/containers-roadmap #2258",
+        shown=_zones,
     ),
     Refusal(
         id="extended-support",
@@ -288,6 +295,14 @@ def _block_runs(edit: Edit) -> bool:
     wanted = value(edit.before, "scalingConfig.desiredSize")
     rolls = edit.template or edit.changes("releaseVersion") or edit.changes("version")
     return rolls and wanted != 0
+
+
+def _rolled(edit: Edit) -> tuple[Any, Any]:
+    """What rolls the nodes: release or version, else their template."""
+    for name in ("releaseVersion", "version"):
+        if edit.changes(name):
+            return edit.of(name)
+    return "the launch template as it is", "another version of it"
 
 
 def _release(text: Any) -> tuple[int, ...]:
@@ -320,6 +335,7 @@ NODE_GROUP_REFUSES = (
         instead='docs/runbooks/block.md, "Change the nodes": scale the group to 0, run `make up`, scale it back; between two '
         "blocks it costs nothing",
         source=f"{USER_GUIDE}, ml-eks-nvidia-ultraserver, Considerations (read 2026-11-27)",
+        shown=_rolled,
     ),
     Refusal(
         id="node-version-falls",

@@ -67,6 +67,12 @@ class Refusal:
     how: How = "refused"
     gone: bool = False
     """It is the deletion that is refused, and with it every replacement."""
+    shown: Callable[[Edit], tuple[Any, Any]] | None = None
+    """Before and after as people say it, where the property itself does not tell."""
+
+    def sides(self, edit: Edit) -> tuple[Any, Any]:
+        """Before and after, to be shown."""
+        return self.shown(edit) if self.shown else edit.of(self.property)
 
 
 def value(inputs: Any, path: str) -> Any:

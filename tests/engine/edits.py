@@ -6,7 +6,7 @@ match one, and each must match something. Components are left out: they are only
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,8 @@ class Edit:
     expect: tuple[str, ...] = ()
     refused: str | None = None
     """Text of the refusal: a setting, when the engine refuses to let something protected go; else part of the report."""
+    aws: tuple[str, ...] = ()
+    """Ids of what AWS refuses of it, which the engine finds out in the middle of an `up` and `make up` before it."""
     note: str = ""
     """What follows and no engine can know."""
 
@@ -38,22 +40,20 @@ PLATFORM_CHECK = ("replace Job platform-check-job", "replace ConfigMap platform-
 GRAPH = ("update DynamoGraphDeployment *", *SMOKE)
 
 
-def _g6e(
-    key: str, what: str, changes: Mapping[str, Any], *expect: str, refused: str | None = None, note: str = ""
-) -> Edit:
-    return Edit(stack="g6e-dev", key=key, what=what, changes=changes, expect=expect, refused=refused, note=note)
-
-
-def _of(stack: str) -> Any:
-    def edit(
-        key: str, what: str, changes: Mapping[str, Any], *expect: str, refused: str | None = None, note: str = ""
-    ) -> Edit:
-        return Edit(stack=stack, key=key, what=what, changes=changes, expect=expect, refused=refused, note=note)
+def _of(stack: str) -> Callable[..., Edit]:
+    def edit(key: str, what: str, changes: Mapping[str, Any], *expect: str, **more: Any) -> Edit:
+        return Edit(stack=stack, key=key, what=what, changes=changes, expect=expect, **more)
 
     return edit
 
 
-_mocker, _g7e, _p5, _pair = _of("mocker-local"), _of("g7e-staging"), _of("p5-reserved"), _of("gb200-pair")
+_g6e, _mocker, _g7e, _p5, _pair = (
+    _of("g6e-dev"),
+    _of("mocker-local"),
+    _of("g7e-staging"),
+    _of("p5-reserved"),
+    _of("gb200-pair"),
+)
 
 _ZONE = (
     "Subnet network-p*",
@@ -92,24 +92,23 @@ EDITS: tuple[Edit, ...] = (
         note="Nodes of a rack keep the tags of the `make up` that made their group; the next block's get the new ones.",
     ),
     # --- network ---
-    _g6e("network.cidr", "another range", {"network.cidr": "10.65.0.0/16"}, refused="cluster.protect"),
+    _g6e("network.cidr", "another range", {"network.cidr": "10.65.0.0/16"}, refused="cluster.protect", aws=("gateway-with-addresses", "made")),
     _g6e(
         "network.zones", "a zone more", {"network.zones": 4},
         *(f"create {item}" for item in _ZONE),
         "update VpcEndpoint network-s3", "update Cluster main-eksCluster", "update NodeClass pool-gpu-class",
-        "update NodePool pool-gpu-pool",
+        "update NodePool pool-gpu-pool", aws=("cluster-zones",),
     ),
     _g6e(
         "network.zones", "a zone less", {"network.zones": 2},
         *(f"delete {item}" for item in _ZONE),
         "update VpcEndpoint network-s3", "update Cluster main-eksCluster", "update NodeClass pool-gpu-class",
-        "update NodePool pool-gpu-pool",
-        note="The subnet goes when the last node in it is gone; until then `make up` waits, and may have to run again.",
+        "update NodePool pool-gpu-pool", aws=("cluster-zones",),
     ),
     _p5(
         "network.zones", "a zone less, by id", {"network.zones": ["usw2-az2", "usw2-az3"]},
         *(f"delete {item}" for item in _ZONE), "delete Eip *", "delete NatGateway *",
-        "update VpcEndpoint *", "update Cluster main-eksCluster",
+        "update VpcEndpoint *", "update Cluster main-eksCluster", aws=("cluster-zones",),
     ),
     _g6e(
         "network.nat", "one in each zone", {"network.nat": "perZone"},
@@ -138,6 +137,10 @@ EDITS: tuple[Edit, ...] = (
     # --- cluster ---
     _g6e("cluster.name", "another", {"cluster.name": "other"}, refused="cluster.protect"),
     _g6e("cluster.version", "next minor", {"cluster.version": "1.36"}, "update Cluster main-eksCluster"),
+    _g6e(
+        "cluster.version", "back by one", {"cluster.version": "1.34"}, "update Cluster main-eksCluster",
+        aws=("kubernetes-falls",),
+    ),
     _pair(
         "cluster.version", "too new for UltraServers", {"cluster.version": "1.36"},
         refused="1.34 or 1.35 with UltraServers",
@@ -236,11 +239,17 @@ EDITS: tuple[Edit, ...] = (
     ),
     _pair(
         "capacity.ultraServers.*.amiRelease", "another",
-        {"capacity.ultraServers.rack-a.amiRelease": "1.35.2-20261101"}, "update NodeGroup nodes-rack-a-*",
+        {"capacity.ultraServers.rack-a.amiRelease": "1.35.7-20261101"}, "update NodeGroup nodes-rack-a-*",
+        aws=("rack-runs",),
+    ),
+    _pair(
+        "capacity.ultraServers.*.amiRelease", "an older one",
+        {"capacity.ultraServers.rack-b.amiRelease": "1.35.7-20260801"}, "update NodeGroup nodes-rack-b-*",
+        aws=("rack-runs", "node-release-falls"),
     ),
     _pair(
         "capacity.ultraServers.*.rootVolumeGib", "larger", {"capacity.ultraServers.rack-a.rootVolumeGib": 300},
-        "update LaunchTemplate nodes-rack-a-*", "update NodeGroup nodes-rack-a-*",
+        "update LaunchTemplate nodes-rack-a-*", "update NodeGroup nodes-rack-a-*", aws=("rack-runs",),
     ),
     _pair(
         "capacity.ultraServers.*.nodeRepair", "off", {"capacity.ultraServers.rack-a.nodeRepair": False},

@@ -18,6 +18,7 @@ import pytest
 
 from recording.graph import Graph
 from recording.recorder import record
+from review.edits import Fault, held, refused
 from rules.storage import STATEFUL
 from stacks.settings import schema
 from tests.conftest import AT
@@ -42,6 +43,8 @@ class Seen:
     changes: list[str]
     """`operation Type name`, without components."""
     restarts: list[str] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    """What AWS refuses of it. The engine's preview does not know."""
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +70,8 @@ def previews(make_stack: Callable[..., Stack]) -> Iterator[Callable[[Edit], Seen
         found = []
         if outcome.error is None:
             found = restarts(outcome.verdict, diffs, _known(edit.stack), after)
-        seen[edit.id] = Seen(edit, outcome, changes, found)
+        faults = refused(held(_known(edit.stack)), after) if after is not None else []
+        seen[edit.id] = Seen(edit, outcome, changes, found, faults)
         return seen[edit.id]
 
     yield preview
@@ -109,6 +113,7 @@ def test_edit(edit: Edit, previews: Callable[[Edit], Seen]) -> None:
     """Prevents an edit that looks harmless and takes a cluster, a cache or a rack with it."""
     seen = previews(edit)
     outcome = seen.outcome
+    assert {fault.id for fault in seen.faults} == set(edit.aws)
     if edit.refused is not None:
         assert outcome.error is not None
         said = "\n".join(outcome.messages)
@@ -198,7 +203,8 @@ def document(seen: list[Seen]) -> str:
         "",
         "Generated from the engine's own previews (`WRITE_DOCS=1 make test-engine`): each stack was brought up, and each",
         "edit previewed on it. `replaces` means a new one and the old one gone; checks that simply run again are left out.",
-        "What restarts is told from the objects by the operators' documented rules, not measured.",
+        "What restarts is told from the objects by the operators' documented rules, not measured. Where AWS refuses what the",
+        "engine's preview shows, its own words stand there, and what to do instead.",
         "",
         "| Setting | Edit (stack) | The engine | What restarts |",
         "|---|---|---|---|",
@@ -218,6 +224,9 @@ def _engine(item: Seen) -> str:
         return f"refused before anything starts, while `{refused}` is true"
     if item.outcome.error is not None:
         return "refused before anything starts"
+    if item.faults:
+        said = dict.fromkeys(f"{fault.words} (`{fault.id}`)" for fault in item.faults)
+        return f"`make up` refuses it before anything starts: {'; '.join(said)}"
     ops: dict[str, list[str]] = {}
     for change in item.changes:
         op, type_, name = change.split(" ", 2)
@@ -237,5 +246,7 @@ def _engine(item: Seen) -> str:
 
 
 def _after(item: Seen) -> str:
+    if item.faults and item.outcome.error is None:
+        return "Instead: " + "; ".join(dict.fromkeys(fault.instead for fault in item.faults))
     sentences = [*item.restarts, *([item.edit.note.rstrip(".")] if item.edit.note else [])]
     return "; ".join(sentences) or ("" if item.outcome.error else "nothing")

@@ -478,7 +478,15 @@ def _urn_of(key: str | None) -> str:
 @pytest.mark.parametrize(
     ("words", "in_order"),
     [
-        (["up"], ["-m operations ready --stack demo", "-m operations up --stack demo", "--format arguments"]),
+        (
+            ["up"],
+            [
+                "-m operations ready --stack demo",
+                "-m operations edits --stack demo",
+                "-m operations up --stack demo",
+                "--format arguments",
+            ],
+        ),
         (["up", "YES=1", "ARGS=--skip-preview"], ["-m operations up --stack demo --yes", "--args '--skip-preview'"]),
         (["recover", "YES=1", "ARGS=--gone n"], ["-m operations recover --stack demo --yes --args '--gone n'"]),
         (["destroy"], ["-m operations destroy --stack demo"]),

@@ -12,6 +12,7 @@ from typing import Any
 
 from recording.aws_types import CARDS
 from recording.graph import Graph, Node
+from review.edits import held, refused
 from tests.engine.consequences import restarts
 from tests.engine.replacements import IDENTITY, KUBERNETES, replaces
 
@@ -107,7 +108,10 @@ def _kind(key: str) -> str:
 
 
 def told(old: Graph, new: Graph) -> tuple[str, str]:
-    """In words: what the engine would do, and what restarts."""
+    """In words: what the engine would do, and what restarts; or that AWS would refuse it."""
+    if faults := refused(held(old), new):
+        said = dict.fromkeys(f"{fault.words} (`{fault.id}`)" for fault in faults)
+        return f"`make up` refuses it: {'; '.join(said)}", "nothing"
     verdict, differ = compare(old, new)
     parts = []
     for op in ("create", "update", "replace", "delete"):
