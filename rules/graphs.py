@@ -356,6 +356,10 @@ def offline_from_cache(graph: Graph) -> Iterator[Finding | Looked]:
             yield Finding(item.address, "reads model-cache and does not wait for a cache Job of its namespace")
 
 
+RULES_OF_A_GROUP = 60
+"""Inbound rules of a security group by default (Amazon VPC quotas)."""
+
+
 @rule(
     "exposed-narrowly",
     "Load balancers name who may connect.",
@@ -373,6 +377,13 @@ def exposed_narrowly(graph: Graph) -> Iterator[Finding | Looked]:
             yield Finding(item.address, "names no loadBalancerSourceRanges; set exposure.allowedCidrs")
         elif is_open(ranges):
             yield Finding(item.address, "is open to 0.0.0.0/0 (exposure.allowOpenAccess)", "warn")
+        elif len(ranges) > RULES_OF_A_GROUP:
+            yield Finding(
+                item.address,
+                f"names {len(ranges)} ranges, each a rule of the load balancer's security group, which takes {RULES_OF_A_GROUP} unless the "
+                "quota is raised; join ranges, or raise it first",
+                "warn",
+            )
 
 
 @rule(

@@ -153,8 +153,9 @@ AUTO_MODE_FAMILIES = frozenset(
 """Every family that Auto Mode launches (EKS User Guide, "Learn about EKS Auto Mode managed instances"). P6e-GB200 is not
 among them, nor are g6f and gr6f, whose part of a GPU no pod can ask for (aws/karpenter-provider-aws #8368)."""
 
-GPU_POOL_FAMILIES = ("g5", "g6", "g6e", "g7e", "p5", "p5e", "p5en", "p6-b200", "p6-b300")
-"""Families a pool of this program may name: NVIDIA GPUs on amd64 that Dynamo's images are built for (Dynamo EKS guide)."""
+GPU_POOL_FAMILIES = ("g5", "g6", "gr6", "g6e", "g7e", "p4d", "p4de", "p5", "p5e", "p5en", "p6-b200", "p6-b300")
+"""Families a pool of this program may name: NVIDIA GPUs on amd64, from Ampere (compute capability 8.0) on, for which Dynamo's images are
+built (Dynamo EKS guide). Auto Mode launches older ones too, and Graviton's and Trainium's."""
 
 UNSEEN_MEMORY_PER_MILLE = 75
 """Memory that Karpenter takes the guest not to see before a node of the type has joined (its setting

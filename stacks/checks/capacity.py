@@ -174,7 +174,7 @@ def _family(key: str, family: str, type_: str | None = None) -> Iterator[Fault]:
             fix="put the block under capacity.ultraServers",
         )
     elif family not in instances.GPU_POOL_FAMILIES:
-        what = "a GPU family that EKS Auto Mode supports:"
+        what = "a GPU family that pools may name:"
         if type_:
             what = f"a type of {what}"
         yield Fault("family-unknown", key, one_of(family, instances.GPU_POOL_FAMILIES, what), given)
@@ -184,7 +184,7 @@ def unknown_type(type_: str) -> str:
     family = type_.split(".")[0]
     choices = [item.type for item in instances.in_family(family)]
     if not choices:
-        return one_of(family, instances.GPU_POOL_FAMILIES, "a type of a GPU family that EKS Auto Mode supports:")
+        return one_of(family, instances.GPU_POOL_FAMILIES, "a type of a GPU family that pools may name:")
     return one_of(type_, choices)
 
 
