@@ -1,26 +1,36 @@
 """Stand-in for the `aws` provider: a store of resources with AWS's manners, fed by `recording/answers.py`.
 
 Plays: default tags and region laid into every resource that takes them (as pulumi-aws does in Check), properties that
-replace (their cards), a new id for a new resource, names that are taken, references to ids that do not exist,
-deletion refused while something else refers to the resource, EKS deletion protection, and reads.
+replace (their cards), a new id for a new resource, names and ranges that are taken, references to ids that do not exist,
+deletion refused while something else refers to the resource, changes that the service refuses or passes over (their cards,
+`refuses`: in an update and never in a preview, as the service), and reads.
 Not shown: whether AWS takes the values themselves (policies, CIDRs and zones are tried on an emulator), quotas,
 capacity, permissions, eventual consistency, times.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cache
+from ipaddress import ip_network
 from typing import Any
 
 import pulumi_aws
 from google.protobuf import struct_pb2
 
+from components.spec import moment_of
 from recording.answers import Answers
 from recording.aws_types import CARDS
+from recording.aws_types.card import SAME
+from recording.aws_types.refusing import Edit, Refusal, same, value
 from recording.graph import UNKNOWN
+from recording.racks import NODE_GROUP, TEMPLATE
 from recording.world import digest
+from stacks.settings import CLOCK, present
+from tests.conftest import AT
 from tests.engine.standins import Refused, StandIn, difference, laid_over, leaves, plain, struct, unknown
 
 _ID = re.compile(r"(vpc|subnet|sg|igw|rtb|nat|eipalloc|fs|vpce|cr|lt)-0[0-9a-f]{16}")
@@ -46,6 +56,8 @@ class Thing:
     inputs: dict[str, Any]
     computed: dict[str, Any]
     state: struct_pb2.Struct
+    changed: dict[str, datetime] = field(default_factory=dict)
+    """When each property was changed last."""
 
 
 @cache
@@ -137,7 +149,12 @@ class Aws(StandIn):
             state = laid_over(news, computed)
             if not preview:
                 self._refuse_missing(inputs)
-                thing.inputs, thing.computed, thing.state = inputs, computed, state
+                kept = self._passed_over(thing, inputs)
+                for key in {*thing.inputs, *inputs}:
+                    if not same(thing.inputs.get(key), inputs.get(key)):
+                        thing.changed[key] = _now()
+                state = laid_over(state, kept)
+                thing.inputs, thing.computed, thing.state = {**inputs, **kept}, computed, state
             return state
 
     def delete(self, urn: str, id_: str, properties: struct_pb2.Struct, timeout_s: float) -> None:
@@ -146,8 +163,7 @@ class Aws(StandIn):
             thing = self.things.get((type_, id_))
             if thing is None:
                 return  # as the provider: gone is gone
-            if thing.inputs.get("deletionProtection"):
-                raise Refused(f"InvalidRequestException: {id_} has deletion protection; switch it off first")
+            self._refuse(thing, self._edit(thing, {}, gone=True))
             users = [
                 other.urn.rsplit("::", 1)[1]
                 for key, other in self.things.items()
@@ -181,13 +197,70 @@ class Aws(StandIn):
         name, made = urn.rsplit("::", 1)[1], sum(1 for method, made in self.log if (method, made) == ("create", urn))
         return f"{name}-{digest(self.answers.stack, name, *['again'] * made, length=7)}"
 
+    def _passed_over(self, thing: Thing, inputs: dict[str, Any]) -> dict[str, Any]:
+        """What of a change has no effect, as it stays; Refused for one that the service does not carry out."""
+        edit = self._edit(thing, inputs)
+        refusals = self._refuse(thing, edit)
+        return {name: thing.inputs[name] for item in refusals if (name := item.property.split(".")[0]) in thing.inputs}
+
+    def _refuse(self, thing: Thing, edit: Edit) -> list[Refusal]:
+        """Refused with the service's words; else what has no effect."""
+        met = [item for item in CARDS[thing.type].refuses if item.gone == edit.gone and item.refused(edit)]
+        for item in met:
+            if item.how != "ignored":
+                before, after = item.sides(edit)
+                raise Refused(f"{thing.urn.rsplit('::', 1)[1]}: {item.words.format(before=before, after=after)}")
+        return met
+
+    def _edit(self, thing: Thing, after: dict[str, Any], *, gone: bool = False) -> Edit:
+        """What the service knows when it is asked for a change: all that is there, and the time."""
+        zones = {id_: subnet["zoneId"] for id_, subnet in self.answers.subnets.items()}
+        beside: dict[str, list[dict[str, Any]]] = {}
+        for (type_, id_), other in self.things.items():
+            beside.setdefault(type_, []).append(other.inputs)
+            if type_ == "aws:ec2/subnet:Subnet" and "availabilityZoneId" in other.inputs:
+                zones[id_] = other.inputs["availabilityZoneId"]
+        moments = [
+            moment for key, moment in thing.changed.items() if not same(thing.inputs.get(key), after.get(key))
+        ]  # fmt: skip
+        edit = Edit(
+            before=thing.inputs,
+            after=after,
+            at=_now(),
+            gone=gone,
+            changed=max(moments, default=None),
+            zones=zones,
+            beside=beside,
+            block=self._block(thing),
+        )
+        return replace(edit, template=edit.changes("launchTemplate.version"))
+
+    def _block(self, thing: Thing) -> tuple[datetime, datetime] | None:
+        """When the machines of a node group's Capacity Block run."""
+        template = self.things.get((TEMPLATE, str(value(thing.inputs, "launchTemplate.id"))))
+        if thing.type != NODE_GROUP or template is None:
+            return None
+        path = "capacityReservationSpecification.capacityReservationTarget.capacityReservationId"
+        block = self.answers.reservations.get(str(value(template.inputs, path)))
+        return (moment_of(block["start"]), moment_of(block["end"])) if block else None
+
     def _refuse_taken(self, type_: str, inputs: dict[str, Any]) -> None:
-        unique = CARDS[type_].replaced.unique
-        if unique is None or inputs.get(unique) is None:
+        card = CARDS[type_]
+        others = [thing.inputs for thing in self.things.values() if thing.type == type_]
+        unique = card.replaced.unique
+        if unique is not None and inputs.get(unique) is not None:
+            for other in others:
+                if other.get(unique) == inputs[unique]:
+                    raise Refused(f"AlreadyExistsException: {type_} with {unique} {inputs[unique]} exists already")
+        if card.told is None or not card.told.by or card.told.second in ("", SAME):
             return
-        for thing in self.things.values():
-            if thing.type == type_ and thing.inputs.get(unique) == inputs[unique]:
-                raise Refused(f"AlreadyExistsException: {type_} with {unique} {inputs[unique]} exists already")
+        for other in others:
+            if all(other.get(name) == inputs.get(name) for name in card.told.by):
+                raise Refused(f"AlreadyExistsException: {type_} with {', '.join(card.told.by)} as given exists already")
+            if type_ == "aws:ec2/subnet:Subnet" and other["vpcId"] == inputs["vpcId"]:
+                ranges = [ip_network(each["cidrBlock"]) for each in (other, inputs)]
+                if ranges[0].overlaps(ranges[1]):
+                    raise Refused(f"InvalidSubnet.Conflict: The CIDR '{ranges[1]}' conflicts with another subnet")
 
     def _refuse_missing(self, inputs: dict[str, Any]) -> None:
         wanted = {value for _, value in leaves(inputs) if isinstance(value, str) and _ID.fullmatch(value)}
@@ -197,6 +270,11 @@ class Aws(StandIn):
             known.add(subnet["vpcId"])
         if wanted - known:
             raise Refused(f"{', '.join(sorted(wanted - known))} does not exist")
+
+
+def _now() -> datetime:
+    """The moment that the program takes for the present one; the tests' own for one that runs in another process."""
+    return present() if CLOCK in os.environ else AT
 
 
 def _versioned(inputs: dict[str, Any]) -> dict[str, Any]:

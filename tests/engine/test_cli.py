@@ -183,6 +183,40 @@ def test_make_lets_through_what_the_cli_lets_through(clone: Clone, make_world: C
     assert world.log == []
 
 
+def test_edits_that_aws_refuses_are_refused_before_the_engine_starts(
+    clone: Clone, make_world: Callable[[str], World]
+) -> None:
+    """Prevents an `up` that changes half of what was edited and stops at what AWS will not do: the engine's preview cannot tell."""
+    name = "changed"
+    shutil.copy(stackfile.ROOT / stackfile.shown("g6e-dev"), clone.file(name))
+    begin(clone, name, make_world(name))
+    look = (".venv/bin/python", "-m", "operations", "edits", "--stack", name)
+    clone.set(name, "cluster.version", "1.34")
+    assert clone.run(*look).stdout == ""
+    clone.pulumi("up", "--stack", name, "--yes", "--skip-preview")
+    assert clone.run(*look).stdout == ""
+
+    clone.set(name, "cluster.version", "1.36")
+    clone.set(name, "network.zones", "2")
+    told = clone.run(*look, may_fail=True)
+    assert told.returncode == 1 and f"AWS would not carry out 2 edits of {name}; nothing was begun:" in told.stdout
+    words = "Unsupported Kubernetes minor version update from 1.34 to 1.36"
+    assert words in told.stdout and "use1-az1, use1-az2, use1-az4 -> use1-az1, use1-az2" in told.stdout
+    # And so it is: the preview promises an update, and the `up` stops at it.
+    assert "eks:Cluster" in clone.pulumi("preview", "--stack", name).stdout
+    failed = clone.pulumi("up", "--stack", name, "--yes", "--skip-preview", may_fail=True)
+    assert failed.returncode and words in failed.stdout
+
+    for path, value in {"cluster.version": "1.35", "network.zones": "3"}.items():
+        clone.set(name, path, value)
+    assert clone.run(*look).stdout == ""
+    for path, value in releases(stackfile.read(name, clone.file(name)).config).items():
+        clone.set(name, re.sub(r"\.(\d+)", r"[\1]", path), json.dumps(value))
+    clone.pulumi("up", "--stack", name, "--yes", "--skip-preview")
+    clone.pulumi("destroy", "--stack", name, "--yes", "--skip-preview")
+    assert clone.resources(name) == []
+
+
 def test_a_plain_preview_says_what_waits_for_a_block(clone: Clone, make_world: Callable[[str], World]) -> None:
     """Prevents a plain `pulumi up` that stands before an empty rack until its Jobs time out."""
     name = "early"

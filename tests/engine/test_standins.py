@@ -175,3 +175,73 @@ def test_a_refused_creation_fails_the_operation_and_the_next_goes_on(stack: Any)
     assert "InsufficientInstanceCapacity" in "".join(made.up(may_fail=True).messages)
     made.world.aws.on_call = lambda moment, method, urn: None
     assert made.up().changes == ["create aws:ec2/vpc:Vpc::two"]
+
+
+def test_a_change_that_aws_refuses_fails_with_its_words(stack: Any) -> None:
+    """What the provider's schema allows is previewed as an update; only the service knows better, in the middle of an `up`."""
+    given: dict[str, Any] = {"version": "1.34", "zones": 2, "key": "arn:aws:kms:us-east-1:123456789012:key/one"}
+
+    def program() -> None:
+        opts = _account()
+        vpc = aws.ec2.Vpc("vpc", cidr_block="10.0.0.0/16", opts=opts)
+        below = pulumi.ResourceOptions(provider=vpc._provider)
+        subnets = [
+            aws.ec2.Subnet(f"subnet-{number}", vpc_id=vpc.id, cidr_block=f"10.0.{number}.0/24",
+                           availability_zone_id=f"use1-az{number + 1}", opts=below)
+            for number in range(given["zones"])
+        ]  # fmt: skip
+        aws.eks.Cluster(
+            "cluster",
+            name="demo",
+            role_arn="arn:aws:iam::123456789012:role/demo",
+            version=given["version"],
+            vpc_config={"subnet_ids": [subnet.id for subnet in subnets]},
+            encryption_config={"provider": {"key_arn": given["key"]}, "resources": ["secrets"]},
+            opts=below,
+        )
+
+    made = stack(program)
+    made.up()
+    (cluster,) = (thing for thing in made.world.aws.things.values() if thing.type.startswith("aws:eks"))
+    for change, words in (
+        ({"version": "1.36"}, "Unsupported Kubernetes minor version update from 1.34 to 1.36"),
+        ({"version": "1.33"}, "must be initiated within 7 days of the upgrade completing"),
+        ({"zones": 3}, "must be in the same set of AZs as originally provided"),
+    ):
+        kept = dict(given)
+        given.update(change)
+        assert made.preview().verdict["aws:eks/cluster:Cluster::cluster"] == "update"
+        failed = made.up(may_fail=True)
+        assert failed.error is not None and words in "".join(failed.messages)
+        given.update(kept)
+        made.up()
+    # Another key is not even sent: the `up` succeeds, and the cluster has the one it had.
+    first, given["key"] = given["key"], "arn:aws:kms:us-east-1:123456789012:key/two"
+    assert made.up().verdict == {"aws:eks/cluster:Cluster::cluster": "update"}
+    assert cluster.inputs["encryptionConfig"]["provider"]["keyArn"] == first
+    given["version"] = "1.35"
+    assert made.up().verdict == {"aws:eks/cluster:Cluster::cluster": "update"}
+
+
+def test_an_address_and_a_range_are_taken_until_their_holder_goes(stack: Any) -> None:
+    """The engine makes the replacement first: pulumi/pulumi-aws #1483, pulumi/pulumi-awsx #520."""
+    at = {"subnet": 0, "range": "10.0.8.0/24"}
+
+    def program() -> None:
+        opts = _account()
+        vpc = aws.ec2.Vpc("vpc", cidr_block="10.0.0.0/16", opts=opts)
+        below = pulumi.ResourceOptions(provider=vpc._provider)
+        subnets = [
+            aws.ec2.Subnet(f"subnet-{number}", vpc_id=vpc.id, cidr_block=f"10.0.{number}.0/24", opts=below)
+            for number in range(2)
+        ]
+        aws.ec2.Subnet("moved", vpc_id=vpc.id, cidr_block=at["range"], opts=below)
+        eip = aws.ec2.Eip("eip", domain="vpc", opts=below)
+        aws.ec2.NatGateway("nat", allocation_id=eip.id, subnet_id=subnets[at["subnet"]].id, opts=below)
+
+    made = stack(program)
+    made.up()
+    at["subnet"] = 1
+    assert "AlreadyExistsException: aws:ec2/natGateway" in "".join(made.up(may_fail=True).messages)
+    at.update(subnet=0, range="10.0.8.0/23")
+    assert "InvalidSubnet.Conflict: The CIDR '10.0.8.0/23'" in "".join(made.up(may_fail=True).messages)
