@@ -18,7 +18,7 @@ from components.capacity.window import Window
 from recording.aws_types import CARDS
 from recording.aws_types.card import SAME
 from recording.aws_types.refusing import Edit, How, Refusal, known, same, value
-from recording.graph import Graph, Node
+from recording.graph import UNKNOWN, Graph, Node
 from recording.racks import NODE_GROUP, TEMPLATE, racks
 
 SUBNET = "aws:ec2/subnet:Subnet"
@@ -29,6 +29,9 @@ FILLED_IN = ("region", "tagsAll", "name")
 
 MADE = "made"
 """Kind of a fault that is no card's: a second one is made while the first is there."""
+
+MADE_SOURCE = "the card of the type (recording/aws_types/); pulumi/pulumi-aws #1483, pulumi/pulumi-awsx #520 #910"
+MADE_INSTEAD = "take the old one out of the file with a `make up` of its own first, or give the new one other values"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,9 +263,9 @@ class _Judgement:
                 words="a second one is taken for the first, and the engine, which deletes last, then deletes it with the old one"
                 if again
                 else f"AWS {told.second} while the old one is there, and the engine makes the new one before the old one goes",
-                instead="take the old one out of the file with a `make up` of its own first, or give the new one other values",
+                instead=MADE_INSTEAD,
                 how="ignored" if again else "refused",
-                source="the card of the type (recording/aws_types/); pulumi/pulumi-aws #1483, pulumi/pulumi-awsx #520 #910",
+                source=MADE_SOURCE,
             )
 
 
@@ -331,6 +334,10 @@ def _copy(source: Mapping[str, Any], target: dict[str, Any], path: str) -> None:
         target[first] = below
 
 
+_LIKE_AN_ID = re.compile(r"arn:|[a-z]+-0[0-9a-f]{16}$")
+"""A text that means one thing wherever it stands."""
+
+
 class _Names:
     """Ids and other computed texts of a recording, and what they are where the thing exists."""
 
@@ -346,12 +353,11 @@ class _Names:
             for path, text in made.items():
                 if key in replaced:
                     self._known[text] = f"{text} (of another {node.name})"
-                elif path in exists:
-                    self._known.setdefault(text, exists[path])
+                elif path in exists or _LIKE_AN_ID.match(text):
+                    # What a state should tell and does not is compared with nothing.
+                    self._known.setdefault(text, exists.get(path, UNKNOWN))
         # Inside a longer text, such as a policy, only what cannot be part of another word.
-        inside = sorted(
-            (text for text in self._known if re.match(r"arn:|[a-z]+-0[0-9a-f]{16}$", text)), key=len, reverse=True
-        )
+        inside = sorted(filter(_LIKE_AN_ID.match, self._known), key=len, reverse=True)
         self._inside = re.compile("|".join(map(re.escape, inside))) if inside else None
 
     def put(self, item: Any) -> Any:

@@ -88,7 +88,7 @@ def known(item: Any) -> bool:
         return all(known(each) for each in item.values())
     if isinstance(item, list | tuple):
         return all(known(each) for each in item)
-    return item not in (SECRET, UNKNOWN)
+    return not isinstance(item, str) or (item != SECRET and UNKNOWN not in item)
 
 
 def same(before: Any, after: Any) -> bool:

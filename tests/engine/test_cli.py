@@ -122,6 +122,8 @@ def test_a_users_day(name: str, clone: Clone, make_world: Callable[[str], World]
     clone.pulumi("up", "--stack", name, "--yes", "--skip-preview")
     assert {f"{item['type']}::{item['urn'].rsplit('::', 1)[1]}" for item in clone.resources(name)} == planned
     clone.pulumi("up", "--stack", name, "--yes", "--skip-preview", "--expect-no-changes")
+    # What was not edited is no edit, to the look that `make up` takes first.
+    assert clone.run(".venv/bin/python", "-m", "operations", "edits", "--stack", name).stdout == ""
     assert clone.diff() == []
 
     text, graph = file.read_text(), next(iter(config["dynamo-eks:graphs"]))

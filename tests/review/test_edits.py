@@ -194,6 +194,22 @@ def test_a_secret_is_compared_with_nothing() -> None:
     assert refused(hidden, graph) == []
 
 
+def test_what_a_state_does_not_tell_is_compared_with_nothing() -> None:
+    """A state that an older version wrote must not look like another launch template: the rack runs."""
+    graph = recorded("gb200-pair")
+    groups = {item.id for item in there("gb200-pair") if item.type == "aws:ec2/securityGroup:SecurityGroup"}
+    template = next(item for item in there("gb200-pair") if item.type == "aws:ec2/launchTemplate:LaunchTemplate")
+    of_nodes = {id_ for card in template.inputs["networkInterfaces"] for id_ in card["securityGroups"]}
+    assert len(of_nodes - groups) == 1, "the cluster's own group, which EKS made"
+    silent = [
+        replace(item, outputs={key: each for key, each in item.outputs.items() if key != "vpcConfig"})
+        if item.key == CLUSTER
+        else item
+        for item in there("gb200-pair")
+    ]
+    assert refused(silent, graph) == []
+
+
 # --- one that is in the other's way -----------------------------------------------------------------------------------
 
 
