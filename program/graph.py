@@ -31,7 +31,7 @@ class Ground:
     operator: list[pulumi.Resource]
     namespace: GraphNamespace
     cache: list[pulumi.Resource]
-    """The download of its model."""
+    """The downloads of its models."""
     pull_secret: str | None
 
 
@@ -51,6 +51,7 @@ def graph_of(
             zoned=settings.cluster.existing is None,
             pool_zones=_fewer_zones(settings, place, placed),
             image_pull_secret=ground.pull_secret,
+            others=settings.models,
             caches=frozenset(settings.storage.caches),
             queue=gang_objects.QUEUE,
             topology=gang_objects.TOPOLOGY,

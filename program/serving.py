@@ -10,6 +10,7 @@ import pulumi
 from components import catalog
 from components.dynamo import download, manifest
 from components.dynamo.model_cache import ModelCache, ModelCacheArgs
+from components.dynamo.model_paths import named
 from components.dynamo.namespace import PULL_SECRET, TOKEN_SECRET, GraphNamespace, GraphNamespaceArgs, RegistryLogin
 from components.dynamo.platform import DynamoPlatform, DynamoPlatformArgs
 from components.dynamo.values import platform_values
@@ -95,7 +96,7 @@ def serving(settings: Settings, place: Place) -> Serving:
             Ground(
                 operator=operator,
                 namespace=namespaces[graph.namespace],
-                cache=caches[graph.namespace, graph.model],
+                cache=[resource for key in named(graph) for resource in caches[graph.namespace, key]],
                 pull_secret=pull_name,
             ),
             in_cluster,
@@ -137,7 +138,9 @@ def _caches(
     """One download for each model and namespace that has a graph of it."""
     secret = settings.dynamo.hugging_face_secret or (TOKEN_SECRET if "huggingFaceToken" in settings.secrets else None)
     made = {}
-    for namespace, key in sorted({(graph.namespace, graph.model) for graph in settings.graphs.values()}):
+    for namespace, key in sorted(
+        {(graph.namespace, key) for graph in settings.graphs.values() for key in named(graph)}
+    ):
         model = settings.models[key]
         job = download.cache_job(
             key,

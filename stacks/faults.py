@@ -231,8 +231,8 @@ PATTERNS: Mapping[str, str] = {
     r"^([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})([Tt]| +)([0-9]{1,2}):([0-9]{2})(:([0-9]{2})([.,][0-9]+)?)? *"
     r"(Z|z|UTC|[+-]00(:?00)?( [A-Z+-][A-Z0-9+-]*)?)$": 'a moment in UTC in quotes, such as "2026-12-08T11:30:00Z"',
     r"^[0-9a-f]{40}$": "a commit of the repository: 40 hexadecimal digits in quotes",
-    r"^[^\s]{1,256}$": "a name without spaces, at most 256 characters",
-    r"^[a-z0-9]([a-z0-9._:-]*[a-z0-9])?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$": "an image without scheme and tag, in lower case, such as nvcr.io/nvidia/ai-dynamo/vllm-runtime",
+    r"^[^\s-][^\s]{0,255}$": "a name without spaces and without a dash in front, at most 256 characters",
+    r"^([a-z0-9]+((\.|-+)[a-z0-9]+)*(:[0-9]{1,5})?/)?[a-z0-9]+((\.|__?|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|__?|-+)[a-z0-9]+)*)*$": "an image without scheme and tag, in lower case, such as nvcr.io/nvidia/ai-dynamo/vllm-runtime",
     r"^[\w][\w.-]{0,127}(@sha256:[0-9a-f]{64})?$": "an image's tag, letters, digits and _.-, at most 128, with or without a digest behind it",
 }
 """What a pattern means in words; every pattern of the settings has an entry (a test says so)."""

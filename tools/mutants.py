@@ -55,7 +55,7 @@ GROUPS = (
     Group(
         (
             *(f"components/dynamo/{name}.py" for name in (
-                "expected_pods", "quantities", "manifest", "backends", "fabric", "compute_domain", "download", "exposure", "values",
+                "expected_pods", "quantities", "model_paths", "manifest", "backends", "fabric", "compute_domain", "download", "exposure", "values",
                 "command_line")),
             "components/scheduling/gang.py",
         ),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..capacity.instances import Instance, allocatable
@@ -15,6 +15,7 @@ from ..catalog import DynamoRelease
 from . import backends, fabric
 from .compute_domain import CLAIM, GROVE_GROUP, domain_of, template_of
 from .download import MOUNT, snapshot_path
+from .model_paths import named, resolved
 from .quantities import mib
 from .spec import Frontend, Graph, ModelSource, Worker
 
@@ -56,6 +57,8 @@ class Surroundings:
     pool_zones: tuple[str, ...] = ()
     """Names of the zones its pool launches in, where those are not all of the network's."""
     image_pull_secret: str | None = None
+    others: Mapping[str, ModelSource] = field(default_factory=dict)
+    """Models by key that a graph's words may name beside its own (`model_paths`); they are in the cache as well."""
     caches: frozenset[str] = frozenset()
     """Claims in the graph's namespace."""
     queue: str | None = None
@@ -108,6 +111,8 @@ def _replicas(part: Worker | Frontend) -> dict[str, int]:
 
 def manifest(name: str, graph: Graph, model: ModelSource, around: Surroundings) -> dict[str, Any]:
     """The complete object. Everything in it is known before anything runs."""
+    staged = [model, *(around.others[key] for key in named(graph)[1:])]
+    graph = resolved(graph, around.others)
     if ganged(graph):
         annotations = {"nvidia.com/kai-scheduler-queue": around.queue}
     else:
@@ -128,7 +133,7 @@ def manifest(name: str, graph: Graph, model: ModelSource, around: Surroundings) 
         # that is half used, and the rest never fit.
         spec["topologyConstraint"] = {"clusterTopologyName": around.topology, "packDomain": around.rack_domain}
     for role, worker in roles(graph).items():
-        spec["components"].append(_worker(name, graph, model, around, role, worker))
+        spec["components"].append(_worker(name, graph, staged, around, role, worker))
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
@@ -392,16 +397,16 @@ STAGED = "staged-model"
 """Volume on the node's NVMe disks that a pod copies its model to."""
 
 
-def _staging(image: str, model: ModelSource, mount: Mapping[str, Any]) -> dict[str, Any]:
-    """Copies one revision from the shared cache, with many files at a time: one stream over a network file system reaches a
+def _staging(image: str, models: Sequence[ModelSource], mount: Mapping[str, Any]) -> dict[str, Any]:
+    """Copies one revision of each model from the shared cache, with many files at a time: one stream over a network file system reaches a
     fraction of what it can do. The links of the cache become files, so the worker needs nothing of the cache."""
-    path = snapshot_path(model.repository, model.revision)
-    source = f"/source{path.removeprefix(MOUNT)}"
-    script = (
-        f"set -eu; mkdir -p {path}; cd {source}; "
-        f"find -L . -type d -exec mkdir -p {path}/{{}} ';'; "
-        f"find -L . -type f -print0 | xargs -0 -P 32 -I{{}} cp -L {{}} {path}/{{}}"
-    )
+    script = "set -eu"
+    for path in dict.fromkeys(snapshot_path(model.repository, model.revision) for model in models):
+        script += (
+            f"; mkdir -p {path}; cd /source{path.removeprefix(MOUNT)}; "
+            f"find -L . -type d -exec mkdir -p {path}/{{}} ';'; "
+            f"find -L . -type f -print0 | xargs -0 -P 32 -I{{}} cp -L {{}} {path}/{{}}"
+        )
     return {
         "name": "stage-model",
         "image": image,
@@ -426,8 +431,9 @@ def _affinity(name: str, graph: Graph, around: Surroundings, role: str, group: s
 
 
 def _worker(
-    name: str, graph: Graph, model: ModelSource, around: Surroundings, role: str, worker: Worker
+    name: str, graph: Graph, models: Sequence[ModelSource], around: Surroundings, role: str, worker: Worker
 ) -> dict[str, Any]:
+    model = models[0]
     started = backends.launch(
         graph.backend,
         backends.Started(
@@ -445,7 +451,7 @@ def _worker(
     volumes, staging = [volume], []
     image, override = _image(graph, around)
     if graph.weights == "nvme":
-        staging = [_staging(image, model, mount)]
+        staging = [_staging(image, models, mount)]
         mount = {"name": STAGED, "mountPath": MOUNT, "readOnly": True}
         volumes.append({"name": STAGED, "emptyDir": {}})
     mounts, code = [mount], {}

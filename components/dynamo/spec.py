@@ -130,7 +130,7 @@ class Worker(Model):
     shared_memory: Memory | None = None
     """Size of /dev/shm, counted against the pod's memory and so less than that; by default 16Gi, or half of that memory where it has less than 32Gi."""
     extra_args: tuple[str, ...] = ()
-    """Arguments appended to the backend's command line. They are read as the engine of the Dynamo release reads them: what it does not know, and what another key sets, is refused under any spelling."""
+    """Arguments appended to the backend's command line. They are read as the engine of the Dynamo release reads them: what it does not know, and what another key sets, is refused under any spelling. `{models.draft}` stands for the path in the cache of that model of `models`, which the graph then downloads too; so it does in `env` and `engine`."""
     env: Environment = Field(default_factory=dict)
     """Environment variables of the workers. Others restart them."""
 
@@ -182,7 +182,11 @@ class Image(Model):
     """A runtime image other than the platform's own."""
 
     repository: Annotated[
-        str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9._:-]*[a-z0-9])?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$")
+        str,
+        StringConstraints(
+            max_length=255,
+            pattern=r"^([a-z0-9]+((\.|-+)[a-z0-9]+)*(:[0-9]{1,5})?/)?[a-z0-9]+((\.|__?|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|__?|-+)[a-z0-9]+)*)*$",
+        ),
     ]
     """Registry, path and name, without a scheme: `nvcr.io/nvidia/ai-dynamo/vllm-runtime`."""
     tag: Annotated[str, StringConstraints(pattern=r"^[\w][\w.-]{0,127}(@sha256:[0-9a-f]{64})?$")]
@@ -210,7 +214,7 @@ class Graph(Model):
     """Share the node's IPC namespace with the workers, as NVIDIA's GB200 recipes do."""
     namespace: DnsLabel = "dynamo"
     """Namespace of the graph. Changing it replaces the graph."""
-    served_model_name: Annotated[str, StringConstraints(pattern=r"^[^\s]{1,256}$")] | None = None
+    served_model_name: Annotated[str, StringConstraints(pattern=r"^[^\s-][^\s]{0,255}$")] | None = None
     """Name clients ask for; by default the model's repository."""
     frontend: Frontend = Field(default_factory=Frontend)
     worker: Worker | None = None

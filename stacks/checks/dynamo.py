@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from components.dynamo import download
+from components.dynamo.model_paths import named, references
 from components.dynamo.models import table
+from components.dynamo.spec import ModelSource
 from stacks.checks.draft import Draft
-from stacks.faults import Fault
+from stacks.faults import Fault, one_of
 
 OWNED_NAMESPACES = frozenset(
     {"default", "karpenter", "amazon-cloudwatch", "amazon-guardduty", "aws-observability"}
@@ -54,11 +56,21 @@ def dynamo(draft: Draft) -> Iterator[Fault]:
         )
 
 
+GATED_OWNERS = ("meta-llama/",)
+"""Owners on Hugging Face all of whose models ask for an accepted licence."""
+
+
+def _of_gated(model: ModelSource) -> bool:
+    return model.repository.startswith(GATED_OWNERS)
+
+
 def models(draft: Draft) -> Iterator[Fault]:
+    yield from _named(draft)
     token = "huggingFaceToken" in draft.secrets or bool(draft.dynamo and draft.dynamo.hugging_face_secret)
     for name, model in draft.models.items():
         known = model.facts or table.known(model.repository)
-        if (model.gated or (known and known.gated)) and not token and draft.dynamo is not None:
+        gated = model.gated or (known and known.gated) or ("gated" not in model.model_fields_set and _of_gated(model))
+        if gated and not token and draft.dynamo is not None:
             yield Fault(
                 "gated-model-without-token",
                 f"models.{name}.{'gated' if model.gated else 'repository'}",
@@ -76,4 +88,30 @@ def models(draft: Draft) -> Iterator[Fault]:
                 fix="leave the key out, or cap the buffer"
                 if model.download.xet_buffer == "full"
                 else "leave the key out",
+            )
+
+
+def _named(draft: Draft) -> Iterator[Fault]:
+    """Models that are named and not there, and those that are there and not named: nobody downloads them, and workers are offline."""
+    for name, graph in draft.graphs.items():
+        for where, key in references(graph):
+            if key not in draft.models and "models" not in draft.broken:
+                yield Fault(
+                    "model-reference-unknown",
+                    f"graphs.{name}.{where}",
+                    one_of(key, draft.models, "in {models.<name>} a key of models:"),
+                    key,
+                )
+    if "graphs" in draft.broken or any(place.startswith("graphs.") for place in draft.broken):
+        return
+    used = {key for graph in draft.graphs.values() for key in named(graph)}
+    for key in draft.models:
+        if key not in used:
+            yield Fault(
+                "model-unused",
+                f"models.{key}",
+                "a model that a graph serves, or names in its words: nobody downloads this one",
+                key,
+                fix=f"take it out, serve it, or write {{models.{key}}} where a graph wants its path, as in "
+                f"""--speculative-config '{{"model": "{{models.{key}}}"}}'""",
             )

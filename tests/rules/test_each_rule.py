@@ -182,6 +182,17 @@ CASES: dict[str, tuple[str, Edit, str]] = {
     ),
     "rack-idle": (RACK, edit(DGD, lambda i: component(i, "prefill").update(replicas=8)), "8 of 72 prepaid GPUs have no work (2 of 18 nodes without a worker, $85 an hour)"),
     "graph-answers": (G, edit(DGD, lambda i: component(i, "worker").update(replicas=0)), "asks for no worker"),
+    "secrets-beforehand": (
+        "p5-reserved",
+        edit(
+            "batch/v1:Job",
+            lambda i: i["spec"]["template"]["spec"]["containers"][0]["env"].append(
+                {"name": "T", "valueFrom": {"secretKeyRef": {"name": "hf", "key": "T"}}}
+            ),
+            "cache",
+        ),
+        "waits for it",
+    ),
     "efa-whole-node": ("p5-reserved", edit(DGD, lambda i: [container(i, "prefill")["resources"][part].update({"vpc.amazonaws.com/efa": "8"}) for part in ("limits", "requests")]), "leave efa out"),
     "kv-transport": ("g7e-staging", edit(DGD, no_backends), "LIBFABRIC"),
     "model-fits": (G, edit(DGD, serve("meta-llama/Llama-3.3-70B-Instruct", "worker"), "vllm-agg"), "leaves no room for anything else"),
