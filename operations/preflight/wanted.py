@@ -170,7 +170,6 @@ def wanted(settings: Settings, graph: Graph) -> Wanted:
         "models": tuple(
             ModelWanted(name=name, repository=model.repository, revision=model.revision)
             for name, model in settings.models.items()
-            if any(item.model == name for item in settings.graphs.values())
         ),
         "token_in_cluster": settings.dynamo.hugging_face_secret is not None,
         "login": (pull.server, pull.username) if pull and pull.server else None,

@@ -156,9 +156,13 @@ def test_rooms_of_subnets() -> None:
     assert found == {("use1-az1", "private"): 16, ("use1-az1", "public"): 8, ("use1-az2", "private"): 16 + 3 * 17}
 
 
-def test_models_without_a_graph_are_not_downloaded() -> None:
-    more = {"models.other": {"repository": "a/b", "revision": "0" * 40}}
-    assert [item.name for item in good("ordinary", more).needs.models] == ["qwen"]
+def test_models_that_a_graph_names_beside_its_own() -> None:
+    """A draft model without a token, or with a commit that is not there, fails as late as the model itself."""
+    more = {
+        "models.other": {"repository": "a/b", "revision": "0" * 40},
+        "graphs.chat.worker.env": {"DRAFT": "{models.other}"},
+    }
+    assert [item.name for item in good("ordinary", more).needs.models] == ["qwen", "other"]
 
 
 def test_placeholders() -> None:
