@@ -9,6 +9,7 @@ from .capacity.instances import Instance
 from .capacity.room import Kind
 from .capacity.spec import Pool
 from .capacity.ultraservers import Rack
+from .dynamo.interruption import surge
 from .dynamo.manifest import cpu_and_memory, efa_count, on_rack, rack_of, roles
 from .dynamo.quantities import mib, milli
 from .dynamo.spec import Graph
@@ -101,6 +102,53 @@ def pool_nodes(pools: Mapping[str, Pool], graphs: Iterable[Graph], zone_ids: lis
             else:
                 wandering[zone] = max(wandering[zone], nodes)
     return {zone: fixed[zone] + wandering[zone] for zone in zone_ids}
+
+
+def surge_room(name: str, graphs: Mapping[str, Graph], pools: Mapping[str, Pool], racks: Mapping[str, Rack]) -> bool:
+    """Whether machines can come, or stand free, for the workers that a rolling update of a graph puts beside those that are there.
+    Racks and reserved nodes do not grow, and a pool does as far as its limit."""
+    graph = graphs[name]
+    pool = pools.get(graph.placement.pool or "")
+    machine = machine_of(graph, pool, racks)
+    nodes = _most_nodes(graph, pool, racks)
+    if machine is None or nodes is None:
+        return True
+    together: list[Kind] = []
+    for other, its in graphs.items():
+        if its.placement.pool == graph.placement.pool and racks_of(its, racks) == racks_of(graph, racks):
+            together += kinds_of(other, grown(its) if other == name else its, machine).values()
+    return nodes_for(together, machine) <= nodes
+
+
+def grown(graph: Graph) -> Graph:
+    """A graph in the middle of a rolling update, with what its surge puts beside."""
+    update = {
+        role: worker.model_copy(update={"replicas": worker.replicas + surge(graph, worker)})
+        for role, worker in roles(graph).items()
+    }
+    return graph.model_copy(update=update)
+
+
+def _most_nodes(graph: Graph, pool: Pool | None, racks: Mapping[str, Rack]) -> int | None:
+    """Nodes that a graph's place may have at most; None where nothing bounds them."""
+    if on_rack(graph):
+        return sum(rack.nodes for rack in racks_of(graph, racks))
+    machine = machine_of(graph, pool)
+    if pool is None or machine is None:
+        return None
+    bounds = []
+    if graph.placement.reserved_only or set(pool.capacity) == {"reserved"}:
+        zone = graph.placement.zone
+        bounds.append(
+            sum(
+                item.count
+                for item in pool.reservations
+                if item.instance_type == machine.type and zone in (None, item.zone)
+            )
+        )
+    if pool.gpu_limit is not None:
+        bounds.append(pool.gpu_limit // max(machine.gpus, 1))
+    return min(bounds, default=None)
 
 
 def pool_zones(pool: Pool, zone_ids: list[str]) -> list[str]:

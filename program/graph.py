@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 
 from components import catalog, sizing
-from components.dynamo import compute_domain, exposure, manifest
+from components.dynamo import compute_domain, exposure, interruption, manifest
 from components.dynamo.graph import DynamoGraph, DynamoGraphArgs
 from components.dynamo.namespace import GraphNamespace
-from components.dynamo.spec import Graph
+from components.dynamo.spec import Frontend, Graph, Worker
 from components.scheduling import gang as gang_objects
 from components.validation.smoke import SmokeTest, SmokeTestArgs
 from program.place import Place
@@ -22,6 +23,19 @@ def _fewer_zones(settings: Settings, place: Place, pool: str | None) -> tuple[st
     there = list(place.zone_names)
     zones = sizing.pool_zones(settings.capacity.pools[pool], there) if pool in settings.capacity.pools else there
     return () if len(zones) == len(there) else tuple(place.zone_names[zone] for zone in zones)
+
+
+def _budgets(settings: Settings, name: str, graph: Graph) -> list[dict[str, Any]]:
+    """What evictions of a graph's pods wait for. Nodes of a Capacity Block are all taken at one moment, and none comes in their
+    place: a budget there would hold all pods but one until EC2 takes their machines away. Frontends are elsewhere, but for a rack's."""
+    if manifest.on_rack(graph):
+        return []
+    pool = settings.capacity.pools.get(graph.placement.pool or "")
+    parts: dict[str, Frontend | Worker] = {"frontend": graph.frontend}
+    if pool is None or pool.block_end is None:
+        parts |= manifest.roles(graph)
+    pods = {part: asked.replicas for part, asked in parts.items() if asked.scaled_by == "stack"}
+    return interruption.budgets(name, graph, pods)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +63,7 @@ def graph_of(
             machine=sizing.machine_of(graph, settings.capacity.pools.get(placed or ""), place.racks),
             zone_names=place.zone_names,
             zoned=settings.cluster.existing is None,
+            surge_room=sizing.surge_room(name, settings.graphs, settings.capacity.pools, place.racks),
             pool_zones=_fewer_zones(settings, place, placed),
             image_pull_secret=ground.pull_secret,
             others=settings.models,
@@ -70,6 +85,7 @@ def graph_of(
         DynamoGraphArgs(
             manifest=rendered,
             compute_domains=compute_domain.domains(name, graph),
+            budgets=_budgets(settings, name, graph),
             load_balancer=balancer,
             depends_on=[
                 *ground.operator,

@@ -66,7 +66,7 @@ def _beside(pod: ExpectedPod) -> list[Any]:
     return [term.get("topologyKey") for term in terms]
 
 
-def _on_rack(pod: ExpectedPod) -> bool:
+def on_rack(pod: ExpectedPod) -> bool:
     """Whether the pod runs on an UltraServer, which rules/ultraservers.py judges."""
     return RACK_LABEL in pod.node_selector or RACK_MARK in pod.node_selector
 
@@ -87,7 +87,7 @@ def pod_fits(graph: Graph) -> Iterator[Finding | Looked]:
     general = instances.LARGEST_GENERAL if graph.of("aws:eks/cluster:Cluster") else None
     for item in graph.objects_of("Job"):
         pod = pod_of_job(item.manifest)
-        if not general or _count(pod, GPU) or _on_rack(pod):
+        if not general or _count(pod, GPU) or on_rack(pod):
             continue
         yield Looked(item.address)
         if why := fits(pod, general):
@@ -96,7 +96,7 @@ def pod_fits(graph: Graph) -> Iterator[Finding | Looked]:
         for pod in _each(item):
             subject = f"{item.address} {pod.component}"
             yield Looked(subject)
-            if _on_rack(pod):
+            if on_rack(pod):
                 continue
             if not _count(pod, GPU) and POOL not in pod.node_selector:
                 if general and (why := fits(pod, general)):
@@ -305,7 +305,7 @@ def one_zone(graph: Graph) -> Iterator[Finding | Looked]:
             subject = f"{item.address} {pod.component}"
             yield Looked(subject)
             # An UltraServer is in one zone.
-            pinned = _on_rack(pod) or any(key.startswith("topology.") for key in pod.node_selector)
+            pinned = on_rack(pod) or any(key.startswith("topology.") for key in pod.node_selector)
             if not pinned and ZONE not in _beside(pod):
                 yield Finding(subject, "uses EFA without being kept in its graph's zone; set placement.sameZone")
 

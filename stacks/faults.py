@@ -226,6 +226,7 @@ PATTERNS: Mapping[str, str] = {
     r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+$": "the ARN of an IAM role, such as arn:aws:iam::111122223333:role/deploy",
     r"^[\w+=,.@-]{2,64}$": "2 to 64 letters, digits and +=,.@-",
     r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$": "a duration from 15m to 12h, such as 1h30m",
+    r"^([0-9]|[1-9][0-9]|100)%$|^[0-9]{1,4}$": 'a count or a percentage in quotes, such as "1" or 25%',
     r"^([0-9]|[1-9][0-9]|100)%$|^[0-9]{1,5}$": 'a count or a percentage in quotes, such as "1" or 10%',
     r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$": "a Hugging Face repository, such as Qwen/Qwen3-32B",
     r"^([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})([Tt]| +)([0-9]{1,2}):([0-9]{2})(:([0-9]{2})([.,][0-9]+)?)? *"

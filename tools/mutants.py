@@ -55,7 +55,8 @@ GROUPS = (
     Group(
         (
             *(f"components/dynamo/{name}.py" for name in (
-                "expected_pods", "quantities", "model_paths", "manifest", "backends", "fabric", "compute_domain", "download", "exposure", "values",
+                "expected_pods", "quantities", "model_paths", "interruption", "manifest", "backends", "fabric", "compute_domain", "download",
+                "exposure", "values",
                 "command_line")),
             "components/scheduling/gang.py",
         ),
@@ -76,14 +77,14 @@ GROUPS = (
     ),
     Group(
         tuple(f"rules/{name}.py" for name in (
-            "ultraservers", "capacity", "graphs", "idle", "order", "cluster", "network", "storage", "objects", "secrets", "model", "models",
+            "ultraservers", "capacity", "graphs", "idle", "interruptions", "order", "cluster", "network", "storage", "objects", "secrets", "model", "models",
             "command_lines")),
         ("tests/rules", "tests/review", "tests/recording", STACKS),
     ),
     Group(
         tuple(f"stacks/{name}.py" for name in (
             *(f"checks/{name}" for name in (
-                "draft", "stack", "network", "capacity", "storage", "dynamo", "graphs", "memory", "placement", "ultra_servers", "gpu_stack",
+                "draft", "stack", "network", "capacity", "storage", "dynamo", "graphs", "memory", "placement", "rollout", "ultra_servers", "gpu_stack",
                 "rack_graphs", "command_lines")),
             "sections", "settings", "hidden", "faults", "placeholders", "editing", "provider_keys", "schema_limits",
             "schema_between", "tokens")),

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..capacity.instances import Instance, allocatable
-from .manifest import COMPONENT_LABEL, EFA, GPU, GRAPH_LABEL, HUGE_PAGES, ROOM
+from .interruption import COMPONENT_LABEL, GRAPH_LABEL
+from .manifest import EFA, GPU, HUGE_PAGES, ROOM
 from .quantities import mib, milli
 
 

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from .manifest import COMPONENT_LABEL, GRAPH_LABEL
+from .interruption import COMPONENT_LABEL, GRAPH_LABEL
 
 FRONTEND_PORT = 8000
 """Port of the frontend and of the ClusterIP Service that the operator makes for it."""

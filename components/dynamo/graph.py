@@ -1,4 +1,4 @@
-"""One served model: its DynamoGraphDeployment and, where the stack asks for it, a load balancer."""
+"""One served model: its DynamoGraphDeployment, what its pods' eviction waits for and, where the stack asks for it, a load balancer."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pulumi
 from pulumi_kubernetes.apiextensions import CustomResource
 from pulumi_kubernetes.core.v1 import Service
+from pulumi_kubernetes.policy.v1 import PodDisruptionBudget
 
 from . import exposure
 from .manifest import identity
@@ -21,6 +22,8 @@ class DynamoGraphArgs:
     another backend or other component names replace the graph."""
     compute_domains: Sequence[Mapping[str, Any]] = ()
     """ComputeDomains as `compute_domain.domains` renders them. A changed one is made again, and its workers with it."""
+    budgets: Sequence[Mapping[str, Any]] = ()
+    """PodDisruptionBudgets as `interruption.budgets` renders them."""
     load_balancer: Mapping[str, Any] | None = None
     """The Service as `exposure.load_balancer` renders it; None keeps the graph inside the cluster."""
     depends_on: Sequence[pulumi.Resource] = ()
@@ -67,6 +70,14 @@ class DynamoGraph(pulumi.ComponentResource):
                 custom_timeouts=pulumi.CustomTimeouts(delete="30m"),
             ),
         )
+        for budget in args.budgets:
+            PodDisruptionBudget(
+                f"{name}-budget-{budget['metadata']['name'].removeprefix(f'{graph}-')}",
+                metadata=budget["metadata"],
+                spec=budget["spec"],
+                # Gone before the graph, whose pods may then end in any order.
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[self.resource]),
+            )
         self.ready = [self.resource]
         self.service_name = exposure.service_name(graph)
         self.service_url = exposure.service_url(graph, namespace)

@@ -15,6 +15,7 @@ from ..catalog import DynamoRelease
 from . import backends, fabric
 from .compute_domain import CLAIM, GROVE_GROUP, domain_of, template_of
 from .download import MOUNT, snapshot_path
+from .interruption import COMPONENT_LABEL, GRAPH_LABEL, pace
 from .model_paths import named, resolved
 from .quantities import mib
 from .spec import Frontend, Graph, ModelSource, Worker
@@ -27,10 +28,6 @@ ROOM = "dynamo-eks/room-for"
 
 COMPILATION_MOUNT = "/home/dynamo/.cache/vllm"
 """The images run as user dynamo; the operator's own default lies under /root."""
-
-GRAPH_LABEL = "nvidia.com/dynamo-graph-deployment-name"
-COMPONENT_LABEL = "nvidia.com/dynamo-component"
-"""Labels the operator puts on every pod of a graph (operator v1beta1)."""
 
 GPU, EFA, HUGE_PAGES = "nvidia.com/gpu", "vpc.amazonaws.com/efa", "hugepages-2Mi"
 
@@ -61,6 +58,8 @@ class Surroundings:
     """Models by key that a graph's words may name beside its own (`model_paths`); they are in the cache as well."""
     caches: frozenset[str] = frozenset()
     """Claims in the graph's namespace."""
+    surge_room: bool = True
+    """Whether machines can come, or stand free, for workers that an update puts beside those that are there."""
     queue: str | None = None
     """Queue of the gang scheduler; None where the stack has none."""
     topology: str | None = None
@@ -518,7 +517,10 @@ def _worker(
             {
                 "labels": {CLIQUE_GROUP_LABEL: group} if group else {},
                 # On the pods and not on the graph: Grove refuses the group on a clique without GPUs, such as the frontend.
-                "annotations": {GROVE_GROUP: name} if graph.compute_domain == "groveAuto" else {},
+                "annotations": {
+                    **({GROVE_GROUP: name} if graph.compute_domain == "groveAuto" else {}),
+                    **({} if ganged(graph) else pace(graph, roomy=around.surge_room)),
+                },
             },
         ),
     }

@@ -195,6 +195,18 @@ class Image(Model):
     """MAJOR.MINOR.PATCH of the Dynamo runtime inside; needed where the tag does not begin with it."""
 
 
+Amount = Annotated[str, StringConstraints(pattern=r"^([0-9]|[1-9][0-9]|100)%$|^[0-9]{1,4}$")]
+
+
+class Rollout(Model):
+    """How fast workers are replaced when the graph changes. Another pace restarts them, once. Workers of several nodes, which Grove runs, are replaced one by one."""
+
+    max_surge: Amount | None = None
+    """Workers of a role that may start beside those that are there, as a count or a percentage, rounded up. By default 25%; 0 where no machine is left for one, as on reserved nodes that are all in use."""
+    max_unavailable: Amount | None = None
+    """Workers of a role that may be gone before their successors serve, rounded down. By default 25%; 1 where nothing can start beside."""
+
+
 class Graph(Model):
     """One DynamoGraphDeployment: a model, served."""
 
@@ -236,5 +248,8 @@ class Graph(Model):
     """Tokens in a KV block, told to every worker and to a frontend with `router: kv`; by default each engine's own, which the router reads from the workers. Some attention backends take one number only. Changing it restarts the workers."""
     termination_grace_seconds: Annotated[int, Field(ge=30, le=3600)] = 120
     """How long a pod may take to end when it is deleted. All but 15 seconds of it is what Dynamo gives running requests to finish. Changing it restarts the pods."""
+    rollout: Rollout = Field(default_factory=Rollout)
+    pod_disruption_budget: bool = True
+    """Let nodes that expire, drift or are consolidated take one pod of each part at a time, so that the next node waits until its predecessor's pod serves again. For parts with two pods or more in a pool; on a Capacity Block, where all nodes end at once, there is none."""
     smoke_test: SmokeTest | None = None
     """On an UltraServer it is the top of the verification ladder: first the model's load, then one completion."""

@@ -17,6 +17,7 @@ from stacks.checks.draft import Draft
 from stacks.checks.dynamo import OWNED_NAMESPACE, OWNED_NAMESPACES
 from stacks.checks.memory import shared_memory
 from stacks.checks.placement import placements
+from stacks.checks.rollout import rollout
 from stacks.checks.stack import opened_by
 from stacks.faults import Fault, one_of
 from stacks.tokens import is_secret
@@ -129,6 +130,7 @@ def _graph(draft: Draft, key: str, name: str, graph: Graph) -> Iterator[Fault]:
     yield from _preset(draft, key, graph)
     yield from _frontend(draft, f"{key}.frontend", graph)
     yield from placements(draft, key, graph)
+    yield from rollout(draft, key, name, graph)
 
 
 def _smoke_test(key: str, graph: Graph) -> Iterator[Fault]:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from components.dynamo.manifest import COMPONENT_LABEL, GRAPH_LABEL
+from components.dynamo.interruption import COMPONENT_LABEL, GRAPH_LABEL
 from operations.serve import platforms, running, wheels
 from operations.serve.processes import LocalGraph, Machine, Process, graphs, local_graph, model_folders
 from recording.graph import Graph

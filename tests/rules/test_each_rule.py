@@ -193,6 +193,7 @@ CASES: dict[str, tuple[str, Edit, str]] = {
         ),
         "waits for it",
     ),
+    "disruption-budget": ("p5-reserved", drop("PodDisruptionBudget"), "has 2 pods and no budget"),
     "efa-whole-node": ("p5-reserved", edit(DGD, lambda i: [container(i, "prefill")["resources"][part].update({"vpc.amazonaws.com/efa": "8"}) for part in ("limits", "requests")]), "leave efa out"),
     "kv-transport": ("g7e-staging", edit(DGD, no_backends), "LIBFABRIC"),
     "model-fits": (G, edit(DGD, serve("meta-llama/Llama-3.3-70B-Instruct", "worker"), "vllm-agg"), "leaves no room for anything else"),

@@ -32,6 +32,7 @@ SPEAKS: dict[str, tuple[str, dict[str, Any], datetime]] = {
     "rack-idle": ("gb200-prod", {"graphs.r1-wide-ep.prefill.replicas": 1}, AT),
     "graph-answers": ("g6e-dev", {"graphs.vllm-disagg-tcp.decode.replicas": 0}, AT),
     "secrets-beforehand": ("g6e-dev", {"dynamo.huggingFaceSecret": "hf"}, AT),
+    "disruption-budget": ("p5-reserved", {"graphs.vllm-disagg-p5.podDisruptionBudget": False}, AT),
     "model-fits": ("g6e-dev", {f"{GPU}.worker.extraArgs": ["--gpu-memory-utilization", "0.03"]}, AT),
     "model-divides": (
         "g6e-dev",

@@ -290,6 +290,9 @@ OTHER: Mapping[str, Row] = {
     "graphs.<name>.speedupRatio": (LOCAL, {}, {f"{CHAT}.speedupRatio": 5}),
     "graphs.<name>.kvBlockTokens": _graph("kvBlockTokens", 32),
     "graphs.<name>.terminationGraceSeconds": _graph("terminationGraceSeconds", 300),
+    "graphs.<name>.rollout.maxSurge": _graph("rollout", {"maxSurge": "1"}),
+    "graphs.<name>.rollout.maxUnavailable": _graph("rollout", {"maxUnavailable": "1"}),
+    "graphs.<name>.podDisruptionBudget": (DEV, {f"{AGG}.worker.replicas": 2}, {f"{AGG}.podDisruptionBudget": False}),
     "graphs.<name>.smokeTest.timeoutMinutes": _graph("smokeTest.timeoutMinutes", 60),
 }  # fmt: skip
 
