@@ -1,0 +1,160 @@
+"""What is known beforehand to take a graph's workers away, and for how long: the life of nodes, their image, spot, the end of a block.
+
+Pure: out of a recorded graph. How long a worker is away is one node, one image and one load of its model; the durations are published
+medians of others and are told as assumed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from components.capacity.ultraservers import RACK_LABEL, RACK_MARK
+from components.capacity.window import moment
+from recording.graph import Graph
+from recording.racks import SeenRack, racks
+from rules.graphs import POOL, pools_of
+from rules.models import Served, served
+
+NODE_SECONDS, IMAGE_SECONDS, START_SECONDS = 90, 60, 85
+"""From a waiting pod to a node, the pull of an engine's image of 12 GB with Auto Mode's parallel pull, and from weights to the first
+token: medians of published logs (karpenter and EKS threads, 2022 to 2026). Large mixtures of experts take several times the last."""
+
+READ_BYTES_PER_SECOND = 1.5e9
+"""Of one node from elastic EFS (measurements of AWS and others); from NVMe disks, once a model lies there, three to five times as fast."""
+
+Cause = Literal["life", "image", "spot", "block"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Interruption:
+    """Something that takes workers of one role away."""
+
+    graph: str
+    role: str
+    cause: Cause
+    when: str
+    at: datetime | None
+    """The moment, where there is one."""
+    gone: int
+    """Workers that are away at once."""
+    workers: int
+    minutes: int | None
+    """How long one is away; None at the end of a block, after which none comes, and where nothing is known of the model."""
+
+
+def _minutes(item: Served, nodes: int) -> int | None:
+    if item.facts is None:
+        return None
+    read = item.facts.weight_bytes / max(nodes, 1) / READ_BYTES_PER_SECOND
+    return math.ceil((NODE_SECONDS + IMAGE_SECONDS + read + START_SECONDS) / 60)
+
+
+def _budgeted(graph: Graph, item: Served) -> bool:
+    name = f"{item.graph.name}-{item.role}"
+    return any(
+        budget.name == name and budget.namespace == item.graph.namespace
+        for budget in graph.objects_of("PodDisruptionBudget")
+    )
+
+
+def _requirement(pool: Mapping[str, Any], key: str) -> list[str]:
+    items = pool["spec"]["template"]["spec"].get("requirements", ())
+    return [value for item in items if item["key"] == key for value in item.get("values", ())]
+
+
+def interruptions(graph: Graph) -> list[Interruption]:
+    """Of every role with GPUs, in the order of the graphs."""
+    return [found for item in served(graph) for found in _of(graph, item)]
+
+
+def _of(graph: Graph, item: Served) -> Iterator[Interruption]:
+    if not item.replicas:
+        return
+    nodes = item.component.get("multinode", {}).get("nodeCount", 1)
+    common: dict[str, Any] = {
+        "graph": f"{item.graph.namespace}/{item.graph.name}",
+        "role": item.role,
+        "workers": item.replicas,
+    }
+    selector = item.component.get("podTemplate", {}).get("spec", {}).get("nodeSelector", {})
+    pool = pools_of(graph).get(selector.get(POOL))
+    rack = _rack(graph, selector)
+    if rack is not None and rack.window is not None:
+        yield Interruption(
+            **common, cause="block", when=f"the nodes of {rack.name} are drained", at=rack.window.drain_at,
+            gone=item.replicas, minutes=None,
+        )  # fmt: skip
+    if pool is None:
+        return
+    name = pool["metadata"]["name"]
+    annotations = pool["metadata"].get("annotations") or {}
+    if drain := annotations.get("dynamo-eks/drain-at"):
+        yield Interruption(
+            **common, cause="block", when=f"the nodes of pool {name} are drained", at=datetime.fromisoformat(drain),
+            gone=item.replicas, minutes=None,
+        )  # fmt: skip
+        return
+    away = {"gone": 1 if _budgeted(graph, item) else item.replicas, "minutes": _minutes(item, nodes)}
+    life = pool["spec"]["template"]["spec"].get("expireAfter")
+    yield Interruption(
+        **common, **away, cause="life", when=f"each node of pool {name} is replaced {life} after its start", at=None
+    )
+    yield Interruption(
+        **common, **away, cause="image", when="nodes are replaced for a new image, about weekly", at=None
+    )
+    if "spot" in _requirement(pool, "karpenter.sh/capacity-type"):
+        # A spot machine is taken whatever a budget says.
+        yield Interruption(
+            **common, cause="spot", when="EC2 may take a spot machine with two minutes' notice", at=None,
+            gone=item.replicas, minutes=away["minutes"],
+        )  # fmt: skip
+
+
+def _rack(graph: Graph, selector: Mapping[str, str]) -> SeenRack | None:
+    seen = racks(graph)
+    if RACK_LABEL in selector:
+        return seen.get(selector[RACK_LABEL])
+    return next(iter(seen.values()), None) if RACK_MARK in selector else None
+
+
+def lines(graph: Graph) -> list[str]:
+    """For each role what takes its workers away, when, and for how long."""
+    by_role: dict[tuple[str, str], list[Interruption]] = {}
+    for item in interruptions(graph):
+        by_role.setdefault((item.graph, item.role), []).append(item)
+    return [f"Interrupted {name} {role}: {_told(found)}" for (name, role), found in by_role.items()]
+
+
+def _told(found: list[Interruption]) -> str:
+    parts = []
+    for item in found:
+        if item.at is not None:
+            parts.append(f"{item.when} at {moment(item.at)}, and nothing comes after")
+            continue
+        parts.append(item.when)
+    last = found[-1]
+    away = [item for item in found if item.minutes is not None]
+    many = f"{found[0].gone} of {last.workers} workers are" if last.workers > 1 else "its only worker is"
+    tail = f"; then {many} away for about {away[0].minutes} minutes each time (assumed)" if away else ""
+    return "; ".join(parts) + tail
+
+
+def as_json(graph: Graph) -> list[dict[str, Any]]:
+    """The same as data; keys and their meaning are in docs/plan.md."""
+    return [
+        {
+            "graph": item.graph,
+            "role": item.role,
+            "cause": item.cause,
+            "when": item.when,
+            "at": item.at and moment(item.at),
+            "gone": item.gone,
+            "workers": item.workers,
+            "awayMinutes": item.minutes,
+        }
+        for item in interruptions(graph)
+    ]
