@@ -190,17 +190,19 @@ ENDING_SECONDS = 15
 """What a pod's end takes besides running requests: 5 s until the routers know (Dynamo's default), and the engine's own end."""
 
 
+ENDING_LIMITS = (
+    "DYN_HTTP_GRACEFUL_SHUTDOWN_TIMEOUT_SECS",
+    "DYN_RUNTIME_GRACEFUL_SHUTDOWN_TIMEOUT_SECS",
+    "DYN_WORKER_GRACEFUL_SHUTDOWN_TIMEOUT",
+)
+"""Dynamo's limits for running requests of a pod that ends."""
+
+
 def _ending(graph: Graph) -> dict[str, str]:
     """How long Dynamo lets running requests finish, within the time that Kubernetes gives the pod. Its own limits are 5 s for a
     frontend's answers, 30 s for a worker, and 900 s for the runtime, which outlasts the pod (ai-dynamo/dynamo #13559; Dynamo's
     guide to graceful shutdown, read 2026-11-26)."""
-    seconds = str(graph.termination_grace_seconds - ENDING_SECONDS)
-    names = (
-        "HTTP_GRACEFUL_SHUTDOWN_TIMEOUT_SECS",
-        "RUNTIME_GRACEFUL_SHUTDOWN_TIMEOUT_SECS",
-        "WORKER_GRACEFUL_SHUTDOWN_TIMEOUT",
-    )
-    return {f"DYN_{name}": seconds for name in names}
+    return dict.fromkeys(ENDING_LIMITS, str(graph.termination_grace_seconds - ENDING_SECONDS))
 
 
 def _same_clique(group: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from components.dynamo import backends, command_line
 from components.dynamo.command_line import Flag, Table
+from components.dynamo.manifest import ENDING_LIMITS
 from components.dynamo.spec import Frontend, Graph, Worker
 from stacks.checks.draft import Draft
 from stacks.faults import Fault
@@ -27,6 +28,8 @@ OWNED_ENVIRONMENT = frozenset(
         "FI_PROVIDER",
         "SGLANG_DISAGGREGATION_NIXL_BACKEND",
         "TRTLLM_NIXL_KVCACHE_BACKEND",
+        # Longer than the pod's grace they would be cut, and shorter they cut requests (terminationGraceSeconds).
+        *ENDING_LIMITS,
     }
 )
 """Environment set by the program or the operator from other keys."""
