@@ -13,7 +13,9 @@ from components.capacity import instances
 from components.capacity.ultraservers import RACK_LABEL, RACK_MARK
 from components.catalog import DYNAMO
 from components.dynamo.backends import CUMEM
+from components.dynamo.download import MEMORY_GIB
 from components.dynamo.expected_pods import ExpectedPod, expected_pods, fits, pod_of_job
+from components.dynamo.quantities import mib
 from recording.graph import Graph, KubernetesObject
 from rules.command_lines import of_component
 from rules.model import Finding, Looked, rule
@@ -393,8 +395,6 @@ def exposed_narrowly(graph: Graph) -> Iterator[Finding | Looked]:
     of="program",
 )
 def download_memory(graph: Graph) -> Iterator[Finding | Looked]:
-    from components.dynamo.quantities import mib
-
     for item in graph.objects_of("Job"):
         containers = item.manifest["spec"]["template"]["spec"]["containers"]
         for container in containers:
@@ -402,10 +402,10 @@ def download_memory(graph: Graph) -> Iterator[Finding | Looked]:
             if "HF_XET_HIGH_PERFORMANCE" not in environment:
                 continue
             yield Looked(item.address)
-            floor = 64 * 1024 if environment["HF_XET_HIGH_PERFORMANCE"] == "1" else 16 * 1024
+            floor_gib = MEMORY_GIB["full" if environment["HF_XET_HIGH_PERFORMANCE"] == "1" else "capped"]
             resources = container.get("resources", {})
             request, limit = (resources.get(part, {}).get("memory") for part in ("requests", "limits"))
             if request != limit:
                 yield Finding(item.address, f"requests {request} and is limited to {limit}; they must be one number")
-            if limit is None or mib(str(limit)) < floor:
-                yield Finding(item.address, f"is limited to {limit}; its downloader needs {floor // 1024}Gi")
+            if limit is None or mib(str(limit)) < floor_gib * 1024:
+                yield Finding(item.address, f"is limited to {limit}; its downloader needs {floor_gib}Gi")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import ipaddress
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,7 @@ from components.capacity.window import ULTRASERVER_RECLAIM, Phase, moment
 from components.dynamo.compute_domain import GROVE_GROUP
 from components.dynamo.expected_pods import ExpectedPod, expected_pods, fits
 from components.gpu.values import contradictions
-from components.network.cidr import NODE_ADDRESSES, RESERVED_ADDRESSES
+from components.network.cidr import room
 from components.scheduling import gang
 from components.validation.ladder_objects import LABEL as VERIFICATION_LABEL
 from recording.graph import UNKNOWN, Graph, KubernetesObject, Node
@@ -260,12 +259,9 @@ def rack_subnet(graph: Graph) -> Iterator[Finding | Looked]:
         if node is None:
             continue
         yield Looked(node.name)
-        addresses = ipaddress.IPv4Network(node.inputs["cidrBlock"]).num_addresses - RESERVED_ADDRESSES
-        if nodes * NODE_ADDRESSES > addresses:
-            yield Finding(
-                node.name,
-                f"has {addresses} addresses; {nodes} nodes may take {nodes * NODE_ADDRESSES}. Use a larger VPC range",
-            )
+        most = room(node.inputs["cidrBlock"])
+        if nodes > most:
+            yield Finding(node.name, f"has addresses for {most} nodes and not for {nodes}; use a larger VPC range")
         if any("role/" in key for key in node.inputs.get("tags") or {}):
             yield Finding(
                 node.name, "is tagged for load balancers, which cannot all be made in a Local Zone; remove the tag"

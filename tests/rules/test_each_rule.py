@@ -231,7 +231,7 @@ CASES: dict[str, tuple[str, Edit, str]] = {
     "rack-node-group": (RACK, edit(GROUP, lambda i: i.update(amiType="AL2023_x86_64_NVIDIA")), "only AL2023_ARM_64_NVIDIA runs P6e-GB200"),
     "rack-schedules": (RACK, drop(SCHEDULE, "drain"), "EC2 would, without draining"),
     "rack-window": (RACK, at(2026, 12, 8, 10), "name the next block"),
-    "rack-subnet": (RACK, edit("subnet:Subnet", lambda i: i.update(cidrBlock="10.96.224.0/24"), "rack"), "Use a larger VPC range"),
+    "rack-subnet": (RACK, edit("subnet:Subnet", lambda i: i.update(cidrBlock="10.96.224.0/24"), "rack"), "use a larger VPC range"),
     "zone-group-kept": (RACK, edit("AvailabilityZoneGroup", nothing, retain_on_delete=False), "set retain_on_delete"),
     "hybrid-addons": (RACK, drop(":Addon", "vpc-cni"), "no add-on vpc-cni"),
     "one-allocator": (RACK, edit(RELEASE, lambda i: i["values"]["resources"]["gpus"].update(enabled=True), "dra-driver"), "hand each out twice"),
