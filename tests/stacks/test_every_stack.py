@@ -120,7 +120,8 @@ def test_machine_contract(stack: str) -> None:
     """The keys that pull-request bots read; docs/plan.md promises them."""
     document = report.as_json(Plan(stack, recorded(stack), tuple(judge(recorded(stack))), ()))
     assert set(document) == {
-        "stack", "resources", "objects", "destroyOrder", "rules", "assumptions", "outputs", "blocks", "models", "toFillIn",
+        "stack", "resources", "objects", "destroyOrder", "rules", "assumptions", "outputs", "blocks", "models", "interruptions",
+        "toFillIn",
     }  # fmt: skip
     assert set(document["resources"][0]) == {
         "type", "name", "parent", "provider", "dependsOn", "protect", "step", "assumed", "inputs",
