@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from .capacity import instances, node_spec, room
+from .capacity import instances, node_spec, room, succession
 from .capacity.instances import Instance
 from .capacity.room import Kind
 from .capacity.spec import Pool
@@ -138,14 +138,7 @@ def _most_nodes(graph: Graph, pool: Pool | None, racks: Mapping[str, Rack]) -> i
         return None
     bounds = []
     if graph.placement.reserved_only or set(pool.capacity) == {"reserved"}:
-        zone = graph.placement.zone
-        bounds.append(
-            sum(
-                item.count
-                for item in pool.reservations
-                if item.instance_type == machine.type and zone in (None, item.zone)
-            )
-        )
+        bounds.append(succession.most(succession.rooms(pool.reservations, machine.type, graph.placement.zone)))
     if pool.gpu_limit is not None:
         bounds.append(pool.gpu_limit // max(machine.gpus, 1))
     return min(bounds, default=None)

@@ -85,15 +85,14 @@ def main(
 
 
 def _may_wait(name: str) -> bool:
-    """Whether anything of a stack may have to wait for a block: only UltraServers do, and without one no plan is needed to tell
-    that nothing is left out. A file that cannot be read is told of by its plan."""
+    """Whether anything of a stack may have to wait for a block: without one no plan is needed to tell that nothing is left out. A file that cannot be read is told of by its plan."""
     from stacks import stackfile
 
     try:
         capacity = stackfile.read(name).config.get("dynamo-eks:capacity")
     except stackfile.StackFileError:
         return True
-    return capacity is not None and (not isinstance(capacity, dict) or "ultraServers" in capacity)
+    return isinstance(capacity, str) or any(word in str(capacity) for word in ("ultraServers", "capacityBlock"))
 
 
 class _Bad(Exception):

@@ -1,4 +1,4 @@
-"""The window of every UltraServer in a plan: state, times in UTC, money, what is scaled when, and which pods sit where.
+"""The window of every UltraServer and of every pool's Capacity Block in a plan: state, times in UTC, money, what is scaled when, and which pods sit where.
 
 Pure: out of a recorded graph, for terminal, Markdown and JSON alike.
 """
@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from components.capacity.block_prices import USD_PER_HOUR
 from components.capacity.ultraservers import TYPES
-from components.capacity.window import Phase, moment
+from components.capacity.window import Phase, Window, moment
 from components.dynamo.expected_pods import ExpectedPod
-from recording.graph import Graph, Node
+from recording.graph import Graph, KubernetesObject, Node
+from recording.pool_blocks import POOL, RESERVED, SeenPool, SeenReservation, pools
 from recording.racks import Layout, NodePlan, SeenRack, gpus, layout, rack_pods, racks
 
 JOB = "kubernetes:batch/v1:Job"
@@ -45,9 +47,8 @@ def timeline(rack: SeenRack) -> list[Step]:
     return sorted(steps, key=lambda step: step.at)
 
 
-def state(rack: SeenRack, now: datetime) -> str:
-    """The state in words."""
-    window = rack.window
+def state(window: Window | None, now: datetime) -> str:
+    """The state of a block in words."""
     if window is None:
         return "dates not known"
     hours = window.usable_hours(now)
@@ -64,14 +65,16 @@ def state(rack: SeenRack, now: datetime) -> str:
 def money(rack: SeenRack, now: datetime) -> dict[str, float]:
     """Price of the block and of what is left of it, in US dollars at the quoted rate."""
     window, kind = rack.window, TYPES.get(rack.type)
-    if window is None or kind is None:
-        return {}
+    return _money(kind.usd_per_hour, window, now) if kind and window else {}
+
+
+def _money(usd_per_hour: float, window: Window, now: datetime) -> dict[str, float]:
     left = max(timedelta(0), window.drain_at - max(now, window.start))
     whole = window.end - window.start
     return {
-        "usdPerHour": kind.usd_per_hour,
-        "usdBlock": round(kind.usd_per_hour * (whole / timedelta(hours=1)), 2),
-        "usdLeft": round(kind.usd_per_hour * (left / timedelta(hours=1)), 2),
+        "usdPerHour": round(usd_per_hour, 3),
+        "usdBlock": round(usd_per_hour * (whole / timedelta(hours=1)), 2),
+        "usdLeft": round(usd_per_hour * (left / timedelta(hours=1)), 2),
     }
 
 
@@ -91,7 +94,20 @@ def held(graph: Graph) -> list[Node]:
                 for item in graph.objects_of("DynamoGraphDeployment")
                 if rack.group.key in graph.requires(item.node.key)
             ]
+    for pool in pools(graph).values():
+        if pool.waits(graph.at):
+            waiting += [item.node for item in graph.objects_of("DynamoGraphDeployment") if _runs_only_on(item, pool)]
     return list({node.key: node for node in waiting}.values())
+
+
+def _runs_only_on(item: KubernetesObject, pool: SeenPool) -> bool:
+    """Whether a graph has workers on a pool that may be on its reserved machines alone."""
+    selectors = [
+        part.get("podTemplate", {}).get("spec", {}).get("nodeSelector", {})
+        for part in item.manifest["spec"]["components"]
+    ]
+    on_it = [selector for selector in selectors if selector.get(POOL) == pool.name]
+    return any(not pool.fallback or RESERVED.items() <= selector.items() for selector in on_it)
 
 
 def _of_ladder(graph: Graph, node: Node, rack: str) -> bool:
@@ -114,10 +130,19 @@ def up_arguments(graph: Graph) -> list[str]:
 def waiting_lines(graph: Graph) -> list[str]:
     """What to do about racks that have not started: a plain `pulumi up` would wait on them."""
     out = [node for node in left_out(graph) if node.package != "pulumi"]
-    racks_to_come = [rack for rack in racks(graph).values() if rack.phase(graph.at) is Phase.scheduled]
-    if not out or not racks_to_come:
+    to_come = [
+        (rack.name, rack.window.start)
+        for rack in racks(graph).values()
+        if rack.window and rack.phase(graph.at) is Phase.scheduled
+    ]
+    to_come += [
+        (f"the block of pool {pool.name}", min(item.start for item in pool.blocks if item.start))
+        for pool in pools(graph).values()
+        if pool.waits(graph.at)
+    ]
+    if not out or not to_come:
         return []
-    starts = ", ".join(f"{rack.name} starts at {moment(rack.window.start)}" for rack in racks_to_come if rack.window)
+    starts = ", ".join(f"{name} starts at {moment(start)}" for name, start in to_come)
     return [
         f"{starts}; {len(out)} resources need its nodes and would wait for them. `make up STACK={graph.stack}` leaves them out "
         f"until then, and so does `pulumi up` with the arguments that `python -m review --stack {graph.stack} --format arguments` "
@@ -158,26 +183,74 @@ def cells(node: NodePlan, per_node: int) -> str:
 
 
 def as_json(graph: Graph) -> list[dict[str, Any]]:
-    """The machine contract's `blocks`: one entry for each UltraServer; see docs/plan.md."""
+    """The machine contract's `blocks`: one entry for each UltraServer and for each Capacity Block of a pool; see docs/plan.md."""
     seen, pods = racks(graph), rack_pods(graph)
     placed, counts = layout(seen, pods), sizes(pods)
-    return [_entry(graph, rack, placed, counts) for rack in seen.values()]
+    entries = [_entry(graph, rack, placed, counts) for rack in seen.values()]
+    return entries + [_of_pool(graph, pool, item) for pool in pools(graph).values() for item in pool.blocks]
+
+
+def _of_pool(graph: Graph, pool: SeenPool, item: SeenReservation) -> dict[str, Any]:
+    window = item.window
+    return {
+        "name": pool.name,
+        "of": "pool",
+        "reservation": item.id,
+        "type": item.instance_type,
+        "count": item.count,
+        "zone": item.zone,
+        "at": moment(graph.at),
+        **_times(window, graph.at),
+        "end": item.end and moment(item.end),
+        **pool_money(item, graph.at),
+        "timeline": [{"at": moment(step.at), "what": step.what} for step in pool_timeline(pool, item)],
+        "gpus": item.gpus,
+        "leftOut": [node.key for node in left_out(graph)] if pool.waits(graph.at) else [],
+    }
+
+
+def _times(window: Window | None, now: datetime) -> dict[str, Any]:
+    """State and moments of a window; null where it is not known."""
+    return {
+        "state": window.phase(now).value if window else None,
+        "start": moment(window.start) if window else None,
+        "drain": moment(window.drain_at) if window else None,
+        "reclaim": moment(window.reclaim_at) if window else None,
+        "end": moment(window.end) if window else None,
+        "hoursLeft": round(window.usable_hours(now), 2) if window else None,
+    }
+
+
+def pool_timeline(pool: SeenPool, item: SeenReservation) -> list[Step]:
+    """What happens to a block of a pool and when, in order."""
+    window = item.window
+    if window is None:
+        return []
+    fallback = f", and its graphs run on {' or '.join(pool.fallback)} capacity" if pool.fallback else ""
+    return [
+        Step(window.start, f"the block starts: {item.count} {item.instance_type} can be launched"),
+        Step(window.drain_at, f"Karpenter drains its nodes{fallback}"),
+        Step(window.reclaim_at, "EC2 takes what is left"),
+        Step(window.end, "the block ends"),
+    ]
+
+
+def pool_money(item: SeenReservation, now: datetime) -> dict[str, float]:
+    """Price of a pool's block and of what is left of it, in US dollars at the rate of block_prices.SINCE."""
+    rate, window = USD_PER_HOUR.get(item.instance_type), item.window
+    return _money(rate * item.count, window, now) if rate and window else {}
 
 
 def _entry(graph: Graph, rack: SeenRack, placed: Layout, counts: dict[tuple[str, str], int]) -> dict[str, Any]:
     window, phase = rack.window, rack.phase(graph.at)
     return {
         "name": rack.name,
+        "of": "ultraServer",
         "reservation": rack.reservation,
         "type": rack.type,
         "zone": rack.block.get("availabilityZoneId"),
         "at": moment(graph.at),
-        "state": phase.value if phase else None,
-        "start": moment(window.start) if window else None,
-        "drain": moment(window.drain_at) if window else None,
-        "reclaim": moment(window.reclaim_at) if window else None,
-        "end": moment(window.end) if window else None,
-        "hoursLeft": round(window.usable_hours(graph.at), 2) if window else None,
+        **_times(window, graph.at),
         **money(rack, graph.at),
         "timeline": [{"at": moment(step.at), "what": step.what} for step in timeline(rack)],
         "nodes": [

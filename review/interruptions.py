@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from components.capacity.node_spec import drain_at
 from components.capacity.ultraservers import RACK_LABEL, RACK_MARK
 from components.capacity.window import moment
 from recording.graph import Graph
+from recording.pool_blocks import RESERVED, pools
 from recording.racks import SeenRack, racks
 from rules.graphs import POOL, pools_of
 from rules.models import Served, served
@@ -91,14 +93,19 @@ def _of(graph: Graph, item: Served) -> Iterator[Interruption]:
     if pool is None:
         return
     name = pool["metadata"]["name"]
-    annotations = pool["metadata"].get("annotations") or {}
-    if drain := annotations.get("dynamo-eks/drain-at"):
+    minutes = _minutes(item, nodes)
+    drawn = pools(graph).get(name)
+    drains = sorted(drain_at(block.end) for block in drawn.blocks if block.end) if drawn else []
+    for at in drains:
+        # The last block leaves nothing, unless the pool may launch something else.
+        comes = at != drains[-1] or (drawn is not None and drawn.fallback and RESERVED.items() - selector.items())
         yield Interruption(
-            **common, cause="block", when=f"the nodes of pool {name} are drained", at=datetime.fromisoformat(drain),
-            gone=item.replicas, minutes=None,
+            **common, cause="block", when=f"the nodes of pool {name} are drained", at=at, gone=item.replicas,
+            minutes=minutes if comes else None,
         )  # fmt: skip
+    if drains:
         return
-    away = {"gone": 1 if _budgeted(graph, item) else item.replicas, "minutes": _minutes(item, nodes)}
+    away = {"gone": 1 if _budgeted(graph, item) else item.replicas, "minutes": minutes}
     life = pool["spec"]["template"]["spec"].get("expireAfter")
     yield Interruption(
         **common, **away, cause="life", when=f"each node of pool {name} is replaced {life} after its start", at=None
@@ -133,7 +140,7 @@ def _told(found: list[Interruption]) -> str:
     parts = []
     for item in found:
         if item.at is not None:
-            parts.append(f"{item.when} at {moment(item.at)}, and nothing comes after")
+            parts.append(f"{item.when} at {moment(item.at)}{'' if item.minutes else ', and nothing comes after'}")
             continue
         parts.append(item.when)
     last = found[-1]

@@ -9,8 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from components.capacity.block_prices import SINCE
 from components.capacity.window import Phase, moment
 from recording.graph import UNKNOWN, Graph, Node
+from recording.pool_blocks import pools
 from recording.racks import layout, rack_pods, racks
 from review import blocks, interruptions, models
 from review.plan import Plan
@@ -255,7 +257,7 @@ def block_lines(graph: Graph) -> list[str]:
         lines.append(
             f"UltraServer {rack.name}: {rack.type} on {rack.reservation} in {rack.block.get('availabilityZoneId')}"
         )
-        lines.append(f"  as of {moment(graph.at)}: {blocks.state(rack, graph.at)}")
+        lines.append(f"  as of {moment(graph.at)}: {blocks.state(rack.window, graph.at)}")
         steps = blocks.timeline(rack)
         lines += [f"  {moment(step.at)}  {step.what}" for step in steps]
         if price := blocks.money(rack, graph.at):
@@ -274,8 +276,34 @@ def block_lines(graph: Graph) -> list[str]:
                 "ladder, graphs and smoke tests; run it again after the start"
             )
         lines.append("")
+    lines += pool_block_lines(graph)
     for pod in placed.left:
         lines.append(f"no node has room for {pod.name} ({blocks.short(pod)})")
+    return lines
+
+
+def pool_block_lines(graph: Graph) -> list[str]:
+    """The window of every Capacity Block of a pool, and what is left out before its start."""
+    lines: list[str] = []
+    for pool in pools(graph).values():
+        for item in pool.blocks:
+            lines.append(
+                f"Capacity Block of pool {pool.name}: {item.count} {item.instance_type} on {item.id or 'its tags'} in {item.zone}"
+            )
+            lines.append(f"  as of {moment(graph.at)}: {blocks.state(item.window, graph.at)}")
+            lines += [f"  {moment(step.at)}  {step.what}" for step in blocks.pool_timeline(pool, item)]
+            if price := blocks.pool_money(item, graph.at):
+                lines.append(
+                    f"  prepaid: about ${price['usdBlock']:,.0f} at ${price['usdPerHour']:,.2f}/h, the rate since {SINCE}, of which "
+                    f"${price['usdLeft']:,.0f} can still be used; what was paid is the offering's upfront fee"
+                )
+            lines.append("")
+        if pool.waits(graph.at) and (out := [node for node in blocks.left_out(graph) if node.package != "pulumi"]):
+            lines[-1:] = [
+                f"  before the start `make up` makes all but {len(out)} resources, which need its nodes: graphs and smoke tests; run it "
+                "again after the start",
+                "",
+            ]
     return lines
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from components.capacity import instances
+from components.capacity.window import moment
 from recording.graph import Graph, KubernetesObject
+from recording.pool_blocks import POOL, RESERVED, SeenPool, pools
 from rules.model import Finding, Looked, rule
 
 
@@ -169,6 +172,67 @@ def block_window(graph: Graph) -> Iterator[Finding | Looked]:
             yield Finding(
                 item.address, f"its block is drained within a day, at {annotations['dynamo-eks/drain-at']}", "warn"
             )
+
+
+@rule(
+    "block-fallback",
+    "Graphs on a pool with a Capacity Block run on nothing else.",
+    "Before a block starts and after its drain Karpenter takes the pool's other options: the machines come at on-demand prices, beside "
+    "a block that is paid.",
+    of="stack",
+)
+def block_fallback(graph: Graph) -> Iterator[Finding | Looked]:
+    for pool in pools(graph).values():
+        windows = [item.window for item in pool.blocks if item.window]
+        if not windows:
+            continue
+        yield Looked(pool.node_pool.address)
+        roaming = [item.name for item in graph.objects_of("DynamoGraphDeployment") if _roams(item, pool)]
+        if not pool.fallback or not roaming:
+            continue
+        first, last = min(window.start for window in windows), max(window.drain_at for window in windows)
+        before = f"until it starts at {moment(first)} and " if graph.at < first else ""
+        yield Finding(
+            pool.node_pool.address,
+            f"{', '.join(roaming)} runs on {' or '.join(pool.fallback)} machines, and is billed for them, {before}from the drain at "
+            f"{moment(last)} on; set placement.reservedOnly, or take the fallback out of the pool, if that is not meant",
+            "warn",
+        )
+
+
+def _roams(item: KubernetesObject, pool: SeenPool) -> bool:
+    """Whether a graph's workers on a pool may be on its fallback."""
+    for part in item.manifest["spec"]["components"]:
+        selector = part.get("podTemplate", {}).get("spec", {}).get("nodeSelector", {})
+        if selector.get(POOL) == pool.name and not RESERVED.items() <= selector.items():
+            return True
+    return False
+
+
+@rule(
+    "block-succession",
+    "Capacity Blocks of a pool follow one another without a gap, and none is smaller than the one before.",
+    "Between two blocks there is no machine, and in a smaller one fewer: the graphs stop, or some of their workers, until the next.",
+    of="stack",
+)
+def block_succession(graph: Graph) -> Iterator[Finding | Looked]:
+    for pool in pools(graph).values():
+        periods = [period for period in pool.periods() if period.end is None or period.end > graph.at]
+        if not pool.blocks:
+            continue
+        yield Looked(pool.node_pool.address)
+        last = max((period.end for period in periods if period.end), default=None)
+        for before, after in pairwise(periods):
+            lost = before.machines - after.machines
+            # What ends with the last block is told with its window.
+            if lost and after.start != last:
+                what = ", ".join(f"{count} {type_} in {zone}" for (type_, zone), count in sorted(lost.items()))
+                until = f" until {moment(after.end)}" if after.end else ""
+                yield Finding(
+                    pool.node_pool.address,
+                    f"{what} fewer from {moment(after.start)}{until}; extend the block before, or buy the next one as large and without a gap",
+                    "warn",
+                )
 
 
 @rule(

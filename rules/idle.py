@@ -6,12 +6,15 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from components.capacity import instances, room
+from components.capacity.block_prices import USD_PER_HOUR
 from components.capacity.instances import Instance
 from components.capacity.room import Kind
+from components.capacity.succession import most, rooms
 from components.capacity.ultraservers import TYPES
 from components.dynamo.expected_pods import ExpectedPod, expected_pods, fits
 from components.dynamo.manifest import EFA, GPU
 from recording.graph import Graph
+from recording.pool_blocks import pools
 from recording.racks import layout, rack_pods, racks
 from rules.graphs import POOL, candidates, components, graphs, pools_of
 from rules.model import Finding, Looked, rule
@@ -119,6 +122,42 @@ def rack_idle(graph: Graph) -> Iterator[Finding | Looked]:
             "raise replicas, or place another graph on it",
             "warn",
         )
+
+
+@rule(
+    "reserved-idle",
+    "Every reserved machine of a pool has work.",
+    "A reservation is paid whether or not anything runs on it: a machine of one is known to be idle before it is bought.",
+    of="stack",
+)
+def reserved_idle(graph: Graph) -> Iterator[Finding | Looked]:
+    by_pool: dict[tuple[str, str], list[list[ExpectedPod]]] = defaultdict(list)
+    nodes = pools_of(graph)
+    for item in graphs(graph):
+        by_component: dict[str, list[ExpectedPod]] = defaultdict(list)
+        for pod in expected_pods(item.manifest):
+            by_component[pod.component].append(pod)
+        for pods in by_component.values():
+            fitting = [choice for choice in candidates(pods[0], nodes) if fits(pods[0], choice) is None]
+            if int(pods[0].requests.get(GPU, 0)) and fitting:
+                by_pool[pods[0].node_selector[POOL], fitting[0].type].append(pods)
+    for pool in pools(graph).values():
+        for type_ in dict.fromkeys(held.instance_type for held in pool.reservations):
+            yield Looked(f"NodePool {pool.name} {type_}")
+            there = most(rooms(pool.reservations, type_))
+            taken = (
+                nodes_taken(by_pool[pool.name, type_], instances.instance(type_)) if by_pool[pool.name, type_] else 0
+            )
+            if taken < there:
+                block = any(held.kind == "capacityBlock" and held.instance_type == type_ for held in pool.reservations)
+                rate = USD_PER_HOUR.get(type_) if block else None
+                price = f", ${rate * (there - taken):,.2f} an hour" if rate else ""
+                yield Finding(
+                    f"NodePool {pool.name}",
+                    f"{there - taken} of {there} reserved {type_} have no work{price}; raise replicas, place another graph on the pool, or "
+                    "reserve fewer",
+                    "warn",
+                )
 
 
 @rule(

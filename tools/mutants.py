@@ -46,7 +46,7 @@ GROUPS = (
     Group(
         (
             *(f"components/capacity/{name}.py" for name in (
-                "window", "room", "network_cards", "ultraservers", "node_spec", "reservations", "node_config", "instances")),
+                "window", "room", "succession", "network_cards", "ultraservers", "node_spec", "reservations", "node_config", "instances")),
             *(f"components/network/{name}.py" for name in ("cidr", "zones", "rack_zones", "endpoints")),
             "components/gpu/values.py",
         ),
@@ -96,7 +96,7 @@ GROUPS = (
     ),
     Group(("stacks/engine_yaml.py", "stacks/stackfile.py"), ("tests/stacks/test_stackfile.py",)),
     Group(
-        ("recording/racks.py", "review/blocks.py", "schemas/strict.py"),
+        ("recording/racks.py", "recording/pool_blocks.py", "review/blocks.py", "review/interruptions.py", "schemas/strict.py"),
         ("tests/recording", "tests/review", "tests/schemas", "tests/rules", STACKS),
     ),
 )  # fmt: skip

@@ -11,12 +11,9 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from .reservations import Stated, mismatches
+from .reservations import PLATFORM, Stated, mismatches
 from .ultraservers import Rack
 from .window import moment
-
-PLATFORM = "Linux/UNIX"
-"""Platform of a block for AL2023 nodes; a block of another one never starts an instance (EC2 User Guide)."""
 
 
 @dataclass(frozen=True, kw_only=True)

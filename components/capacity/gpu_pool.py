@@ -15,7 +15,7 @@ import pulumi_aws as aws
 from pulumi_kubernetes.apiextensions import CustomResource
 
 from . import node_spec
-from .reservations import Stated, mismatches
+from .reservations import PLATFORM, Stated, mismatches
 from .spec import Pool, Reservation
 from .window import moment
 
@@ -108,7 +108,7 @@ class GpuPool(pulumi.ComponentResource):
                 name,
                 availability_zone=zone_names[reservation.zone],
                 instance_count=reservation.count,
-                instance_platform="Linux/UNIX",
+                instance_platform=PLATFORM,
                 instance_type=reservation.instance_type,
                 # Targeted: only launches that name it may use it, so that nothing else in the account eats it.
                 instance_match_criteria="targeted",
@@ -141,14 +141,18 @@ def checked(reservation: Reservation, found: aws.ec2.GetCapacityBlockReservation
             instance_type=reservation.instance_type,
             zone_id=reservation.zone,
             count=reservation.count,
+            start=moment(reservation.start) if reservation.start else None,
             end=moment(reservation.end) if reservation.end else None,
+            platform=PLATFORM,
         ),
         {
             "state": found.state,
             "instance_type": found.instance_type,
             "availability_zone_id": found.availability_zone_id,
             "instance_count": found.instance_count,
+            "start_date": found.start_date,
             "end_date": found.end_date,
+            "instance_platform": found.instance_platform,
         },
     )
     if faults:

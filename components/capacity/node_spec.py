@@ -6,12 +6,13 @@ Karpenter's `karpenter.sh/v1`. Values that only flow through (subnet ids, role n
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from . import instances
-from .spec import EphemeralStorage, Pool
+from .spec import EphemeralStorage, Pool, Reservation
 from .window import moment
 
 GPU_TAINT = {"key": "nvidia.com/gpu", "value": "Exists", "effect": "NoSchedule"}
@@ -78,12 +79,31 @@ def drain_at(end: datetime) -> datetime:
     return end - BLOCK_DRAIN
 
 
+RESERVATIONS = "dynamo-eks/reservations"
+"""Annotation of a NodePool: what its reservations hold and when, as a list in JSON."""
+
+
+def _told(item: Reservation) -> dict[str, Any]:
+    held = {
+        "kind": item.kind,
+        "instanceType": item.instance_type,
+        "zone": item.zone,
+        "count": item.count,
+        "id": item.id,
+    }
+    window = {"start": item.start and moment(item.start), "end": item.end and moment(item.end)}
+    return {key: value for key, value in (held | window).items() if value is not None}
+
+
 def node_pool(name: str, spec: Pool, *, zone_names: Sequence[str], gpu_limit: int) -> dict[str, Any]:
     """The `karpenter.sh/v1` NodePool: `zone_names` are the zones it may launch in, `gpu_limit` the most GPUs it may hold."""
     annotations: dict[str, str] = {}
     if spec.block_end is not None:
         annotations["dynamo-eks/block-end"] = moment(spec.block_end)
         annotations["dynamo-eks/drain-at"] = moment(drain_at(spec.block_end))
+    if spec.reservations:
+        # For whoever judges or shows the pool: Karpenter knows them by their ids alone.
+        annotations[RESERVATIONS] = json.dumps([_told(item) for item in spec.reservations], sort_keys=True)
     if spec.uses_open_reservations:
         annotations["dynamo-eks/open-reservations"] = "true"
     pool: dict[str, Any] = {

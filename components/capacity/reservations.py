@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+PLATFORM = "Linux/UNIX"
+"""Platform of a reservation for the nodes' images, AL2023 and Bottlerocket; one of another never starts an instance (EC2 User Guide)."""
+
 USABLE_STATES = frozenset({"active", "scheduled", "pending", "payment-pending"})
 """States of a Capacity Block that can still hold, or come to hold, instances (EC2 API, DescribeCapacityReservations)."""
 

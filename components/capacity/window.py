@@ -59,6 +59,8 @@ class Window:
     end: datetime
     drain_minutes: int = 90
     """Minutes before the end at which the nodes are drained."""
+    reclaim: timedelta = ULTRASERVER_RECLAIM
+    """How long before the end EC2 begins to take the machines."""
 
     def __post_init__(self) -> None:
         for name in ("start", "end"):
@@ -66,9 +68,10 @@ class Window:
                 raise ValueError(f"{name}: {getattr(self, name)} is not in UTC; give a moment with Z at the end")
         if self.start >= self.end:
             raise ValueError(f"start: {moment(self.start)} is not before end {moment(self.end)}")
-        if timedelta(minutes=self.drain_minutes) <= ULTRASERVER_RECLAIM:
+        if timedelta(minutes=self.drain_minutes) <= self.reclaim:
             raise ValueError(
-                f"drain_minutes: {self.drain_minutes}; EC2 takes the machines 60 minutes before the end, drain earlier"
+                f"drain_minutes: {self.drain_minutes}; EC2 takes the machines {self.reclaim // timedelta(minutes=1)} minutes before the "
+                "end, drain earlier"
             )
         if self.drain_at <= self.start:
             raise ValueError(f"drain_minutes: {self.drain_minutes} is the whole block; nothing could run")
@@ -86,7 +89,7 @@ class Window:
     @property
     def reclaim_at(self) -> datetime:
         """When EC2 begins to terminate what is left."""
-        return self.end - ULTRASERVER_RECLAIM
+        return self.end - self.reclaim
 
     def phase(self, now: datetime) -> Phase:
         """Where a moment lies; each boundary belongs to what begins there."""

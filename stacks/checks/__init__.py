@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from stacks.checks import capacity, dynamo, gpu_stack, graphs, network, rack_graphs, stack, storage, ultra_servers
+from stacks.checks import (
+    capacity,
+    dynamo,
+    gpu_stack,
+    graphs,
+    network,
+    placement,
+    rack_graphs,
+    stack,
+    storage,
+    ultra_servers,
+)
 from stacks.checks.draft import Draft
 from stacks.faults import Fault
 
@@ -16,7 +27,7 @@ __all__ = ["Draft", "cross_faults"]
 
 _CHECKS: tuple[Callable[[Draft], Iterator[Fault]], ...] = (
     stack.place, stack.account, stack.versions, stack.tags, network.networks, network.pool_subnets, capacity.capacity, ultra_servers.ultra_servers,
-    gpu_stack.gpu_stack, storage.storage, dynamo.dynamo, dynamo.models, graphs.graphs, rack_graphs.graphs,
+    gpu_stack.gpu_stack, storage.storage, dynamo.dynamo, dynamo.models, graphs.graphs, placement.together, rack_graphs.graphs,
 )  # fmt: skip
 """In the order in which a stack file is told its faults."""
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import time, timedelta
-from typing import Any
 
 from components.capacity import instances, node_spec
-from components.capacity.spec import Pool
+from components.capacity.spec import Pool, Reservation
 from components.capacity.window import END_OF_DAY, refusal
 from components.spec import seconds
 from stacks.checks.draft import Draft
@@ -17,6 +16,9 @@ from stacks.faults import Fault, one_of
 SHORTEST_LIFE_HOURS = 4
 """Least `expireAfter`. Karpenter takes any; a model of 70 B parameters takes 20 minutes from launch to its first token."""
 
+
+MOST_OF_A_BLOCK = 64
+"""Instances of one Capacity Block (EC2 User Guide, "Capacity Blocks pricing and billing")."""
 
 BOOKED_AHEAD = timedelta(weeks=8)
 """How far ahead of its start a Capacity Block can be bought (EC2 User Guide, "Capacity Blocks for ML")."""
@@ -188,52 +190,64 @@ def unknown_type(type_: str) -> str:
     return one_of(type_, choices)
 
 
-def _reservation(draft: Draft, key: str, pool: Pool, item: Any) -> Iterator[Fault]:
+def _block(draft: Draft, key: str, item: Reservation) -> Iterator[Fault]:
+    """A Capacity Block: bought by others, within the limits that EC2 sells, and with time left."""
+    if item.create:
+        yield Fault(
+            "block-never-bought",
+            f"{key}.create",
+            "id or tags: a Capacity Block is prepaid and irrevocable, so this program never buys one",
+            True,
+        )
+    if item.end is None:
+        yield Fault(
+            "block-end-missing",
+            f"{key}.end",
+            "the block's end, so that its draining can be planned; the key is required",
+            add='end: "2026-12-08T11:30:00Z"',
+        )
+    elif item.end.time() != time(*END_OF_DAY):
+        yield Fault(
+            "block-end-time",
+            f"{key}.end",
+            "a moment at 11:30 UTC, when every Capacity Block ends (EC2 User Guide)",
+            item.end,
+        )
+    if item.count > MOST_OF_A_BLOCK:
+        yield Fault(
+            "block-too-large",
+            f"{key}.count",
+            f"at most {MOST_OF_A_BLOCK}, what one Capacity Block holds; name several blocks",
+            item.count,
+        )
+    if item.start and item.end and item.start >= item.end:
+        yield Fault("block-start-after-end", f"{key}.start", "a moment before end", item.start)
+    elif item.start and item.end and item.end - item.start > LONGEST + timedelta(days=1):
+        yield Fault(
+            "block-too-long",
+            f"{key}.end",
+            "at most 182 days after start, the longest that a block can be",
+            item.end,
+        )
+    elif item.end and item.end - draft.at > LONGEST + BOOKED_AHEAD:
+        yield Fault(
+            "block-too-far",
+            f"{key}.end",
+            "at most 182 days and 8 weeks from now: a block starts within 8 weeks (EC2 User Guide)",
+            item.end,
+        )
+    elif item.end and (
+        why := refusal(draft.at, item.end, node_spec.drain_at(item.end), item.end - node_spec.BLOCK_RECLAIM)
+    ):
+        yield over(draft, key, item.end, why, "the reservation and what needs it")
+
+
+def _reservation(draft: Draft, key: str, pool: Pool, item: Reservation) -> Iterator[Fault]:
     chosen = [name for name, value in (("id", item.id), ("tags", item.tags), ("create", item.create)) if value]
     if len(chosen) != 1:
         yield Fault("reservation-named-twice", key, "exactly one of id, tags and create: true", chosen)
     if item.kind == "capacityBlock":
-        if item.create:
-            yield Fault(
-                "block-never-bought",
-                f"{key}.create",
-                "id or tags: a Capacity Block is prepaid and irrevocable, so this program never buys one",
-                True,
-            )
-        if item.end is None:
-            yield Fault(
-                "block-end-missing",
-                f"{key}.end",
-                "the block's end, so that its draining can be planned; the key is required",
-                add='end: "2026-12-08T11:30:00Z"',
-            )
-        elif item.end.time() != time(*END_OF_DAY):
-            yield Fault(
-                "block-end-time",
-                f"{key}.end",
-                "a moment at 11:30 UTC, when every Capacity Block ends (EC2 User Guide)",
-                item.end,
-            )
-        if item.start and item.end and item.start >= item.end:
-            yield Fault("block-start-after-end", f"{key}.start", "a moment before end", item.start)
-        elif item.start and item.end and item.end - item.start > LONGEST + timedelta(days=1):
-            yield Fault(
-                "block-too-long",
-                f"{key}.end",
-                "at most 182 days after start, the longest that a block can be",
-                item.end,
-            )
-        elif item.end and item.end - draft.at > LONGEST + BOOKED_AHEAD:
-            yield Fault(
-                "block-too-far",
-                f"{key}.end",
-                "at most 182 days and 8 weeks from now: a block starts within 8 weeks (EC2 User Guide)",
-                item.end,
-            )
-        elif item.end and (
-            why := refusal(draft.at, item.end, node_spec.drain_at(item.end), item.end - node_spec.BLOCK_RECLAIM)
-        ):
-            yield over(draft, key, item.end, why, "the reservation and what needs it")
+        yield from _block(draft, key, item)
     elif item.start or item.end:
         yield Fault(
             "window-without-block",

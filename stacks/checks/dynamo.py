@@ -102,7 +102,8 @@ def _named(draft: Draft) -> Iterator[Fault]:
                     one_of(key, draft.models, "in {models.<name>} a key of models:"),
                     key,
                 )
-    if "graphs" in draft.broken or any(place.startswith("graphs.") for place in draft.broken):
+    # Without any graph the stack is on its way, to a rack that starts later or to a cluster first.
+    if not draft.graphs or "graphs" in draft.broken or any(place.startswith("graphs.") for place in draft.broken):
         return
     used = {key for graph in draft.graphs.values() for key in named(graph)}
     for key in draft.models:

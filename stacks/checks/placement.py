@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from components import sizing
-from components.capacity import instances
+from components.capacity import instances, succession
 from components.capacity.spec import Pool
 from components.dynamo.manifest import on_rack, roles
 from components.dynamo.spec import Graph
@@ -70,7 +70,7 @@ def placements(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
         return
     machine = instances.instance(type_)
     yield from _typed(key, graph, pool, machine)
-    if placement.reserved_only and "reserved" in pool.capacity and machine.gpus:
+    if fixed(graph, pool) and machine.gpus:
         yield from _reserved_room(key, graph, pool, machine)
 
 
@@ -164,23 +164,32 @@ def _typed(key: str, graph: Graph, pool: Pool, machine: instances.Instance) -> I
         )
 
 
+def fixed(graph: Graph, pool: Pool) -> bool:
+    """Whether reserved machines are all that a graph may run on."""
+    return "reserved" in pool.capacity and (graph.placement.reserved_only or set(pool.capacity) == {"reserved"})
+
+
 def _reserved_room(key: str, graph: Graph, pool: Pool, machine: instances.Instance) -> Iterator[Fault]:
-    placement, by_zone = graph.placement, Counter[str]()
-    for item in pool.reservations:
-        if item.instance_type == machine.type and placement.zone in (None, item.zone):
-            by_zone[item.zone] += item.count
+    placement = graph.placement
+    rooms = succession.rooms(pool.reservations, machine.type, placement.zone)
+    by_zone: Counter[str] = Counter()
+    for room in rooms:
+        by_zone |= room
     needed = sizing.nodes_of(graph, machine)
     one_zone = placement.same_zone is not False
-    room = max(by_zone.values(), default=0) if one_zone else by_zone.total()
+    most = succession.most(rooms, one_zone=one_zone)
     fitting = sorted(zone for zone, count in by_zone.items() if count >= needed)
-    if needed > room:
+    if needed > most:
         where = " in one zone" if one_zone and len(by_zone) > 1 else ""
+        at_once = " at once" if len(rooms) > 1 else ""
         yield Fault(
             "reserved-room",
-            f"{key}.placement.reservedOnly",
-            f"workers that fit {room} reserved {machine.type}{where}; these need {needed} nodes",
-            True,
-            fix="lower replicas, reserve more, or allow the pool's fallback with reservedOnly: false",
+            f"{key}.placement.{'reservedOnly' if placement.reserved_only else 'pool'}",
+            f"workers that fit {most} reserved {machine.type}{where}{at_once}; these need {needed} nodes",
+            True if placement.reserved_only else placement.pool,
+            fix="lower replicas, reserve more, or allow the pool's fallback with reservedOnly: false"
+            if placement.reserved_only and set(pool.capacity) != {"reserved"}
+            else "lower replicas, reserve more, or give the pool a fallback beside `reserved`",
         )
     elif one_zone and len(fitting) < len(by_zone):
         yield Fault(
@@ -190,3 +199,28 @@ def _reserved_room(key: str, graph: Graph, pool: Pool, machine: instances.Instan
             "follow, and elsewhere too few are reserved; the key is required",
             add=f"placement: {{zone: {fitting[0]}}}",
         )
+
+
+def together(draft: Draft) -> Iterator[Fault]:
+    """Graphs that may run on reserved machines alone, all of a pool's together: each fits by itself, and there is one block."""
+    for name, pool in draft.pools.items():
+        by_type: dict[str, dict[str, Graph]] = {}
+        for graph_name, graph in draft.graphs.items():
+            type_ = graph.placement.instance_type
+            if graph.placement.pool == name and type_ and instances.known(type_) and fixed(graph, pool):
+                by_type.setdefault(type_, {})[graph_name] = graph
+        for type_, graphs in by_type.items():
+            machine = instances.instance(type_)
+            if len(graphs) < 2 or not machine.gpus:
+                continue
+            most = succession.most(succession.rooms(pool.reservations, type_))
+            kinds = [kind for key, graph in graphs.items() for kind in sizing.kinds_of(key, graph, machine).values()]
+            needed = sizing.nodes_for(kinds, machine)
+            if max(sizing.nodes_of(graph, machine) for graph in graphs.values()) <= most < needed:
+                yield Fault(
+                    "reserved-room-together",
+                    f"capacity.pools.{name}.reservations",
+                    f"room for {' and '.join(sorted(graphs))} together: they need {needed} {type_}, and {most} are reserved at once",
+                    [item.count for item in pool.reservations],
+                    fix="lower replicas, reserve more, or let one of them use the pool's fallback",
+                )

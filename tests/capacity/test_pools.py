@@ -24,6 +24,12 @@ from tests.conftest import AT, recorded
 END = datetime(2026, 12, 15, 11, 30, tzinfo=UTC)
 
 
+HELD = (
+    '[{"count": 1, "end": "2026-12-15T11:30:00Z", "id": "cr-0123456789abcdef0", "instanceType": "p5.48xlarge", '
+    '"kind": "capacityBlock", "zone": "use1-az1"}]'
+)
+
+
 def spec(**changes: Any) -> Pool:
     return Pool(**{"families": ("g6e",), "capacity": ("spot", "on-demand"), **changes})
 
@@ -121,7 +127,10 @@ def test_what_a_pool_may_launch_is_held_word_for_word(
         ),
         (
             {"capacity": ("reserved",), **block(END), "weight": 10},
-            {"dynamo-eks/block-end": "2026-12-15T11:30:00Z", "dynamo-eks/drain-at": "2026-12-15T10:50:00Z"}, "504h",
+            {
+                "dynamo-eks/block-end": "2026-12-15T11:30:00Z", "dynamo-eks/drain-at": "2026-12-15T10:50:00Z",
+                "dynamo-eks/reservations": HELD,
+            }, "504h",
             {
                 "consolidationPolicy": "WhenEmpty", "consolidateAfter": "Never",
                 "budgets": [{"nodes": "0", "reasons": ["Drifted", "Underutilized"]}, {"nodes": "100%", "reasons": ["Empty"]}],

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,6 +21,7 @@ from review import blocks, report
 from review.plan import make
 from stacks import stackfile
 from tests.conftest import recorded
+from tests.stacks.edited import changed
 
 GB200 = ["gb200-prod", "gb200-pair"]
 BEFORE = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -98,7 +100,7 @@ def test_the_same_is_registered_before_and_after_but_for_the_schedule_up(stack: 
 
 
 def test_stacks_without_racks_say_nothing() -> None:
-    for stack in ("g6e-dev", "mocker-local", "p5-reserved"):
+    for stack in ("g6e-dev", "mocker-local"):
         assert report.block_lines(recorded(stack)) == [] and blocks.as_json(recorded(stack)) == []
 
 
@@ -176,7 +178,7 @@ def test_what_happens_to_a_rack_in_order() -> None:
 def test_state_and_money_at_a_moment(now: str, words: str, left: float) -> None:
     """What is left can be used is what the drain leaves; more would be promised to a job that EC2 kills."""
     at = datetime.fromisoformat(now)
-    assert blocks.state(rack(DOWN), at) == words
+    assert blocks.state(rack(DOWN).window, at) == words
     assert blocks.money(rack(DOWN), at) == {
         "usdPerHour": 380.952, "usdBlock": round(380.952 * 168, 2), "usdLeft": round(380.952 * left, 2),
     }  # fmt: skip
@@ -184,7 +186,7 @@ def test_state_and_money_at_a_moment(now: str, words: str, left: float) -> None:
 
 def test_nothing_is_said_of_what_is_not_known() -> None:
     """A price of a block that nobody has looked at would be believed."""
-    assert blocks.state(rack(DOWN, block={}), START) == blocks.state(rack(), START) == "dates not known"
+    assert blocks.state(rack(DOWN, block={}).window, START) == blocks.state(rack().window, START) == "dates not known"
     assert blocks.money(rack(DOWN, block={}), START) == blocks.money(rack(DOWN, nodes=5), START) == {}
 
 
@@ -303,7 +305,7 @@ def test_the_machine_contract_of_a_rack_is_whole() -> None:
     entry = blocks.as_json(before("gb200-prod"))[0]
     nodes, out = entry.pop("nodes"), entry.pop("leftOut")
     assert entry == {
-        "name": "rack-a", "reservation": "cr-0fedcba9876543210", "type": "u-p6e-gb200x72", "zone": "use1-dfw2-az1",
+        "name": "rack-a", "of": "ultraServer", "reservation": "cr-0fedcba9876543210", "type": "u-p6e-gb200x72", "zone": "use1-dfw2-az1",
         "at": "2026-11-24T12:00:00Z", "state": "scheduled", "start": "2026-12-01T11:30:00Z", "drain": "2026-12-08T10:00:00Z",
         "reclaim": "2026-12-08T10:30:00Z", "end": "2026-12-08T11:30:00Z", "hoursLeft": 166.5, "usdPerHour": 761.904,
         "usdBlock": 127999.87, "usdLeft": 126857.02, "freeGpus": 0, "gpus": 72,
@@ -331,7 +333,7 @@ def test_a_rack_of_which_little_is_known_is_told_all_the_same() -> None:
     group = Node(1, NODE_GROUP, "a", "", inputs={"capacityType": "CAPACITY_BLOCK", "scalingConfig": {"maxSize": 1}})
     (entry,) = blocks.as_json(Graph("by-hand", [group], at=BEFORE))
     assert entry == {
-        "name": "a", "reservation": "", "type": "", "zone": None, "at": "2026-11-24T12:00:00Z", "state": None, "start": None,
+        "name": "a", "of": "ultraServer", "reservation": "", "type": "", "zone": None, "at": "2026-11-24T12:00:00Z", "state": None, "start": None,
         "drain": None, "reclaim": None, "end": None, "hoursLeft": None, "timeline": [], "freeGpus": 0, "gpus": 0,
         "nodes": [{"node": 1, "freeGpus": 0, "pods": [], "holds": "free"}], "leftOut": [],
     }  # fmt: skip
@@ -344,3 +346,65 @@ def test_each_rack_tells_its_own_state() -> None:
     assert [(entry["state"], entry["hoursLeft"], entry["leftOut"]) for entry in entries] == [
         ("active", 334.0, []), ("scheduled", 166.5, [f"{blocks.JOB}::one"]),
     ]  # fmt: skip
+
+
+# --- Capacity Blocks of pools -------------------------------------------------------------------------------------------
+
+
+def pooled(changes: dict[str, Any], at: datetime) -> Graph:
+    file = stackfile.read("p5-reserved")
+    return record("p5-reserved", changed(file.config, changes), secret_keys=file.secret_keys, at=at)
+
+
+EARLY, WITHIN = datetime(2026, 11, 20, 12, tzinfo=UTC), datetime(2026, 12, 2, 11, 30, tzinfo=UTC)
+WITH_FALLBACK = {"capacity.pools.block.capacity": ["reserved", "on-demand"]}
+ROAMING = {**WITH_FALLBACK, "graphs.trtllm-block.placement.reservedOnly": False}
+
+
+def test_a_pools_block_is_told_as_a_racks() -> None:
+    (entry,) = blocks.as_json(pooled({}, WITHIN))
+    assert {key: entry[key] for key in ("of", "name", "type", "count", "zone", "state", "gpus")} == {
+        "of": "pool", "name": "block", "type": "p5.48xlarge", "count": 2, "zone": "usw2-az2", "state": "active", "gpus": 16,
+    }  # fmt: skip
+    assert (entry["start"], entry["drain"], entry["reclaim"], entry["end"]) == (
+        "2026-12-01T11:30:00Z", "2026-12-15T10:50:00Z", "2026-12-15T11:00:00Z", "2026-12-15T11:30:00Z",
+    )  # fmt: skip
+    # Thirteen days less forty minutes, at 2 x $47.76 an hour.
+    assert entry["hoursLeft"] == 311.33 and entry["usdLeft"] == pytest.approx(311.3333 * 95.52, abs=0.01)
+    assert entry["usdBlock"] == pytest.approx(14 * 24 * 95.52) and entry["leftOut"] == []
+    assert [step["at"] for step in entry["timeline"]] == [
+        entry["start"], entry["drain"], entry["reclaim"], entry["end"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "at", "held"),
+    [
+        ({}, WITHIN, False),
+        ({}, EARLY, True),
+        (WITH_FALLBACK, EARLY, True),
+        (ROAMING, EARLY, False),
+    ],
+    ids=["it runs", "not begun", "begun for nobody else", "another machine takes them"],
+)
+def test_what_waits_for_a_pools_block(changes: dict[str, Any], at: datetime, held: bool) -> None:
+    """A graph whose machines come in eleven days would hold `make up` until its smoke test gives up."""
+    graph = pooled(changes, at)
+    names = {node.name for node in blocks.left_out(graph)}
+    assert ("graph-trtllm-block-graph" in names) is held and "graph-vllm-disagg-p5-graph" not in names
+    assert bool(blocks.up_arguments(graph)) is bool(blocks.waiting_lines(graph)) is held
+
+
+def test_a_block_that_stands_beside_others_waits_for_nobody() -> None:
+    """The pool has machines already; the next block only adds to them."""
+    more = {"create": True, "kind": "onDemand", "instanceType": "p5.48xlarge", "zone": "usw2-az2", "count": 2}
+    old = stackfile.read("p5-reserved").config["dynamo-eks:capacity"]["pools"]["block"]["reservations"]
+    assert not blocks.held(pooled({"capacity.pools.block.reservations": [*old, more]}, EARLY))
+
+
+def test_lines_of_a_pools_block() -> None:
+    told = report.pool_block_lines(pooled({}, EARLY))
+    assert told[0] == "Capacity Block of pool block: 2 p5.48xlarge on cr-0fedcba9876543210 in usw2-az2"
+    assert "not started, starts in 11.0 days" in told[1] and any(
+        "before the start `make up` makes all but" in line for line in told
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -118,6 +119,19 @@ def set_requirement(key: str, *values: str) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+def block(first: int, last: int, count: int = 2) -> dict[str, Any]:
+    """A Capacity Block of a pool, as its annotation tells it."""
+    window = {key: f"2026-12-{day:02}T11:30:00Z" for key, day in (("start", first), ("end", last))}
+    return {"kind": "capacityBlock", "instanceType": "p5.48xlarge", "zone": "usw2-az2", "count": count, **window}
+
+
+def reserve(*reservations: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
+    def change(inputs: dict[str, Any]) -> None:
+        inputs["metadata"]["annotations"]["dynamo-eks/reservations"] = json.dumps(reservations)
+
+    return change
+
+
 def set_env(inputs: dict[str, Any], type_: str, name: str, value: str) -> None:
     for item in container(inputs, type_)["env"]:
         if item["name"] == name:
@@ -181,6 +195,9 @@ CASES: dict[str, tuple[str, Edit, str]] = {
         "have no work",
     ),
     "rack-idle": (RACK, edit(DGD, lambda i: component(i, "prefill").update(replicas=8)), "8 of 72 prepaid GPUs have no work (2 of 18 nodes without a worker, $85 an hour)"),
+    "reserved-idle": ("p5-reserved", edit(DGD, lambda i: component(i, "worker").update(replicas=1), "trtllm-block"), "1 of 2 reserved p5.48xlarge have no work, $47.76 an hour"),
+    "block-fallback": ("p5-reserved", both(edit(POOL, set_requirement("karpenter.sh/capacity-type", "reserved", "on-demand"), "block"), edit(DGD, lambda i: pod_spec(i, "worker")["nodeSelector"].pop("karpenter.sh/capacity-type"), "trtllm-block")), "runs on on-demand machines, and is billed for them, from the drain at 2026-12-15T10:50:00Z on"),
+    "block-succession": ("p5-reserved", edit(POOL, reserve(block(1, 8), block(9, 15)), "block"), "2 p5.48xlarge in usw2-az2 fewer from 2026-12-08T11:30:00Z until 2026-12-09T11:30:00Z"),
     "graph-answers": (G, edit(DGD, lambda i: component(i, "worker").update(replicas=0)), "asks for no worker"),
     "secrets-beforehand": (
         "p5-reserved",

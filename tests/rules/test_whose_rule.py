@@ -21,6 +21,14 @@ HALF = {
     "computeDomain": "none",
     "worker": {"gpus": 2, "tensorParallel": 2, "memory": "600Gi"},
 }
+
+
+def _block(first: int, last: int) -> dict[str, Any]:
+    window = {key: f"2026-12-{day:02}T11:30:00Z" for key, day in (("start", first), ("end", last))}
+    id_ = f"cr-0123456789abcde{first:02x}"
+    return {"id": id_, "kind": "capacityBlock", "instanceType": "p5.48xlarge", "zone": "usw2-az2", "count": 2, **window}
+
+
 SPEAKS: dict[str, tuple[str, dict[str, Any], datetime]] = {
     "pod-fits": ("g6e-dev", {f"{GPU}.worker.memory": "600Gi"}, AT),
     "pool-room": ("g6e-dev", {"capacity.pools.gpu.gpuLimit": 1}, AT),
@@ -30,6 +38,16 @@ SPEAKS: dict[str, tuple[str, dict[str, Any], datetime]] = {
         AT,
     ),
     "rack-idle": ("gb200-prod", {"graphs.r1-wide-ep.prefill.replicas": 1}, AT),
+    "reserved-idle": ("p5-reserved", {"graphs.trtllm-block.worker.replicas": 1}, AT),
+    "block-fallback": (
+        "p5-reserved",
+        {
+            "capacity.pools.block.capacity": ["reserved", "on-demand"],
+            "graphs.trtllm-block.placement.reservedOnly": False,
+        },
+        AT,
+    ),
+    "block-succession": ("p5-reserved", {"capacity.pools.block.reservations": [_block(1, 8), _block(9, 15)]}, AT),
     "graph-answers": ("g6e-dev", {"graphs.vllm-disagg-tcp.decode.replicas": 0}, AT),
     "secrets-beforehand": ("g6e-dev", {"dynamo.huggingFaceSecret": "hf"}, AT),
     "disruption-budget": ("p5-reserved", {"graphs.vllm-disagg-p5.podDisruptionBudget": False}, AT),
