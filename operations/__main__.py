@@ -370,11 +370,14 @@ def destroy(
 
 def _left(out: Console, before: State, after: State, ended: Operation, access: Access) -> None:
     left = [*teardown.left_in_state(before, after, ended.did.failed), *teardown.left_outside(before, after)]
-    tagged = teardown.tagged_things(before, access=access)
-    if isinstance(tagged, str):
-        out.print(f"Not looked for by tag: {tagged}.")
-    else:
-        left += tagged
+    for asked, found in (
+        ("by tag", teardown.tagged_things(before, access=access, after=after)),
+        ("for access points", teardown.access_points(after, access=access)),
+    ):
+        if isinstance(found, str):
+            out.print(f"Not looked for {asked}: {found}.")
+        else:
+            left += found
     if not left:
         out.print("Nothing is left.")
         return

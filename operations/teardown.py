@@ -18,6 +18,7 @@ from operations.state import Resource, State, words
 from rules.storage import STATEFUL
 
 CLUSTER = "aws:eks/cluster:Cluster"
+FILE_SYSTEM = "aws:efs/fileSystem:FileSystem"
 KEY = "aws:kms/key:Key"
 GROUP = "aws:eks/nodeGroup:NodeGroup"
 TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
@@ -169,18 +170,43 @@ def _block(template: Resource) -> str | None:
     return (given.get("capacityReservationTarget") or {}).get("capacityReservationId")
 
 
-def tagged_things(state: State, session: Any = None, access: Access | None = None) -> Sequence[Left] | str:
-    """What in AWS still carries the stack's tags, or why that cannot be known.
+CLUSTER_TAGS = ("eks:eks-cluster-name", "aws:eks:cluster-name", "eks:cluster-name")
+"""Tags whose value is the name of the cluster. The first is on all that Auto Mode makes, nodes of the built-in pools, volumes,
+load balancers and security groups among them (AmazonEKSComputePolicy, AmazonEKSBlockStoragePolicy and
+AmazonEKSLoadBalancingPolicy demand it of each request); the others on what EKS makes for a cluster and its node groups."""
 
-    Volumes, interfaces and instances that the cluster made carry them too (the NodeClass and Auto Mode put them on).
+OWNED_TAG = "kubernetes.io/cluster/{name}"
+"""Tag of nodes and security groups, `owned` by the cluster that it names."""
+
+
+def _asked_by(tags: dict[str, str], orphaned: Iterable[str]) -> Iterable[tuple[str, list[dict[str, Any]]]]:
+    """What to say of a find, and the tags to look by: the stack's own, and those of each cluster that is gone.
+
+    What a living cluster has made is no leftover, and is not asked for.
+    """
+    wanted = [{"Key": key, "Values": [tags[key]]} for key in ("project", "stack")]
+    yield "carries the stack's tags; if it is still there, look who made it", wanted
+    for name in orphaned:
+        why = f"carries the name of cluster {name}, which is gone and took nothing of it along; look, and delete it"
+        yield from ((why, [{"Key": key, "Values": [name]}]) for key in CLUSTER_TAGS)
+        yield why, [{"Key": OWNED_TAG.format(name=name)}]
+
+
+def tagged_things(
+    state: State, session: Any = None, access: Access | None = None, *, after: State | None = None
+) -> Sequence[Left] | str:
+    """What in AWS still carries the stack's tags or those of its cluster, or why that cannot be known.
+
+    Volumes, interfaces, load balancers and instances that the cluster made carry the stack's tags too, but nodes of the built-in
+    pools do not, nor what an older version of this program let the cluster make. `after` is the state when the destroy
+    has ended; without it no cluster is taken for gone.
     """
     provider = next(iter(state.providers("aws")), None)
     if provider is None:
         return []
     given = provider.inputs.get("defaultTags") or {}
     tags = (json.loads(given) if isinstance(given, str) else given).get("tags") or {}
-    wanted = [{"Key": key, "Values": [tags[key]]} for key in ("project", "stack") if key in tags]
-    if len(wanted) < 2:
+    if not {"project", "stack"} <= tags.keys():
         return "the state holds no tags to look by"
     try:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -190,14 +216,55 @@ def tagged_things(state: State, session: Any = None, access: Access | None = Non
         client = (session or (access or Access.of_state(state)).session()).client(
             "resourcegroupstaggingapi", region_name=provider.inputs.get("region")
         )
-        pages = client.get_paginator("get_resources").paginate(TagFilters=wanted)
-        found = [item["ResourceARN"] for page in pages for item in page["ResourceTagMappingList"]]
+        found: dict[str, str] = {}
+        for why, wanted in _asked_by(tags, _gone(state, after)):
+            for page in client.get_paginator("get_resources").paginate(TagFilters=wanted):
+                for item in page["ResourceTagMappingList"]:
+                    found.setdefault(item["ResourceARN"], why)
     except (BotoCoreError, ClientError, NoIdentity) as error:
         return f"AWS cannot be asked: {error}"
     ids = [item.id for item in state.resources if item.id]
     # The list lags behind: what has just been deleted stays in it for hours.
     return [
-        Left(arn, "carries the stack's tags; if it is still there, look who made it")
-        for arn in sorted(found)
+        Left(arn, why)
+        for arn, why in sorted(found.items())
         if not any(arn.endswith((f"/{id_}", f":{id_}")) for id_ in ids)
     ]
+
+
+def _gone(before: State, after: State | None) -> list[str]:
+    """Names of the clusters that a destroy has deleted."""
+    if after is None:
+        return []
+    still = {item.urn for item in after.resources}
+    return [item.inputs["name"] for item in before.resources if item.type == CLUSTER and item.urn not in still]
+
+
+def access_points(after: State, session: Any = None, access: Access | None = None) -> Sequence[Left] | str:
+    """Access points on file systems that a destroy has kept, or why they cannot be known.
+
+    The add-on lets nobody tag them (aws/containers-roadmap #2755), so that they are found by their file system alone. With a file
+    system EFS deletes its access points.
+    """
+    kept = [item for item in after.resources if item.type == FILE_SYSTEM and item.id]
+    provider = next(iter(after.providers("aws")), None)
+    if not kept or provider is None:
+        return []
+    try:
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ImportError:
+        return "boto3 is not installed"
+    try:
+        client = (session or (access or Access.of_state(after)).session()).client(
+            "efs", region_name=provider.inputs.get("region")
+        )
+        return [
+            Left(
+                point["AccessPointId"], f"an access point on {words(item)}, unbilled; the claim it was made for is gone"
+            )
+            for item in kept
+            for page in client.get_paginator("describe_access_points").paginate(FileSystemId=item.id)
+            for point in page["AccessPoints"]
+        ]
+    except (BotoCoreError, ClientError, NoIdentity) as error:
+        return f"AWS cannot be asked: {error}"

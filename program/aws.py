@@ -84,6 +84,7 @@ def place(settings: Settings) -> Place:
             efs_file_system_id=files.file_system_id,
             efs_ready=[*addons.ready, *files.ready],
             local_zone_mounts=mounts(blocks, network),
+            volume_tags=settings.aws_tags,
         ),
         in_cluster,
     )

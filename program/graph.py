@@ -78,7 +78,13 @@ def graph_of(
     balancer = None
     if outside.type == "nlb":
         balancer = exposure.load_balancer(
-            name, graph.namespace, scheme=outside.scheme, allowed_cidrs=outside.allowed_cidrs, port=outside.port
+            name,
+            graph.namespace,
+            scheme=outside.scheme,
+            allowed_cidrs=outside.allowed_cidrs,
+            port=outside.port,
+            # Another cluster's role may not be allowed to set tags, and then no load balancer is made at all.
+            tags=settings.aws_tags if settings.cluster.existing is None else None,
         )
     made = DynamoGraph(
         f"graph-{name}",

@@ -106,9 +106,27 @@ Tags = Annotated[
         Annotated[str, StringConstraints(max_length=256), AfterValidator(aws_values.tag_text)],
     ],
     Field(
-        description="Tags of everything in AWS that can carry them, beside project and stack. Another one updates in place, and "
-        "replaces the nodes of pools one by one; nodes of an UltraServer keep those of the `make up` that made their group."
+        description="Tags of what the program makes in AWS, beside project and stack, and of what the cluster makes there: nodes of "
+        "pools and racks, volumes of claims, load balancers. Nodes of EKS's built-in pools and access points of EFS cannot "
+        "carry them (docs/tags.md). Another one updates in place, replaces the EBS storage class and the nodes of pools one by one; volumes "
+        "that exist and nodes of an UltraServer keep those they were made with."
     ),
 ]
-RESERVED_TAG = re.compile(r"^(aws:|eks:|kubernetes\.io/|karpenter\.sh/)", re.IGNORECASE)
-"""Tag prefixes that AWS, EKS and Karpenter keep for themselves."""
+RESERVED_TAGS = (
+    "aws:",
+    "eks:",
+    "eks.amazonaws.com/",
+    "kubernetes.io",
+    "karpenter.sh/",
+    "karpenter.k8s.aws/",
+    "elbv2.k8s.aws/",
+    "service.eks.amazonaws.com/",
+    "service.k8s.aws/",
+    "ebs.csi.",
+    "efs.csi.",
+    "CSIVolume",
+)
+"""What tags begin with that AWS and EKS, and Auto Mode's Karpenter, load balancer controller and volume drivers, keep for
+themselves: they refuse what carries one of their own with another value (eks.amazonaws.com NodeClass, rules of `spec.tags`;
+aws-ebs-csi-driver, pkg/driver/validation.go; aws-load-balancer-controller, "tag key is reserved")."""
+RESERVED_TAG = re.compile("|".join(map(re.escape, RESERVED_TAGS)), re.IGNORECASE)

@@ -18,6 +18,9 @@ def auto_mode_tags_policy() -> dict[str, Any]:
     every CreateFleet is refused. Statements follow the EKS User Guide, "Amazon EKS Auto Mode cluster IAM role", section
     on custom tags, with two differences. Node names in the network interface statement are matched with StringLike, as
     the managed AmazonEKSNetworkingPolicy does: StringEquals with `*` never holds. Shield is left out; nothing uses it.
+
+    The last two are for an edit of the tags. AmazonEKSLoadBalancingPolicy (v10 of August 2026) lets load balancers be tagged
+    only by the call that makes them, so that the controller would be refused at every later look at one whose tags differ.
     """
     return {
         "Version": "2012-10-17",
@@ -43,8 +46,20 @@ def auto_mode_tags_policy() -> dict[str, Any]:
                     "ec2:CreateSecurityGroup",
                 ],
             ),
+            _tagging_again("LoadBalancerTags", ["elasticloadbalancing:AddTags", "elasticloadbalancing:RemoveTags"]),
+            _tagging_again(
+                "SecurityGroupTags",
+                ["ec2:CreateTags", "ec2:DeleteTags"],
+                resource="arn:aws:ec2:*:*:security-group/*",
+            ),
         ],
     }
+
+
+def _tagging_again(sid: str, actions: list[str], *, resource: str = "*") -> dict[str, Any]:
+    """Let the tags be changed of what the cluster has made, and of nothing else."""
+    mine = {f"aws:ResourceTag/{_CLUSTER_NAME}": f"${{aws:PrincipalTag/{_CLUSTER_NAME}}}"}
+    return {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resource, "Condition": {"StringEquals": mine}}
 
 
 def _tagging(

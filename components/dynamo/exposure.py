@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .interruption import COMPONENT_LABEL, GRAPH_LABEL
+
+TAGS_ANNOTATION = "service.beta.kubernetes.io/aws-load-balancer-additional-resource-tags"
+"""Pairs `key=value` with commas between them; the controller takes each apart at its first `=`
+(aws-load-balancer-controller, pkg/annotations/parser.go)."""
 
 FRONTEND_PORT = 8000
 """Port of the frontend and of the ClusterIP Service that the operator makes for it."""
@@ -50,9 +54,20 @@ def curl_lines(model: str, url: str) -> list[str]:
 
 
 def load_balancer(
-    graph: str, namespace: str, *, scheme: str, allowed_cidrs: Sequence[str], port: int
+    graph: str,
+    namespace: str,
+    *,
+    scheme: str,
+    allowed_cidrs: Sequence[str],
+    port: int,
+    tags: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """A second Service for a Network Load Balancer of EKS Auto Mode; v1beta1 graphs have no field for it."""
+    """A second Service for a Network Load Balancer of EKS Auto Mode; v1beta1 graphs have no field for it.
+
+    `tags` are put on the load balancer, its listeners, target group and security group; the cluster's role must be
+    allowed to (EKS User Guide, "Use Service Annotations to configure Network Load Balancers").
+    """
+    tagged = {TAGS_ANNOTATION: ",".join(f"{key}={value}" for key, value in sorted(tags.items()))} if tags else {}
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -67,6 +82,7 @@ def load_balancer(
                 "service.beta.kubernetes.io/aws-load-balancer-nlb-target-type": "ip",
                 "service.beta.kubernetes.io/aws-load-balancer-healthcheck-path": "/health",
                 "service.beta.kubernetes.io/aws-load-balancer-healthcheck-protocol": "http",
+                **tagged,
             },
         },
         "spec": {

@@ -5,8 +5,8 @@ Auto Mode makes no storage class of its own, so that without these every claim s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
@@ -25,15 +25,24 @@ FILES_OWNER = "1000"
 """User and group of every file on EFS: Dynamo's images run as it, and the access point makes everybody it."""
 
 
-def ebs_class() -> dict[str, Any]:
-    """Fields of the EBS class that Auto Mode's own driver serves.
+def volume_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Parameters by which the EBS driver tags the volumes that it makes: one `key=value` each, numbered.
+
+    Auto Mode's driver has no flag for them, but takes these of the class (EKS User Guide, "Create a storage class",
+    considerations; aws-ebs-csi-driver, docs/tagging.md). Sorted, since a class of another order would be another class.
+    """
+    return {f"tagSpecification_{n}": f"{key}={value}" for n, (key, value) in enumerate(sorted(tags.items()), 1)}
+
+
+def ebs_class(tags: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Fields of the EBS class that Auto Mode's own driver serves; `tags` are those of its volumes.
 
     Volumes are made once the pod has a node, in that node's zone; made earlier they may be in a zone where the pool
     cannot launch. Bound to Auto Mode nodes, since no other node can attach them (awsdocs/amazon-eks-user-guide#1099).
     """
     return {
         "provisioner": "ebs.csi.eks.amazonaws.com",
-        "parameters": {"type": "gp3", "encrypted": "true"},
+        "parameters": {"type": "gp3", "encrypted": "true", **volume_tags(tags or {})},
         "volume_binding_mode": "WaitForFirstConsumer",
         "allow_volume_expansion": True,
         "reclaim_policy": "Delete",
@@ -69,6 +78,9 @@ class StorageClassesArgs:
 
     ebs: bool = True
     """Make the EBS class and the cluster's default."""
+    volume_tags: Mapping[str, str] = field(default_factory=dict)
+    """Tags of the volumes of the EBS class, which the cluster's role must be allowed to set. Changing them replaces the class;
+    volumes that exist keep theirs."""
     efs_file_system_id: pulumi.Input[str] | None = None
     """File system of the EFS class; none, no class. Changing it replaces the class, and claims that exist stay where
     they are."""
@@ -103,7 +115,7 @@ class StorageClasses(pulumi.ComponentResource):
         self.ebs_class_name = self.efs_class_name = self.local_zone_class_name = None
         if args.ebs:
             self.ebs_class_name = EBS_CLASS
-            self.ready.append(self._ebs(name))
+            self.ready.append(self._ebs(name, args.volume_tags))
         if args.efs_file_system_id is not None:
             self.efs_class_name = EFS_CLASS
             self.ready.append(self._efs(f"{name}-efs", EFS_CLASS, args))
@@ -116,14 +128,14 @@ class StorageClasses(pulumi.ComponentResource):
                 )
         self.register_outputs({"ebs_class_name": self.ebs_class_name, "efs_class_name": self.efs_class_name})
 
-    def _ebs(self, name: str) -> kubernetes.storage.v1.StorageClass:
+    def _ebs(self, name: str, tags: Mapping[str, str]) -> kubernetes.storage.v1.StorageClass:
         return kubernetes.storage.v1.StorageClass(
             f"{name}-ebs",
             metadata={
                 "name": EBS_CLASS,
                 "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
             },
-            **ebs_class(),
+            **ebs_class(tags),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # Classes cannot be changed, only made again, and the name is taken until the old one is gone.

@@ -13,7 +13,7 @@ from components.spec import seconds
 from stacks.checks.draft import Draft
 from stacks.faults import Fault, listed, one_of
 from stacks.placeholders import KNOWN
-from stacks.sections import RESERVED_TAG
+from stacks.sections import RESERVED_TAG, RESERVED_TAGS
 
 
 def place(draft: Draft) -> Iterator[Fault]:
@@ -168,7 +168,14 @@ def tags(draft: Draft) -> Iterator[Fault]:
             yield Fault(
                 "tag-reserved",
                 f"tags.{key}",
-                "a key that does not begin with aws:, eks:, kubernetes.io/ or karpenter.sh/",
+                f"a key that does not begin with {', '.join(RESERVED_TAGS[:-1])} or {RESERVED_TAGS[-1]}",
+                value,
+            )
+        if "=" in key or key != key.strip():
+            yield Fault(
+                "tag-key-apart",
+                f"tags.{key}",
+                "a key without = and without spaces at its ends: volumes and load balancers are told tags as key=value",
                 value,
             )
         if key.lower() in ("project", "stack"):

@@ -87,13 +87,28 @@ def test_role_name_of_something_else() -> None:
 
 def test_tag_policy_never_reaches_another_cluster() -> None:
     """One statement without the cluster's own tag would let this cluster's role launch and tag as any cluster."""
-    own = {"aws:RequestTag/eks:eks-cluster-name": "${aws:PrincipalTag/eks:eks-cluster-name}"}
+    own = "${aws:PrincipalTag/eks:eks-cluster-name}"
     statements = auto_mode_tags_policy()["Statement"]
-    assert all(own.items() <= statement["Condition"]["StringEquals"].items() for statement in statements)
+    conditions = [statement["Condition"]["StringEquals"] for statement in statements]
+    made, there = {"aws:RequestTag/eks:eks-cluster-name": own}, {"aws:ResourceTag/eks:eks-cluster-name": own}
+    assert all(made.items() <= found.items() or there.items() <= found.items() for found in conditions)
     # A wildcard means something only to StringLike: under StringEquals the statement would allow nothing.
     assert not [s for s in statements if "*" in s["Condition"]["StringEquals"].values()]
     # IAM's limit for all inline policies of a role, without whitespace.
     assert len(json.dumps(auto_mode_tags_policy(), separators=(",", ":"))) < 10240
+
+
+def test_tags_of_a_load_balancer_may_change() -> None:
+    """The managed policy allows AddTags with a creation alone: after an edit the controller would be refused, and stop there."""
+    allowed = {
+        action: statement
+        for statement in auto_mode_tags_policy()["Statement"]
+        if any(key.startswith("aws:ResourceTag/") for key in statement["Condition"]["StringEquals"])
+        for action in statement["Action"]
+    }
+    assert {"elasticloadbalancing:AddTags", "elasticloadbalancing:RemoveTags"} <= allowed.keys()
+    groups = [allowed[action]["Resource"] for action in ("ec2:CreateTags", "ec2:DeleteTags")]
+    assert groups == ["arn:aws:ec2:*:*:security-group/*"] * 2
 
 
 def test_pods_may_tag_their_session() -> None:

@@ -157,6 +157,15 @@ def test_the_whole_load_balancer(scheme: str, word: str) -> None:
     }
 
 
+def test_a_load_balancer_carries_the_tags() -> None:
+    """The controller parts at commas and at the first `=`, and makes nothing when it cannot."""
+    given = {"team": "inference", "cost": "a=b", "empty": ""}
+    made = load_balancer("chat", "team", scheme="internal", allowed_cidrs=(), port=443, tags=given)
+    text = made["metadata"]["annotations"]["service.beta.kubernetes.io/aws-load-balancer-additional-resource-tags"]
+    assert text == "cost=a=b,empty=,team=inference"
+    assert dict(pair.split("=", 1) for pair in text.split(",")) == given
+
+
 def test_the_operators_own_service() -> None:
     """The smoke test and everybody inside the cluster ask at this address."""
     assert service_name("chat") == "chat-frontend"

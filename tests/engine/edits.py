@@ -80,7 +80,8 @@ EDITS: tuple[Edit, ...] = (
             "VpcEndpoint", "FileSystem", "AccessEntry", "Addon", "Cluster", "Role", "Key", "SecurityGroupIngressRule",
             "SecurityGroupEgressRule",
         )),
-        "update NodeClass pool-gpu-class",
+        "update NodeClass pool-gpu-class", "replace StorageClass storage-ebs",
+        note="Volumes that exist keep the tags they were made with.",
     ),
     _pair(
         "tags", "one more, with UltraServers", {"tags.owner": "someone"},
@@ -89,6 +90,7 @@ EDITS: tuple[Edit, ...] = (
             "VpcEndpoint", "FileSystem", "AccessEntry", "Addon", "Cluster", "Role", "Key", "SecurityGroupIngressRule",
             "SecurityGroupEgressRule", "LaunchTemplate", "NodeGroup",
         )),
+        "replace StorageClass storage-ebs",
         note="Nodes of a rack keep the tags of the `make up` that made their group; the next block's get the new ones.",
     ),
     # --- network ---

@@ -17,7 +17,7 @@ from moto import mock_aws
 from operations.aws_finder import AwsFinder
 from operations.lookup import CannotTell
 from operations.state import Resource, State
-from operations.teardown import tagged_things
+from operations.teardown import access_points, tagged_things
 from recording.aws_types import CARDS
 from tests.operations.documents import TAGS, document, entry
 
@@ -256,6 +256,52 @@ def test_what_still_carries_the_stacks_tags(account: boto3.Session) -> None:
     found = tagged_things(state, account)
     assert not isinstance(found, str)
     assert [item.what.rsplit("/", 1)[1] for item in found] == [left]
+
+
+def test_what_carries_only_the_name_of_a_cluster_that_is_gone(account: boto3.Session) -> None:
+    """Nodes of the built-in pools cannot carry the stack's tags, and are billed whether or not there is a cluster."""
+    ec2 = account.client("ec2")
+
+    def volume(key: str, value: str) -> str:
+        tags = [{"ResourceType": "volume", "Tags": [{"Key": key, "Value": value}]}]
+        return ec2.create_volume(AvailabilityZone=f"{REGION}a", Size=1, TagSpecifications=tags)["VolumeId"]
+
+    ours = [
+        volume(key, value)
+        for key, value in (
+            ("eks:eks-cluster-name", "demo"),
+            ("eks:cluster-name", "demo"),
+            ("kubernetes.io/cluster/demo", "owned"),
+        )
+    ]
+    volume("eks:eks-cluster-name", "other")
+    before = State(document(entry("aws:eks/cluster:Cluster", "main", "demo", inputs={"name": "demo"})))
+    gone = State(document())
+
+    def names(after: State | None) -> list[str]:
+        found = tagged_things(before, account, after=after)
+        assert not isinstance(found, str)
+        return [item.what.rsplit("/", 1)[1] for item in found]
+
+    assert sorted(names(gone)) == sorted(ours)
+    # What a living cluster uses is no leftover.
+    assert names(before) == names(None) == []
+
+
+def test_access_points_of_files_that_were_kept(account: boto3.Session) -> None:
+    efs = account.client("efs")
+    files = [efs.create_file_system(CreationToken=name)["FileSystemId"] for name in ("demo-files", "other")]
+    points = [
+        efs.create_access_point(
+            FileSystemId=id_, ClientToken=id_, Tags=[{"Key": "efs.csi.aws.com/cluster", "Value": "true"}]
+        )
+        for id_ in files
+    ]
+    kept = State(document(entry("aws:efs/fileSystem:FileSystem", "files-efs", files[0])))
+    found = access_points(kept, account)
+    assert not isinstance(found, str)
+    assert [item.what for item in found] == [points[0]["AccessPointId"]]
+    assert access_points(State(document()), account) == []
 
 
 # --- what the emulator does not know: the service's own model judges question and answer ------------------------------

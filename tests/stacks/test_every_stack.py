@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from components.dynamo.exposure import TAGS_ANNOTATION
 from recording.graph import SECRET, UNKNOWN, Graph
 from recording.recorder import record
 from review import report
@@ -167,6 +168,29 @@ def test_tags_reach_what_karpenter_launches() -> None:
             tags = json.loads(tags) if isinstance(tags, str) else tags
             assert dict(tags["tags"]).items() <= dict(item.manifest["spec"]["tags"]).items()
             assert {"project", "stack"} <= set(item.manifest["spec"]["tags"])
+
+
+def test_tags_reach_what_the_cluster_makes() -> None:
+    """A volume or a load balancer without them is on nobody's bill, and no destroy finds it by the stack's name."""
+    seen = set()
+    for stack in STACKS:
+        graph = recorded(stack)
+        if not graph.of("pulumi:providers:aws"):
+            assert "tagSpecification_1" not in json.dumps([item.manifest for item in graph.objects])
+            continue
+        tags = graph.one("pulumi:providers:aws").inputs["defaultTags"]
+        wanted = dict((json.loads(tags) if isinstance(tags, str) else tags)["tags"])
+        (volumes,) = [
+            item.manifest["parameters"] for item in graph.objects_of("StorageClass") if item.name == "auto-ebs-sc"
+        ]
+        found = [value for key, value in volumes.items() if key.startswith("tagSpecification_")]
+        assert dict(text.split("=", 1) for text in found) == wanted
+        for item in graph.objects_of("Service"):
+            if item.manifest["spec"].get("type") == "LoadBalancer":
+                text = item.manifest["metadata"]["annotations"][TAGS_ANNOTATION]
+                assert dict(pair.split("=", 1) for pair in text.split(",")) == wanted
+                seen.add(stack)
+    assert seen
 
 
 def test_what_drains_is_given_time(every: Graph) -> None:

@@ -132,6 +132,20 @@ def test_ebs_volumes_are_made_where_the_pod_is() -> None:
     assert found["allowed_topologies"][0]["match_label_expressions"][0]["values"] == ["auto"]
 
 
+def test_volumes_of_claims_carry_the_tags() -> None:
+    """The driver knows numbered parameters alone; the order of a mapping must not make another class."""
+    tagged = ebs_class({"team": "inference", "cost:center": "a=b", "empty": ""})["parameters"]
+    assert tagged == {
+        "type": "gp3",
+        "encrypted": "true",
+        "tagSpecification_1": "cost:center=a=b",
+        "tagSpecification_2": "empty=",
+        "tagSpecification_3": "team=inference",
+    }
+    assert tagged == ebs_class({"empty": "", "team": "inference", "cost:center": "a=b"})["parameters"]
+    assert ebs_class()["parameters"] == {"type": "gp3", "encrypted": "true"}
+
+
 def test_every_class_parameter_is_text() -> None:
     """The API server takes only strings as parameters and refuses the class otherwise."""
     for parameters in (ebs_class()["parameters"], efs_parameters("fs-1")):
