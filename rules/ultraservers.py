@@ -29,6 +29,7 @@ SUBNET = "aws:ec2/subnet:Subnet"
 MANAGED_NODE_ADDONS = frozenset({"vpc-cni", "kube-proxy", "eks-pod-identity-agent", "coredns"})
 DRA_CHARTS = frozenset({"dra-driver-nvidia-gpu", "nvidia-dra-driver-gpu"})
 ANY_RACK = "any UltraServer"
+EFA = "vpc.amazonaws.com/efa"
 
 
 def releases(graph: Graph, *names: str) -> list[Node]:
@@ -770,6 +771,14 @@ def ladder_gates(graph: Graph) -> Iterator[Finding | Looked]:
             if not rungs.get(name):
                 yield Finding(
                     name, "no rung of its verification ladder is there; its graphs run on a rack nobody tested", "warn"
+                )
+            over_efa = any(pod.requests.get(EFA) for pod in here)
+            measured = any(rung.name.startswith(f"verify-{name}-efa-") for rung in rungs.get(name, ()))
+            if over_efa and rungs.get(name) and not measured:
+                yield Finding(
+                    item.address,
+                    f"takes EFA interfaces of {name}, and no rung of its ladder measures EFA; add efa to verify",
+                    "warn",
                 )
             for rung in rungs.get(name, ()):
                 if not graph.destroyed_before(item.node, rung.node):

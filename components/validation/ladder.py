@@ -65,7 +65,7 @@ class VerificationLadderArgs:
 
 
 class VerificationLadder(pulumi.ComponentResource):
-    """Proves a rack from its devices to an all-reduce over all its GPUs, before anything is served from it."""
+    """Proves a rack from its devices to all-reduces over all its GPUs, by NVLink and by EFA, before anything is served from it."""
 
     ready: list[pulumi.Resource]
     """The last rung, passed; whatever uses the rack depends on it."""
@@ -84,6 +84,7 @@ class VerificationLadder(pulumi.ComponentResource):
         renderers: dict[str, Callable[..., dict[str, Any]]] = {
             "nvbandwidth": lambda **given: objects.nvbandwidth_job(tested, image=args.nvbandwidth_image, **given),
             "nccl": lambda **given: objects.nccl_job(tested, image=args.nccl_image, **given),
+            "efa": lambda **given: objects.efa_job(tested, image=args.nccl_image, **given),
         }
         runs = {
             rung: render(timeout_s=args.minutes(rung) * 60) for rung, render in renderers.items() if rung in args.rungs

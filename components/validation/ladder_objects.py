@@ -1,8 +1,8 @@
 """The verification ladder of one UltraServer rack, as plain data: every object, and the marks a rack must reach.
 
 Rungs, each before the next: `devices` (nodes, labels, slices), `imex` (a pod gets an IMEX channel), `nvbandwidth` (NVLink
-between two nodes), `nccl` (an all-reduce over the whole rack). Loading a model and one completion follow as the stages of a
-graph's smoke test.
+between two nodes), `nccl` (an all-reduce over the whole rack), `efa` (the same with multi-node NVLink off, so that what leaves a
+node goes over EFA). Loading a model and one completion follow as the stages of a graph's smoke test.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from ..capacity.ultraservers import CLIQUE_LABEL, RACK_LABEL, Rack
 from ..dynamo import compute_domain as domains
 from . import jobs
 
-RUNGS = ("devices", "imex", "nvbandwidth", "nccl")
+RUNGS = ("devices", "imex", "nvbandwidth", "nccl", "efa")
 """Order of the rungs."""
 
-MEASURED = ("nvbandwidth", "nccl")
+MEASURED = ("nvbandwidth", "nccl", "efa")
 """Rungs that are an MPIJob and a Job that judges it."""
 
 LABEL = "dynamo-eks/verification"
@@ -30,7 +30,7 @@ LABEL = "dynamo-eks/verification"
 RUN_LABEL = "dynamo-eks/verification-run"
 """Label of one MPIJob's workers, by which they find each other's clique."""
 
-TIMEOUT_MINUTES: Mapping[str, int] = {"devices": 20, "imex": 25, "nvbandwidth": 30, "nccl": 40}
+TIMEOUT_MINUTES: Mapping[str, int] = {"devices": 20, "imex": 25, "nvbandwidth": 30, "nccl": 40, "efa": 40}
 """How long a rung may take. Clique labels come minutes after a node is Ready; the daemon of a domain has a startup probe of
 20 minutes (DRA driver 0.4.1); the images are several GB on every node."""
 
@@ -60,6 +60,8 @@ class Marks:
     """Every pair of GPUs of two nodes, one way, by nvbandwidth."""
     busbw_gbps: float
     """Bus bandwidth of the all-reduce over the rack at the largest size."""
+    efa_busbw_gbps: float
+    """The same without multi-node NVLink."""
     source: str
 
 
@@ -70,16 +72,23 @@ def bus_factor(ranks: int) -> float:
 
 X72_BUSBW_GBPS = 800.0
 
+EFA_BUSBW_GBPS = 40.0
+"""Floor of the all-reduce between nodes of a GB200 rack over EFA alone (NVIDIA/aicr #531 and #1256: the gate of its network
+check on p6e-gb200). Two nodes with one interface each measured 44 there, so that this tells EFA from TCP and finds an interface
+that is missing, not one that is a little slow: a node's four have 200 GB/s together."""
+
 MARKS: Mapping[str, Marks] = {
     "u-p6e-gb200x72": Marks(
         PAIR_FRACTION * PAIR_GBPS,
         X72_BUSBW_GBPS,
+        EFA_BUSBW_GBPS,
         "NVIDIA/aicr #531 expects 800 GB/s or more within a rack; a full NVL72 measured 835 to 847 at 8 GiB "
         "(coreweave/nccl-tests #43)",
     ),
     "u-p6e-gb200x36": Marks(
         PAIR_FRACTION * PAIR_GBPS,
         float(5 * math.floor(X72_BUSBW_GBPS * bus_factor(36) / bus_factor(72) / 5)),
+        EFA_BUSBW_GBPS,
         "nobody has published one: the mark of x72 at the same algorithm bandwidth, which NVLink SHARP keeps whatever the "
         "number of GPUs, rounded down to 5 GB/s; 8 GPUs on two GB300 nodes measured 841 (NVIDIA/aicr #1256)",
     ),
@@ -377,12 +386,28 @@ def nvbandwidth_job(tested: RackUnderTest, *, image: str, timeout_s: int) -> dic
 
 def nccl_job(tested: RackUnderTest, *, image: str, timeout_s: int) -> dict[str, Any]:
     """An all-reduce over every GPU of the rack, over NVLink where it reaches and EFA where it does not."""
+    return _all_reduce(tested, "nccl", image=image, timeout_s=timeout_s, nvlink=True)
+
+
+def efa_job(tested: RackUnderTest, *, image: str, timeout_s: int) -> dict[str, Any]:
+    """An all-reduce over every GPU of the rack, between nodes over EFA alone: as KV blocks go between racks, and NCCL when a
+    link of the rack fails, which no other rung would notice before."""
+    return _all_reduce(tested, "efa", image=image, timeout_s=timeout_s, nvlink=False)
+
+
+def _all_reduce(tested: RackUnderTest, rung: str, *, image: str, timeout_s: int, nvlink: bool) -> dict[str, Any]:
     per_node = tested.rack.machine.gpus
-    variables = ("FI_PROVIDER=efa", "NCCL_DEBUG=INFO", "NCCL_MNNVL_ENABLE=1", "NCCL_NVLS_ENABLE=1")
+    # The switches reduce for a whole NVLink domain or not at all: NVLS is for the rung that has one.
+    variables = (
+        "FI_PROVIDER=efa",
+        "NCCL_DEBUG=INFO",
+        f"NCCL_MNNVL_ENABLE={int(nvlink)}",
+        f"NCCL_NVLS_ENABLE={int(nvlink)}",
+    )
     pages = {"hugepages-2Mi": f"{tested.rack.spec.huge_pages_mib}Mi"} if tested.rack.spec.huge_pages_mib else {}
     return _mpi_job(
         tested,
-        "nccl",
+        rung,
         _Run(image=image,
         workers=tested.rack.nodes,
         command=[
@@ -398,7 +423,7 @@ def nccl_job(tested: RackUnderTest, *, image: str, timeout_s: int) -> dict[str, 
             "volumeMounts": [{"name": "shared-memory", "mountPath": "/dev/shm"}],
         },
         extended={"vpc.amazonaws.com/efa": str(tested.rack.spec.efa_interfaces), **pages},
-        one_clique=tested.cliques == 1,
+        one_clique=nvlink and tested.cliques == 1,
         timeout_s=timeout_s,
         # The runtime gives 64 MiB, which four ranks outgrow.
         volumes=[{"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": "16Gi"}}]),
@@ -475,6 +500,9 @@ def marks_of(tested: RackUnderTest, rung: str) -> dict[str, float]:
     if rung == "nvbandwidth":
         return {"ranks": 2 * tested.rack.machine.gpus, "hosts": 2, "pair_gbps": tested.marks.pair_gbps}
     ranks = tested.rack.nodes * tested.rack.machine.gpus
+    if rung == "efa":
+        mark = tested.marks.efa_busbw_gbps
+        return {"ranks": ranks, "hosts": tested.rack.nodes, "bytes": ALL_REDUCE_BYTES, "busbw_gbps": mark}
     return {
         "ranks": ranks,
         "hosts": tested.rack.nodes,

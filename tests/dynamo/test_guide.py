@@ -205,7 +205,9 @@ def test_cluster_pieces_as_in_the_guide() -> None:
     }
     ebs = next(item.manifest for item in stack.objects_of("StorageClass") if item.name == "auto-ebs-sc")
     assert ebs["provisioner"] == "ebs.csi.eks.amazonaws.com" and ebs["volumeBindingMode"] == "WaitForFirstConsumer"
-    assert ebs["parameters"] == {"type": "gp3", "encrypted": "true"}
+    # Beyond the guide: the tags of the stack.
+    tags = {"tagSpecification_1": "project=dynamo-eks", "tagSpecification_2": "stack=guide"}
+    assert ebs["parameters"] == {"type": "gp3", "encrypted": "true", **tags}
     efs = next(item.manifest for item in stack.objects_of("StorageClass") if item.name == "efs-sc-dynamic")
     expected = {"provisioningMode": "efs-ap", "directoryPerms": "777", "uid": "1000", "gid": "1000"}
     assert efs["provisioner"] == "efs.csi.aws.com" and expected.items() <= dict(efs["parameters"]).items()

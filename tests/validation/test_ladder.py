@@ -57,7 +57,7 @@ def updated() -> Graph:
 
 
 CHECKS = ["verify-rack-a-devices-check-job", "verify-rack-a-imex", "verify-rack-a-nvbandwidth-check-job",
-          "verify-rack-a-nccl-check-job"]  # fmt: skip
+          "verify-rack-a-nccl-check-job", "verify-rack-a-efa-check-job"]  # fmt: skip
 
 
 def named(graph: Graph, name: str) -> Node:
@@ -92,14 +92,14 @@ def test_what_uses_the_rack_waits_for_the_last_rung(graph: Graph) -> None:
 
 def test_runs_go_before_their_domain(graph: Graph) -> None:
     """Deleting a ComputeDomain ends IMEX under the pods that use it (DRA driver #357)."""
-    for name in ("verify-rack-a-imex", "verify-rack-a-nvbandwidth", "verify-rack-a-nccl"):
+    for name in ("verify-rack-a-imex", "verify-rack-a-nvbandwidth", "verify-rack-a-nccl", "verify-rack-a-efa"):
         assert "verify-rack-a-domain" in before(graph, named(graph, name))
 
 
 def test_everything_follows_what_it_is_checked_with(graph: Graph) -> None:
     """Without the operator an MPIJob is accepted and nothing happens; without the driver the claim is never made."""
     made = [node for node in graph.nodes if node.custom and node.name.startswith("verify-rack-a")]
-    assert len(made) == 16
+    assert len(made) == 19
     for node in made:
         assert "mpi-operator" in before(graph, node), node.name
         if node.name != "verify-rack-a-namespace":
@@ -116,7 +116,7 @@ def test_up_waits_longer_than_a_job_may_run(graph: Graph) -> None:
 
 def test_a_run_makes_way_for_the_next(graph: Graph) -> None:
     """Two runs at once need the rack twice."""
-    for name in ("verify-rack-a-nvbandwidth", "verify-rack-a-nccl", "verify-rack-a-domain"):
+    for name in ("verify-rack-a-nvbandwidth", "verify-rack-a-nccl", "verify-rack-a-efa", "verify-rack-a-domain"):
         assert named(graph, name).delete_before_replace
 
 
@@ -124,7 +124,8 @@ def test_all_objects_are_the_rendered_ones(updated: Graph) -> None:
     kinds = sorted(item.kind for item in updated.objects if item.node.name.startswith("verify-rack-a"))
     assert kinds == sorted(
         ["Namespace", "ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "ComputeDomain",
-         "MPIJob", "MPIJob", "Job", "Job", "Job", "Job", "ConfigMap", "ConfigMap", "ConfigMap"]
+         "MPIJob", "MPIJob", "MPIJob", "Job", "Job", "Job", "Job", "Job", "ConfigMap", "ConfigMap", "ConfigMap",
+         "ConfigMap"]
     )  # fmt: skip
     for item in updated.objects:
         if item.node.name.startswith("verify-rack-a"):
@@ -150,7 +151,7 @@ def test_results_are_read_after_their_jobs(updated: Graph) -> None:
     """In a first preview the ConfigMaps are not there, and reading them would end it with an error."""
     assert [item.token for item in updated.reads if "ConfigMap" in item.token] == [
         f"kubernetes:core/v1:ConfigMap verify-rack-a/verify-rack-a-{rung}-result"
-        for rung in ("devices", "nvbandwidth", "nccl")
+        for rung in ("devices", "nvbandwidth", "nccl", "efa")
     ]
     assert updated.outputs["results"]["nccl"] == {
         "verdict": "not run", "reason": "nothing is measured offline", "figures": {},
@@ -179,7 +180,7 @@ def test_the_order_is_fixed() -> None:
     assert CHECKS[0] in before(turned, named(turned, "verify-rack-a-nccl"))
 
 
-@pytest.mark.parametrize("rung", ["nvbandwidth", "nccl"])
+@pytest.mark.parametrize("rung", ["nvbandwidth", "nccl", "efa"])
 def test_a_run_ends_before_its_domain_without_the_rung_before_it_too(rung: str) -> None:
     """A domain deleted first ends IMEX under pods that run (NVIDIA DRA driver #357)."""
     graph = recorded((rung,))
@@ -198,7 +199,7 @@ def test_unknown_rungs_are_refused(given: dict[str, Any]) -> None:
     """A misspelt rung would be one left out."""
     with pytest.raises(ValueError) as error:
         VerificationLadderArgs(tested=X72, check_image=CHECK_IMAGE, **given)
-    assert str(error.value) == "rungs: there is no ncll; choose from devices, imex, nvbandwidth, nccl"
+    assert str(error.value) == "rungs: there is no ncll; choose from devices, imex, nvbandwidth, nccl, efa"
 
 
 def test_a_longer_timeout_reaches_run_and_judge() -> None:

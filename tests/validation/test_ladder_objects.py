@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -52,6 +53,7 @@ def mpi_jobs(rack: RackUnderTest) -> dict[str, dict[str, Any]]:
     return {
         "nvbandwidth": objects.nvbandwidth_job(rack, image=objects.NVBANDWIDTH_IMAGE, timeout_s=1800),
         "nccl": objects.nccl_job(rack, image=objects.NCCL_TESTS_IMAGE, timeout_s=2400),
+        "efa": objects.efa_job(rack, image=objects.NCCL_TESTS_IMAGE, timeout_s=2400),
     }
 
 
@@ -186,10 +188,12 @@ def test_workers_hold_whole_nodes_and_the_launcher_nothing(rack: RackUnderTest) 
             objects.compute_domain(rack)["spec"]["channel"]["resourceClaimTemplate"]["name"]
         ]
         count = job["spec"]["mpiReplicaSpecs"]["Worker"]["replicas"]
-        assert count == (rack.rack.nodes if rung == "nccl" else 2)
+        assert count == (2 if rung == "nvbandwidth" else rack.rack.nodes)
         limits = container["resources"]["limits"]
         assert limits["nvidia.com/gpu"] == "4" and job["spec"]["slotsPerWorker"] == 4
-        assert limits.get("vpc.amazonaws.com/efa") == (str(rack.rack.spec.efa_interfaces) if rung == "nccl" else None)
+        assert limits.get("vpc.amazonaws.com/efa") == (
+            None if rung == "nvbandwidth" else str(rack.rack.spec.efa_interfaces)
+        )
         # Extended resources and huge pages cannot be overcommitted.
         requests = container["resources"]["requests"]
         assert all(requests[name] == amount for name, amount in limits.items() if name != "cpu")
@@ -219,7 +223,7 @@ def test_clique_affinity_is_asked_for_where_it_can_be_met(rack: RackUnderTest) -
         worker = template(job, "Worker")
         affinity = worker["spec"]["affinity"]
         terms = affinity.get("podAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution", [])
-        assert bool(terms) == (rung == "nvbandwidth" or rack.cliques == 1)
+        assert bool(terms) == (rung == "nvbandwidth" or (rung == "nccl" and rack.cliques == 1))
         for term in terms:
             assert term["topologyKey"] == CLIQUE_LABEL
             # By itself alone: workers of another run may be in another clique.
@@ -240,13 +244,15 @@ def test_workers_end_with_their_launcher_and_nothing_is_tried_twice(rack: RackUn
 
 def test_the_all_reduce_is_the_one_that_is_judged() -> None:
     """A judge that waits for another size calls every log cut short; one that knows another number of GPUs refuses all."""
-    for rack in (X72, X36, SPLIT):
-        args = template(mpi_jobs(rack)["nccl"], "Launcher")["spec"]["containers"][0]["args"]
-        marks = objects.marks_of(rack, "nccl")
+    for rack, rung in itertools.product((X72, X36, SPLIT), ("nccl", "efa")):
+        args = template(mpi_jobs(rack)[rung], "Launcher")["spec"]["containers"][0]["args"]
+        marks = objects.marks_of(rack, rung)
         assert args[args.index("-e") + 1] == str(marks["bytes"])
         assert args[args.index("-np") + 1] == str(marks["ranks"])
         assert args[args.index("-c") + 1] == "1", "the judge demands checked results"
-        assert {"NCCL_DEBUG=INFO", "NCCL_MNNVL_ENABLE=1", "NCCL_NVLS_ENABLE=1", "FI_PROVIDER=efa"} <= set(args)
+        nvlink = int(rung == "nccl")
+        named = {"NCCL_DEBUG=INFO", "FI_PROVIDER=efa", f"NCCL_MNNVL_ENABLE={nvlink}", f"NCCL_NVLS_ENABLE={nvlink}"}
+        assert named == {item for item in args if "=" in item}
 
 
 def test_huge_pages_are_asked_for_only_where_there_are_any() -> None:
@@ -264,6 +270,9 @@ def test_a_split_rack_does_not_pass_over_the_network_alone(rack: RackUnderTest, 
     assert objects.marks_of(rack, "nvbandwidth") == {"ranks": 8, "hosts": 2, "pair_gbps": 0.9 * 798}
     assert objects.marks_of(rack, "nccl") == {
         "ranks": 4 * rack.rack.nodes, "hosts": rack.rack.nodes, "clique_ranks": clique, "bytes": 2**34, "busbw_gbps": mark,
+    }  # fmt: skip
+    assert objects.marks_of(rack, "efa") == {
+        "ranks": 4 * rack.rack.nodes, "hosts": rack.rack.nodes, "bytes": 2**34, "busbw_gbps": 40.0,
     }  # fmt: skip
 
 
@@ -303,10 +312,10 @@ def test_another_block_is_verified_anew() -> None:
 def test_changed_marks_judge_the_run_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run needs the whole rack free: with graphs on it, a new name would leave `up` waiting until it times out."""
     before = names(X72)
-    lower = objects.Marks(700.0, 790.0, "a reviewer's decision")
+    lower = objects.Marks(700.0, 790.0, 35.0, "a reviewer's decision")
     monkeypatch.setattr(objects, "MARKS", {**objects.MARKS, "u-p6e-gb200x72": lower})
     after = names(X72)
-    assert {rung for rung in before if before[rung] != after[rung]} == {"nvbandwidth-check", "nccl-check"}
+    assert {rung for rung in before if before[rung] != after[rung]} == {"nvbandwidth-check", "nccl-check", "efa-check"}
 
 
 def test_whatever_a_check_is_made_of_gives_it_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -345,7 +354,7 @@ def test_names_stay_host_names(rack: str) -> None:
         assert len(f"{job['metadata']['name']}-launcher") <= 63
     for name in names(named).values():
         assert len(name) <= 63
-    assert len(set(names(named).values())) == 6
+    assert len(set(names(named).values())) == 8
 
 
 @pytest.mark.parametrize(
@@ -382,7 +391,7 @@ def test_the_judges_may_do_what_they_do_and_no_more(rack: RackUnderTest) -> None
         {
             "apiGroups": [""],
             "resources": ["configmaps"],
-            "resourceNames": [f"{prefix}-{rung}-result" for rung in ("devices", "nvbandwidth", "nccl")],
+            "resourceNames": [f"{prefix}-{rung}-result" for rung in ("devices", "nvbandwidth", "nccl", "efa")],
             "verbs": ["get", "update"],
         },
     ]

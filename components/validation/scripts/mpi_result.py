@@ -147,33 +147,56 @@ def nvbandwidth(lines, marks):
     return figures, ""
 
 
-def nccl(lines, marks):
-    """(figures, reason) of an all-reduce over `ranks` GPUs on `hosts` nodes; the reason is empty for a pass."""
+def networks_of(lines):
+    """What NCCL uses between nodes; it falls back from EFA to sockets without an error."""
+    found = {match[1].strip() for line in lines if (match := NETWORK.search(line))}
+    return found | ({"Socket"} if any("via NET/Socket" in line for line in lines) else set())
+
+
+def multi_node_nvlink(lines, expected):
+    """(size of the smallest clique, reason): NCCL falls back from NVLink to the network without an error too."""
+    cliques = [int(found[1]) for line in lines if (found := CLIQUE.search(line))]
+    if not cliques or any(NO_NVLINK.search(line) for line in lines):
+        return 0, "NCCL does not use multi-node NVLink (no MNNVL 1); the nodes talk over EFA"
+    smallest = min(cliques)
+    if smallest < expected:
+        return smallest, (
+            f"an NVLink clique holds {smallest} of the GPUs, {expected} are expected; the others are reached over EFA"
+        )
+    if not any(NVLS.search(line) for line in lines):
+        return smallest, "NCCL made no NVLS communicator, so the switches do not reduce"
+    return smallest, ""
+
+
+def efa_alone(lines):
+    """(whether NICs read the GPUs' own memory, reason): why the data did not go over EFA between nodes."""
+    if any(CLIQUE.search(line) for line in lines):
+        return {}, "NCCL uses multi-node NVLink although it was told not to, so EFA was not measured"
+    others = sorted(name for name in networks_of(lines) if "libfabric" not in name.lower())
+    if others:
+        return {}, f"NCCL uses the network {', '.join(others)}, not Libfabric, which is EFA's"
+    over = [line for line in lines if "via NET/" in line]
+    return {"gpuDirect": bool(over) and all("GDRDMA" in line for line in over)}, ""
+
+
+def all_reduce(lines, marks, transport):
+    """(figures, reason) of an all-reduce over `ranks` GPUs on `hosts` nodes; the reason is empty for a pass. `transport` says what
+    of the figures is its own, and why it was not the one that was to be measured."""
     host_of = {int(found[1]): found[2] for line in lines if (found := RANK.match(line))}
     if not host_of:
         return {}, "the all-reduce did not run, which is no pass" + instead(lines)
     ranks, hosts = len(host_of), len(set(host_of.values()))
     if ranks != marks["ranks"] or hosts != marks["hosts"]:
         return {}, "{} GPUs on {} nodes took part, not {} on {}".format(ranks, hosts, marks["ranks"], marks["hosts"])
-    # What moved the data. NCCL falls back from NVLink to the network, and from EFA to sockets, without an error.
-    networks = {found[1].strip() for line in lines if (found := NETWORK.search(line))}
-    if any("via NET/Socket" in line for line in lines):
-        networks.add("Socket")
+    networks = networks_of(lines)
     if not networks:
         return {}, "no line says which network NCCL uses, so its transport is not known; NCCL_DEBUG must be INFO"
     figures: dict = {"network": sorted(networks)}
     if "Socket" in networks:
         return figures, "NCCL uses sockets, so the EFA plugin was not loaded (Using network Socket)"
-    cliques = [int(found[1]) for line in lines if (found := CLIQUE.search(line))]
-    if not cliques or any(NO_NVLINK.search(line) for line in lines):
-        return figures, "NCCL does not use multi-node NVLink (no MNNVL 1); the nodes talk over EFA"
-    smallest, expected = min(cliques), marks["clique_ranks"]
-    if smallest < expected:
-        return figures, (
-            f"an NVLink clique holds {smallest} of the GPUs, {expected} are expected; the others are reached over EFA"
-        )
-    if not any(NVLS.search(line) for line in lines):
-        return figures, "NCCL made no NVLS communicator, so the switches do not reduce"
+    own, reason = transport(lines)
+    if reason:
+        return figures, reason
     # The half of a row that is printed first holds what is judged; other ranks' lines may come between the halves.
     rows = [cells for line in lines if ROW.match(line) and len(cells := line.split()) >= 9]
     last = rows[-1] if rows else ["none"]
@@ -182,7 +205,7 @@ def nccl(lines, marks):
             last[0], marks["bytes"], last_words(lines)
         )
     bandwidth, mark = float(last[7]), marks["busbw_gbps"]
-    figures.update(bytes=marks["bytes"], busbwGBps=bandwidth, ranks=ranks, cliqueRanks=smallest, markGBps=mark)
+    figures.update(bytes=marks["bytes"], busbwGBps=bandwidth, ranks=ranks, markGBps=mark, **own)
     if len(last) >= 13:
         figures["inPlaceBusbwGBps"] = float(last[11])
     checked = next((line for line in lines if line.startswith("# Out of bounds values")), "")
@@ -195,13 +218,28 @@ def nccl(lines, marks):
     return figures, ""
 
 
+def nccl(lines, marks):
+    """An all-reduce over the rack's NVLink."""
+
+    def nvlink(lines):
+        smallest, reason = multi_node_nvlink(lines, marks["clique_ranks"])
+        return {"cliqueRanks": smallest}, reason
+
+    return all_reduce(lines, marks, nvlink)
+
+
+def efa(lines, marks):
+    """An all-reduce between nodes over EFA."""
+    return all_reduce(lines, marks, efa_alone)
+
+
 def judged(test, log, marks):
     """(figures, reason) of a log; the reason is empty for a pass, and begins with what is known to cause it."""
     lines = untagged(log)
     if not any(line.strip() for line in lines):
         return {}, "the launcher's log is empty"
     try:
-        figures, reason = {"nvbandwidth": nvbandwidth, "nccl": nccl}[test](lines, marks)
+        figures, reason = {"nvbandwidth": nvbandwidth, "nccl": nccl, "efa": efa}[test](lines, marks)
     except (ValueError, IndexError) as error:
         figures, reason = {}, f"the log cannot be read: {error}"
     known = known_reason(lines) if reason else ""
