@@ -231,7 +231,7 @@ FINDINGS: list[tuple[str, str, Edit, str]] = [
     ("files-from-local-zone", RACK, edit(DGD, many(anywhere, lambda i: container(i, "decode")["volumeMounts"][0].update(name="model-cache"))), "reads its model over the link to the region"),
     ("ladder-gates", RACK, lambda graph: rebuilt(graph, [node for node in graph if not ("verify-rack-a" in node.name and node.type.endswith(":Job"))]), "its graphs run on a rack nobody tested"),
     ("ladder-gates", PAIR, lambda graph: rebuilt(graph, [node for node in graph if not ("verify-rack-b" in node.name and node.type.endswith(":Job"))]), "its graphs run on a rack nobody tested"),
-    ("ladder-gates", RACK, lambda graph: rebuilt(graph, [node for node in graph if not ("verify-rack-a-efa" in node.name and node.type.endswith(":Job"))]), "takes EFA interfaces of rack-a, and no rung of its ladder measures EFA"),
+    ("ladder-gates", PAIR, lambda graph: rebuilt(graph, [node for node in graph if not ("verify-rack-a-efa" in node.name and node.type.endswith(":Job"))]), "takes EFA interfaces of rack-a, and no rung of its ladder measures EFA"),
     ("ladder-gates", RACK, both(untied(DGD), edit(DGD, anywhere)), "does not wait for verify-rack-a-imex"),
     ("ladder-gates", PAIR, both(untied(DGD), beside(lambda i: pod_spec(i, "decode")["nodeSelector"].update({"dynamo-eks/ultraserver": "rack-b"}))), "does not wait for verify-rack-a-imex"),
     ("gpu-stack-outlives", RACK, untied(RELEASE, "efa-plugin"), "may outlive node group nodes-rack-a-76543210; make it depend on the nodes"),
