@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .storage.storage_classes import StorageClasses, StorageClassesArgs
     from .validation.ladder import VerificationLadder, VerificationLadderArgs
     from .validation.mpi_operator import MpiOperator, MpiOperatorArgs
+    from .validation.pinned_memory import PinnedMemory, PinnedMemoryArgs
     from .validation.platform_check import PlatformCheck, PlatformCheckArgs
     from .validation.smoke import SmokeTest, SmokeTestArgs
 
@@ -55,6 +56,7 @@ _MODULES = {
     "MpiOperator": "validation.mpi_operator",
     "Network": "network.network",
     "NodeRole": "capacity.node_role",
+    "PinnedMemory": "validation.pinned_memory",
     "PlatformCheck": "validation.platform_check",
     "RackRole": "capacity.rack_role",
     "SharedFiles": "storage.shared_files",

@@ -13,6 +13,7 @@ from components.dynamo.graph import DynamoGraph, DynamoGraphArgs
 from components.dynamo.namespace import GraphNamespace
 from components.dynamo.spec import Frontend, Graph, Worker
 from components.scheduling import gang as gang_objects
+from components.validation.pinned_memory import PinnedMemory, PinnedMemoryArgs
 from components.validation.smoke import SmokeTest, SmokeTestArgs
 from program.place import Place
 from stacks.settings import Settings
@@ -86,6 +87,15 @@ def graph_of(
             # Another cluster's role may not be allowed to set tags, and then no load balancer is made at all.
             tags=settings.aws_tags if settings.cluster.existing is None else None,
         )
+    on_racks = [resource for rack in racks for resource in place.rack_ready[rack]]
+    pinned = None
+    if any("memlock" in place.racks[rack].spec.verify for rack in racks):
+        # The highest rung before the graph itself: nothing else runs in the graph's own image.
+        pinned = PinnedMemory(
+            f"memlock-{name}",
+            PinnedMemoryArgs(graph=name, manifest=rendered, depends_on=[*ground.namespace.ready, *on_racks]),
+            in_cluster,
+        )
     made = DynamoGraph(
         f"graph-{name}",
         DynamoGraphArgs(
@@ -98,7 +108,8 @@ def graph_of(
                 *ground.namespace.ready,
                 *ground.cache,
                 *place.pools.get(placed or "", []),
-                *(resource for rack in racks for resource in place.rack_ready[rack]),
+                *on_racks,
+                *(pinned.ready if pinned else []),
             ],
             claims=ground.namespace.claims,
         ),
@@ -130,6 +141,8 @@ def graph_of(
         "portForward": f"kubectl -n {graph.namespace} port-forward svc/{made.service_name} {exposure.FRONTEND_PORT}:{exposure.FRONTEND_PORT}",
         "curl": exposure.curl(served, f"localhost:{exposure.FRONTEND_PORT}"),
     }
+    if racks:
+        outputs["memlock"] = pinned.logs if pinned else "left out"
     if made.load_balancer_host is not None:
         outputs["loadBalancer"] = made.load_balancer_host
     return outputs

@@ -20,7 +20,7 @@ from components.gpu.efa_plugin import EfaPlugin, EfaPluginArgs
 from components.gpu.gpu_operator import GpuOperator, GpuOperatorArgs
 from components.network.node_network import NodeNetwork
 from components.validation.ladder import VerificationLadder, VerificationLadderArgs
-from components.validation.ladder_objects import MEASURED, RackUnderTest
+from components.validation.ladder_objects import MEASURED, RUNGS, RackUnderTest
 from components.validation.mpi_operator import MpiOperator, MpiOperatorArgs
 from stacks.settings import Settings
 
@@ -158,7 +158,8 @@ def _ladders(
             VerificationLadderArgs(
                 tested=RackUnderTest(rack=rack, driver_branch=settings.gpu.driver_branch, namespace=f"verify-{name}"),
                 check_image=catalog.PYTHON_IMAGE,
-                rungs=given[name].verify,
+                # The last one is asked in a graph's own image, with the graph.
+                rungs=[rung for rung in given[name].verify if rung in RUNGS],
                 # The drivers wait for the nodes of every rack.
                 depends_on=[*stack, *operator],
             ),

@@ -309,6 +309,15 @@ def dynamo_graph() -> Any:
     )
 
 
+def pinned_memory() -> Any:
+    options = in_cluster()
+    worker = {"name": "main", "image": "vllm", "securityContext": {"privileged": True}}
+    component = {"name": "decode", "podTemplate": {"spec": {"containers": [worker], "nodeSelector": {"rack": "a"}}}}
+    graph = object_("DynamoGraphDeployment", "chat", spec={"components": [component]})
+    args = library.PinnedMemoryArgs(graph="chat", manifest=graph, depends_on=[earlier(options)])
+    return library.PinnedMemory("memlock", args, options)
+
+
 def smoke_test() -> Any:
     options = in_cluster()
     return library.SmokeTest(
@@ -365,6 +374,7 @@ MAKERS: Mapping[str, Callable[[], Any]] = {
     "MpiOperator": mpi_operator,
     "Network": network,
     "NodeRole": node_role,
+    "PinnedMemory": pinned_memory,
     "PlatformCheck": platform_check,
     "RackRole": rack_role,
     "SharedFiles": shared_files,

@@ -128,6 +128,7 @@ INPUTS: list[tuple[str, str, str, Any]] = [
     ("Network", "Route network-private-use1-az2-out", "natGatewayId", "network-nat-use1-az1-id"),
     ("Network", "VpcEndpoint network-sts", "privateDnsEnabled", True),
     ("NodeRole", "AccessEntry nodes-entry", "type", "EC2"),
+    ("PinnedMemory", "Job memlock-0", "metadata.namespace", "serving"),
     ("PlatformCheck", "ServiceAccount check-account", "metadata.namespace", "dynamo-system"),
     ("RackRole", "RolePolicyAttachment racks-AmazonEKS_CNI_Policy", "role", "made"),
     ("SharedFiles", "FileSystem files-efs", "encrypted", True),

@@ -116,14 +116,15 @@ class UltraServer(Model):
     """Let EKS replace a node whose GPU or NVLink fails; the block holds the same count, so the replacement waits for the old one."""
     protect: bool = True
     """Pulumi refuses to delete or replace the node group. Set to false and run `make up` to let the rack go, best after its end."""
-    verify: tuple[Literal["devices", "imex", "nvbandwidth", "nccl", "efa"], ...] = (
+    verify: tuple[Literal["devices", "imex", "nvbandwidth", "nccl", "efa", "memlock"], ...] = (
         "devices",
         "imex",
         "nvbandwidth",
         "nccl",
         "efa",
+        "memlock",
     )
-    """Rungs of the verification ladder that graphs on the rack wait for: devices, an IMEX channel, NVLink pair by pair, an all-reduce over NVLink, and one over EFA. One left out is shown as skipped, never as passed."""
+    """Rungs of the verification ladder that graphs on the rack wait for: devices, an IMEX channel, NVLink pair by pair, an all-reduce over NVLink, one over EFA, and how much memory each graph's image may pin. One left out is shown as skipped, never as passed."""
 
 
 class Capacity(Model):

@@ -370,7 +370,7 @@ HOLDS: list[tuple[str, str, Edit, str]] = [
     ("node-groups", G, both(without(CLUSTER), edit(CLASS, put("spec/securityGroupSelectorTerms"))), "NodeClass gpu"),
     ("node-groups", G, both(edit(CLUSTER, nothing, outputs={}), edit(CLASS, put("spec/securityGroupSelectorTerms"))), "NodeClass gpu"),
     ("pod-fits", P5, same, "8 subjects"),
-    ("pod-fits", RACK, same, "10 subjects"),
+    ("pod-fits", RACK, same, "11 subjects"),
     ("pod-fits", G, edit(DGD, many(unplaced("worker", TYPE), set_resource("worker", "memory", "1Ti"))), "8 subjects"),
     ("pool-room", P5, edit(POOL, put("spec/limits/nvidia.com~1gpu", "16"), "reserved"), "2 subjects"),
     ("pool-room", P5, both(edit(POOL, put("spec/limits"), "block"), edit(DGD, unplaced("worker", POOL_LABEL), "trtllm")), "NodePool reserved"),
