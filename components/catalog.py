@@ -150,12 +150,14 @@ HYBRID_ADDONS: Mapping[str, Mapping[str, str]] = {
         "vpc-cni": "v1.22.4-eksbuild.3",
         "kube-proxy": "v1.34.6-eksbuild.21",
         "eks-pod-identity-agent": "v1.3.10-eksbuild.3",
+        "eks-node-monitoring-agent": "v1.7.0-eksbuild.1",
         "coredns": "v1.12.4-eksbuild.29",
     },
     "1.35": {
         "vpc-cni": "v1.22.4-eksbuild.3",
         "kube-proxy": "v1.35.3-eksbuild.21",
         "eks-pod-identity-agent": "v1.3.10-eksbuild.3",
+        "eks-node-monitoring-agent": "v1.7.0-eksbuild.1",
         "coredns": "v1.13.2-eksbuild.21",
     },
 }

@@ -26,7 +26,9 @@ from rules.objects import chart_of
 
 ADDON = "aws:eks/addon:Addon"
 SUBNET = "aws:ec2/subnet:Subnet"
-MANAGED_NODE_ADDONS = frozenset({"vpc-cni", "kube-proxy", "eks-pod-identity-agent", "coredns"})
+MANAGED_NODE_ADDONS = frozenset(
+    {"vpc-cni", "kube-proxy", "eks-pod-identity-agent", "eks-node-monitoring-agent", "coredns"}
+)
 DRA_CHARTS = frozenset({"dra-driver-nvidia-gpu", "nvidia-dra-driver-gpu"})
 ANY_RACK = "any UltraServer"
 EFA = "vpc.amazonaws.com/efa"
@@ -284,8 +286,9 @@ def zone_group_kept(graph: Graph) -> Iterator[Finding | Looked]:
 
 @rule(
     "hybrid-addons",
-    "Networking, Service routing, Pod Identity and DNS are there before the first managed node.",
-    "Auto Mode brings them to its own nodes only: without vpc-cni a managed node never gets ready.",
+    "Networking, Service routing, Pod Identity, DNS and the node monitoring agent are there before the first managed node.",
+    "Auto Mode brings them to its own nodes only: without vpc-cni a managed node never gets ready, and without the agent nobody notices "
+    "a GPU that has failed.",
     of="program",
 )
 def hybrid_addons(graph: Graph) -> Iterator[Finding | Looked]:
@@ -297,6 +300,26 @@ def hybrid_addons(graph: Graph) -> Iterator[Finding | Looked]:
                 yield Finding(rack.group.name, f"the cluster has no add-on {name}, which managed nodes need")
             elif not graph.destroyed_before(rack.group, there[name]):
                 yield Finding(rack.group.name, f"does not depend on add-on {name}; its nodes would join without it")
+
+
+@rule(
+    "rack-repair",
+    "Nodes of an UltraServer are repaired one at a time, or by a person.",
+    "Its block has no spare machine: two replaced at once take two nodes from the NVLink clique of everything that runs there.",
+    of="program",
+)
+def rack_repair(graph: Graph) -> Iterator[Finding | Looked]:
+    for rack in racks(graph).values():
+        name, given = rack.group.name, rack.group.inputs.get("nodeRepairConfig") or {}
+        yield Looked(name)
+        if not given.get("enabled"):
+            continue
+        if given.get("maxParallelNodesRepairedCount") != 1:
+            yield Finding(name, "may have several nodes replaced at once; set maxParallelNodesRepairedCount to 1")
+        overrides = given.get("nodeRepairConfigOverrides") or ()
+        spared = [item.get("nodeUnhealthyReason") for item in overrides if item.get("repairAction") == "NoAction"]
+        if "DCGMError" not in spared:
+            yield Finding(name, "may have healthy nodes replaced: the agent's DCGM is for amd64 alone; spare DCGMError")
 
 
 @rule(

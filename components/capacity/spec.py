@@ -112,8 +112,8 @@ class UltraServer(Model):
     """Encrypted gp3 root volume. Images and pods' files lie on the NVMe disks, joined as RAID0. Changing it replaces the nodes, which `make up` refuses while they run (docs/runbooks/block.md)."""
     huge_pages_mib: Annotated[int, Field(ge=0, le=102400, multiple_of=2)] = 0
     """Memory set aside as 2 MiB pages for EFA, per node; graphs that ask for hugepages need it. Changing it replaces the nodes, which `make up` refuses while they run (docs/runbooks/block.md)."""
-    node_repair: bool = True
-    """Let EKS replace a node whose GPU or NVLink fails; the block holds the same count, so the replacement waits for the old one."""
+    node_repair: bool = False
+    """Let EKS replace a node that its monitoring agent reports as broken for ten minutes or more: one at a time, none while more than 20 % are unhealthy, and none because the agent cannot reach DCGM. The block has no spare machine: the replacement takes the old one's slot, and what runs over the whole rack stands still until it has joined. By default the agent only marks the node, and a person decides (docs/runbooks/block.md)."""
     protect: bool = True
     """Pulumi refuses to delete or replace the node group. Set to false and run `make up` to let the rack go, best after its end."""
     verify: tuple[Literal["devices", "imex", "nvbandwidth", "nccl", "efa", "memlock"], ...] = (

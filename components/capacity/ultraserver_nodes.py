@@ -22,6 +22,9 @@ from .window import ScheduledAction, moment
 AMI_TYPE = "AL2023_ARM_64_NVIDIA"
 """The one image documented for P6e: arm64, driver, IMEX, fabric manager (EKS User Guide, P6e-GB200). No Bottlerocket."""
 
+REPAIR_THRESHOLD_PERCENT = 20
+"""Share of unhealthy nodes above which nothing is repaired."""
+
 HOP_LIMIT = 2
 """Of the instance metadata: DaemonSets of the GPU stack run in pods and read it, one hop further than the node."""
 
@@ -92,7 +95,7 @@ class UltraServerNodes(pulumi.ComponentResource):
             labels=node_labels(rack),
             taints=[aws.eks.NodeGroupTaintArgs(**TAINT)],
             update_config=aws.eks.NodeGroupUpdateConfigArgs(max_unavailable=1, update_strategy="MINIMAL"),
-            node_repair_config=aws.eks.NodeGroupNodeRepairConfigArgs(enabled=args.node_repair),
+            node_repair_config=repair(args.node_repair),
             tags={"Name": block},
             opts=pulumi.ResourceOptions(
                 parent=self,
@@ -182,6 +185,32 @@ class UltraServerNodes(pulumi.ComponentResource):
             desired_capacity=action.desired_capacity,
             opts=pulumi.ResourceOptions(parent=self),
         )
+
+
+def repair(enabled: bool) -> aws.eks.NodeGroupNodeRepairConfigArgs:
+    """Whether and how EKS replaces what the node monitoring agent reports.
+
+    One node at a time: a full block has no spare machine, so that a replacement is launched into the slot that the old one has
+    left, and until it has joined its clique no gang of the whole rack starts. None while more than a fifth is unhealthy, which is
+    EKS's own default for groups of more than five nodes and is no fault of a node (EKS User Guide, "Node auto repair").
+    Nothing because of DCGMError: it says that the agent cannot ask its DCGM server, and the chart (1.7.0) places that one on amd64
+    nodes alone, so that it may be true of every healthy node of a rack.
+    """
+    if not enabled:
+        return aws.eks.NodeGroupNodeRepairConfigArgs(enabled=False)
+    return aws.eks.NodeGroupNodeRepairConfigArgs(
+        enabled=True,
+        max_parallel_nodes_repaired_count=1,
+        max_unhealthy_node_threshold_percentage=REPAIR_THRESHOLD_PERCENT,
+        node_repair_config_overrides=[
+            aws.eks.NodeGroupNodeRepairConfigNodeRepairConfigOverrideArgs(
+                node_monitoring_condition="AcceleratedHardwareReady",
+                node_unhealthy_reason="DCGMError",
+                min_repair_wait_time_mins=10,
+                repair_action="NoAction",
+            )
+        ],
+    )
 
 
 def _group_name(resources: Sequence[aws.eks.outputs.NodeGroupResource]) -> str:

@@ -1,6 +1,6 @@
 """EKS add-ons of a hybrid cluster: what Auto Mode nodes bring themselves and managed nodes do not.
 
-Networking, Service routing, Pod Identity and DNS. Their DaemonSets stay off Auto Mode nodes by EKS's own affinity; all
+Networking, Service routing, Pod Identity, DNS, and the agent that looks after GPU, NVLink and kernel of a node. Their DaemonSets stay off Auto Mode nodes by EKS's own affinity; all
 are there before the first managed node joins, which without networking would never get ready.
 """
 
@@ -28,6 +28,10 @@ def configuration(addon: str) -> dict[str, Any] | None:
     if addon == "coredns":
         # On the built-in pool: a rack's nodes are tainted, and gone after its block.
         return {"nodeSelector": dict(AUTO_POOL)}
+    if addon == "eks-node-monitoring-agent":
+        # The agent tolerates every taint, its DCGM server by default none (chart 1.7.0): without this it is not on GPU nodes, and
+        # the agent reports a DCGM error of every one of them.
+        return {"dcgmAgent": {"tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]}}
     return None
 
 
@@ -41,7 +45,7 @@ class HybridAddonsArgs:
 
 
 class HybridAddons(pulumi.ComponentResource):
-    """vpc-cni, kube-proxy, eks-pod-identity-agent and CoreDNS."""
+    """vpc-cni, kube-proxy, eks-pod-identity-agent, eks-node-monitoring-agent and CoreDNS."""
 
     ready: list[pulumi.Resource]
     """What managed nodes need before they join, and until they have drained."""

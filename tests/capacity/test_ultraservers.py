@@ -50,7 +50,7 @@ def early() -> Graph:
     """The production stack as its block is bought: eight EFA interfaces, huge pages, an image and a disk of its own."""
     given = config(
         "gb200-prod", efaInterfaces=8, hugePagesMib=5120, amiRelease="1.35.6-20260820", rootVolumeGib=500,
-        nodeRepair=False, protect=False,
+        nodeRepair=True, protect=False,
     )  # fmt: skip
     return record("gb200-prod", given, at=EARLY)
 
@@ -294,7 +294,7 @@ def test_node_group_is_what_the_guide_asks() -> None:
             assert (inputs["amiType"], inputs["capacityType"]) == ("AL2023_ARM_64_NVIDIA", "CAPACITY_BLOCK")
             assert not {"instanceTypes", "diskSize", "remoteAccess"} & set(inputs)
             assert inputs["taints"] == [{"key": "nvidia.com/gpu", "value": "present", "effect": "NO_SCHEDULE"}]
-            assert inputs["nodeRepairConfig"] == {"enabled": True}
+            assert inputs["nodeRepairConfig"] == {"enabled": False}
             assert inputs["version"] == graph.one("aws:eks/cluster:Cluster").inputs["version"]
             assert inputs["releaseVersion"].startswith(inputs["version"] + ".")
             assert len(inputs["subnetIds"]) == 1
@@ -307,7 +307,15 @@ def test_node_group_is_what_the_guide_asks() -> None:
 def test_settings_of_the_group_arrive() -> None:
     inputs = only(early(), GROUP).inputs
     assert inputs["releaseVersion"] == "1.35.6-20260820"
-    assert inputs["nodeRepairConfig"] == {"enabled": False}
+    # One at a time: a full block has no spare machine.
+    assert inputs["nodeRepairConfig"] == {
+        "enabled": True, "maxParallelNodesRepairedCount": 1, "maxUnhealthyNodeThresholdPercentage": 20,
+        # The agent's DCGM server is for amd64: healthy nodes of a rack may be reported so.
+        "nodeRepairConfigOverrides": [{
+            "nodeMonitoringCondition": "AcceleratedHardwareReady", "nodeUnhealthyReason": "DCGMError",
+            "minRepairWaitTimeMins": 10, "repairAction": "NoAction",
+        }],
+    }  # fmt: skip
 
 
 def test_labels_tell_rack_and_block() -> None:

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.capacity.ultraservers import TAINT
 from components.cluster.access import admin_entries
 from components.cluster.addons import efs_driver_configuration, efs_driver_service_accounts
+from components.cluster.hybrid_addons import configuration
 from components.cluster.iam import auto_mode_tags_policy, pod_identity_trust, role_name
 from components.cluster.kubeconfig import kubeconfig, update_command
 
@@ -169,3 +171,12 @@ def test_efs_controller_stays_off_gpu_nodes() -> None:
     """A controller on a GPU node keeps the node from being given back: some dollars an hour for a pod without a GPU."""
     selector = efs_driver_configuration()["controller"]["nodeSelector"]
     assert selector == {"karpenter.sh/nodepool": "general-purpose"}
+
+
+def test_the_monitoring_agent_can_ask_dcgm() -> None:
+    """Its DCGM server tolerates nothing by itself: kept off tainted nodes, every GPU would be reported as broken."""
+    given = configuration("eks-node-monitoring-agent")
+    assert given == {
+        "dcgmAgent": {"tolerations": [{"key": TAINT["key"], "operator": "Exists", "effect": "NoSchedule"}]}
+    }
+    assert configuration("kube-proxy") is None

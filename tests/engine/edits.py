@@ -254,7 +254,7 @@ EDITS: tuple[Edit, ...] = (
         "update LaunchTemplate nodes-rack-a-*", "update NodeGroup nodes-rack-a-*", aws=("rack-runs",),
     ),
     _pair(
-        "capacity.ultraServers.*.nodeRepair", "off", {"capacity.ultraServers.rack-a.nodeRepair": False},
+        "capacity.ultraServers.*.nodeRepair", "on", {"capacity.ultraServers.rack-a.nodeRepair": True},
         "update NodeGroup nodes-rack-a-*",
     ),
     _pair(

@@ -251,6 +251,7 @@ CASES: dict[str, tuple[str, Edit, str]] = {
     "rack-subnet": (RACK, edit("subnet:Subnet", lambda i: i.update(cidrBlock="10.96.224.0/24"), "rack"), "use a larger VPC range"),
     "zone-group-kept": (RACK, edit("AvailabilityZoneGroup", nothing, retain_on_delete=False), "set retain_on_delete"),
     "hybrid-addons": (RACK, drop(":Addon", "vpc-cni"), "no add-on vpc-cni"),
+    "rack-repair": (RACK, edit(GROUP, lambda i: i.update(nodeRepairConfig={"enabled": True})), "may have several nodes replaced at once"),
     "one-allocator": (RACK, edit(RELEASE, lambda i: i["values"]["resources"]["gpus"].update(enabled=True), "dra-driver"), "hand each out twice"),
     "domain-kind-owner": (RACK, untied(RELEASE, "gpu-operator"), "whoever comes first"),
     "gpu-stack-place": (RACK, edit(RELEASE, lambda i: i["values"].pop("nodeSelector"), "efa-plugin"), "would run on Auto Mode nodes"),

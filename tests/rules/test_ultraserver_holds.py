@@ -60,6 +60,7 @@ LOOKED: dict[str, set[str]] = {
     "rack-subnet": {"network-rack-use1-dfw2-az1"},
     "zone-group-kept": {"network-us-east-1-dfw-2"},
     "hybrid-addons": GROUPS,
+    "rack-repair": GROUPS,
     "one-allocator": STACK - {"efa-plugin-release"},
     "domain-kind-owner": {"gpu-operator-release"},
     "gpu-stack-place": STACK,

@@ -124,7 +124,7 @@ FINDINGS: list[tuple[str, str, Edit, str]] = [
     ("rack-subnet", PAIR, edit("subnet:Subnet", lambda i: i.update(cidrBlock="10.112.240.0/24"), "rack"), "has addresses for 10 nodes and not for 18"),
     ("rack-subnet", PAIR, both(edit(GROUP, lambda i: i.update(subnetIds=["subnet-1"])), edit("subnet:Subnet", lambda i: i.update(cidrBlock="10.112.240.0/25"), "rack")), "has addresses for 4 nodes and not for 9"),
     ("hybrid-addons", RACK, untied(GROUP), "does not depend on add-on coredns; its nodes would join without it"),
-    *(("hybrid-addons", RACK, drop(":Addon", name), f"no add-on {name}") for name in ("kube-proxy", "eks-pod-identity-agent", "coredns")),
+    *(("hybrid-addons", RACK, drop(":Addon", name), f"no add-on {name}") for name in ("kube-proxy", "eks-pod-identity-agent", "eks-node-monitoring-agent", "coredns")),
     *(
         ("one-allocator", stack, edit(RELEASE, value(path, new), name), f"values.{path}: expected {words}")
         for stack, name, path, new, words in (
@@ -232,6 +232,7 @@ FINDINGS: list[tuple[str, str, Edit, str]] = [
     ("ladder-gates", RACK, lambda graph: rebuilt(graph, [node for node in graph if not ("verify-rack-a" in node.name and node.type.endswith(":Job"))]), "its graphs run on a rack nobody tested"),
     ("ladder-gates", PAIR, lambda graph: rebuilt(graph, [node for node in graph if not ("verify-rack-b" in node.name and node.type.endswith(":Job"))]), "its graphs run on a rack nobody tested"),
     ("ladder-gates", PAIR, lambda graph: rebuilt(graph, [node for node in graph if not ("verify-rack-a-efa" in node.name and node.type.endswith(":Job"))]), "takes EFA interfaces of rack-a, and no rung of its ladder measures EFA"),
+    ("rack-repair", RACK, edit(GROUP, lambda i: i.update(nodeRepairConfig={"enabled": True, "maxParallelNodesRepairedCount": 1})), "may have healthy nodes replaced"),
     ("ladder-gates", RACK, both(untied(DGD), edit(DGD, anywhere)), "does not wait for verify-rack-a-imex"),
     ("ladder-gates", PAIR, both(untied(DGD), beside(lambda i: pod_spec(i, "decode")["nodeSelector"].update({"dynamo-eks/ultraserver": "rack-b"}))), "does not wait for verify-rack-a-imex"),
     ("gpu-stack-outlives", RACK, untied(RELEASE, "efa-plugin"), "may outlive node group nodes-rack-a-76543210; make it depend on the nodes"),

@@ -166,7 +166,7 @@ OTHER: Mapping[str, Row] = {
     "capacity.ultraServers.<name>.amiRelease": _rack("amiRelease", "1.35.0-20260101"),
     "capacity.ultraServers.<name>.rootVolumeGib": _rack("rootVolumeGib", 300),
     "capacity.ultraServers.<name>.hugePagesMib": _rack("hugePagesMib", 5120),
-    "capacity.ultraServers.<name>.nodeRepair": _rack("nodeRepair", False),
+    "capacity.ultraServers.<name>.nodeRepair": _rack("nodeRepair", True),
     "capacity.ultraServers.<name>.protect": _rack("protect", False),
     "capacity.ultraServers.<name>.verify": _rack("verify", ["devices", "imex"]),
     "gpu.operator.version": (RACK, {}, {"gpu.operator.version": "26.7.0"}),
