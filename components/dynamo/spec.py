@@ -143,7 +143,7 @@ class Placement(Model):
     ultra_server: RackName | None = None
     """UltraServer they run on."""
     any_ultra_server: bool = False
-    """Let the gang scheduler choose one UltraServer for the whole graph, instead of naming it."""
+    """Let the gang scheduler choose one UltraServer for the whole graph, instead of naming it. That holds for workers of one node, and for the first replica of a worker of several: each further one, also one that is scaled to later, is a gang of its own and chooses for itself."""
     instance_type: InstanceType | None = None
     """Instance type they ask for; by default any that the pool may launch and that fits."""
     zone: ZoneId | None = None

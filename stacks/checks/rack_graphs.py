@@ -222,6 +222,7 @@ def _where(draft: Draft, key: str, graph: Graph, racks: Mapping[str, Rack]) -> I
                 True,
                 fix="make them alike, or name one: placement: {ultraServer: …}",
             )
+        yield from _scaled_gangs(draft, key, graph)
         return
     for place, rack in named.items():
         if isinstance(rack, str) and rack not in draft.ultra_servers:
@@ -411,6 +412,26 @@ def _efa_share(key: str, graph: Graph, worker: Worker, machine: instances.Instan
             fix=f"better, take whole nodes with gpus: {machine.gpus}; part of a node's EFA can break the KV transfer",
             add=None if worker.efa is not None else f"efa: {fair}",
         )
+
+
+def _scaled_gangs(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
+    """Workers that would choose an UltraServer each.
+
+    Grove makes one gang of all single nodes and of the first replica of each worker of several nodes (`minAvailable`, 1 unless it is
+    said); each further replica is a gang of its own, packed into a rack of its own choice (ai-dynamo/grove #648; read
+    2026-11, alpha.11 to alpha.14).
+    """
+    choice = len(draft.ultra_servers or {}) > 1
+    for role, worker in roles(graph).items():
+        if choice and worker.nodes > 1 and worker.replicas > 1:
+            yield Fault(
+                "any-rack-scaled-gangs",
+                f"{key}.{role}.replicas",
+                f"1 with anyUltraServer: of workers of {worker.nodes} nodes each further one is a gang of its own, which chooses an "
+                "UltraServer for itself",
+                worker.replicas,
+                fix="name the UltraServer: placement: {ultraServer: …}, or take one worker of more nodes",
+            )
 
 
 def _by_role(kinds: Mapping[str, Kind], machine: instances.Instance) -> str:
