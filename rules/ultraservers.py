@@ -30,6 +30,16 @@ MANAGED_NODE_ADDONS = frozenset(
     {"vpc-cni", "kube-proxy", "eks-pod-identity-agent", "eks-node-monitoring-agent", "coredns"}
 )
 DRA_CHARTS = frozenset({"dra-driver-nvidia-gpu", "nvidia-dra-driver-gpu"})
+CRD_SWITCHES: Mapping[str, tuple[str, bool]] = {
+    "grove": ("crdInstaller.enabled", False),
+    gang.SCHEDULER: ("", True),
+    "gpu-operator": ("operator.upgradeCRD", True),
+    "dynamo-platform": ("dynamo-operator.upgradeCRD", True),
+}
+"""Value by which a chart applies its own CRDs at an upgrade, and what it is by default; none where a hook always does (KAI). The DRA
+driver's charts have nothing of the kind: its CRDs stay those of the first release, and the objects of this program are valid by all
+of them (tests/validation, by the CRDs of 25.12.0 and 0.4.1)."""
+
 ANY_RACK = "any UltraServer"
 EFA = "vpc.amazonaws.com/efa"
 
@@ -668,6 +678,27 @@ def gang_scheduling(graph: Graph) -> Iterator[Finding | Looked]:
     for chart, node in charts.items():
         if not needing:
             yield Finding(node.name, f"installs {chart}, and no graph has workers of several nodes", "warn")
+
+
+@rule(
+    "kinds-follow-charts",
+    "The kinds of Grove, KAI, the GPU Operator and Dynamo change with their charts.",
+    "Helm installs what is in a chart's crds/ and never upgrades it: a new operator waits for a kind that nobody has made, or its "
+    "fields are dropped.",
+    of="program",
+)
+def kinds_follow_charts(graph: Graph) -> Iterator[Finding | Looked]:
+    for node in releases(graph, *CRD_SWITCHES):
+        yield Looked(node.name)
+        path, usual = CRD_SWITCHES[chart_of(node)[0]]
+        found: Any = node.inputs.get("values") or {}
+        for part in path.split("."):
+            found = found.get(part) if isinstance(found, Mapping) else None
+        if path and not (usual if found is None else found):
+            yield Finding(node.name, f"lacks values.{path}: true; its kinds would stay those of the first version")
+        for key in ("disableCRDHooks", "disableWebhooks", "skipCrds"):
+            if node.inputs.get(key):
+                yield Finding(node.name, f"has {key} set; its kinds would stay those of the first version")
 
 
 def _queue_faults(item: KubernetesObject, queues: Mapping[str | None, KubernetesObject]) -> Iterator[Finding]:

@@ -39,9 +39,15 @@ def kai_values() -> dict[str, Any]:
 
 def grove_values(*, auto_mnnvl: bool) -> dict[str, Any]:
     """Grove's operator. With auto-MNNVL it exits at start where the ComputeDomain CRD is missing, so it comes after the
-    DRA driver either way."""
+    DRA driver either way.
+
+    Its kinds follow its version: Helm takes what is in a chart's `crds/` when it installs, and never again, so that another Dynamo's
+    Grove would wait for kinds that nobody has made (ai-dynamo/grove #436; PodGangMap of alpha.13, ai-dynamo/dynamo #14553, which
+    switches the installer on as this does). KAI's chart brings a hook of its own for them, before each install and upgrade.
+    """
     return {
         "nodeSelector": {"karpenter.sh/nodepool": "general-purpose"},
+        "crdInstaller": {"enabled": True},
         "config": {
             "topologyAwareScheduling": {"enabled": True},
             "network": {"autoMNNVLEnabled": auto_mnnvl},

@@ -264,6 +264,7 @@ def test_the_whole_gang_scheduler() -> None:
     for auto in (False, True):
         assert gang.grove_values(auto_mnnvl=auto) == {
             "nodeSelector": general,
+            "crdInstaller": {"enabled": True},
             "config": {"topologyAwareScheduling": {"enabled": True}, "network": {"autoMNNVLEnabled": auto}},
         }
 

@@ -263,6 +263,7 @@ CASES: dict[str, tuple[str, Edit, str]] = {
     "clique-placement": (RACK, edit(DGD, lambda i: pod_spec(i, "decode").pop("affinity")), "may hold several cliques"),
     "domain-outlives-workers": (RACK, untied(DGD), "make it depend on the domain"),
     "gang-scheduling": (RACK, edit(":Queue", lambda i: i["spec"]["resources"]["gpu"].update(limit=8)), "its queue dynamo-eks has 8"),
+    "kinds-follow-charts": (RACK, edit(RELEASE, lambda i: i["values"].pop("crdInstaller"), "grove"), "lacks values.crdInstaller.enabled"),
     "rack-architecture": (RACK, edit(DGD, lambda i: pod_spec(i, "frontend")["nodeSelector"].pop("kubernetes.io/arch")), "does not select kubernetes.io/arch: arm64"),
     "files-from-local-zone": (RACK, edit(":StorageClass", lambda i: i["mountOptions"].remove(next(item for item in i["mountOptions"] if item.startswith("az="))), "local-zone"), "a Local Zone has no mount target"),
     "ladder-gates": (RACK, untied(DGD), "does not wait for"),
