@@ -205,6 +205,15 @@ def _ending(graph: Graph) -> dict[str, str]:
     return dict.fromkeys(ENDING_LIMITS, str(graph.termination_grace_seconds - ENDING_SECONDS))
 
 
+def _serving_on(graph: Graph) -> dict[str, str]:
+    """How long an engine goes on with its requests when its pod is deleted. After it, by default 5 s, the workers of vLLM, SGLang and
+    TensorRT-LLM abort what still runs; until then they wait, busy or not (dynamo/common/utils/graceful_shutdown.py of 1.4.0,
+    1.5.0 and 1.6.1; ai-dynamo/dynamo #14872). The mocker has nothing of the kind."""
+    if graph.backend == "mocker":
+        return {}
+    return {"DYN_GRACEFUL_SHUTDOWN_GRACE_PERIOD_SECS": str(graph.termination_grace_seconds - ENDING_SECONDS)}
+
+
 def _same_clique(group: str) -> dict[str, Any]:
     """Keeps workers of a group in one NVLink domain. The first one chooses among the nodes its selector allows, so the
     graph also names its rack."""
@@ -293,6 +302,8 @@ def _frontend(name: str, graph: Graph, around: Surroundings) -> dict[str, Any]:
     if frontend.router == "kv" and frontend.replicas > 1:
         # Off by default: each frontend would send as if the other had sent nothing.
         args.append("--router-replica-sync")
+    if frontend.migration_limit:
+        args += ["--migration-limit", str(frontend.migration_limit)]
     volume, mount = _model_volume()
     container = {
         "name": "main",
@@ -473,7 +484,9 @@ def _worker(
         "image": image,
         "command": list(started.command),
         "args": [*started.args, *worker.extra_args],
-        "env": _environment({**_OFFLINE, **_ending(graph), **code, **across, **started.env}, worker.env),
+        "env": _environment(
+            {**_OFFLINE, **_ending(graph), **_serving_on(graph), **code, **across, **started.env}, worker.env
+        ),
         "resources": _resources(graph, worker, around.machine),
         "volumeMounts": mounts,
     }

@@ -83,6 +83,8 @@ class Frontend(Model):
     scaled_by: Scaler = Field(default="stack", description=_SCALED_BY)
     router: Router = "round-robin"
     """How requests are spread over workers. `kv` follows cached prefixes and needs KV events, which the program switches on."""
+    migration_limit: Annotated[int, Field(ge=0, le=100)] = 3
+    """How many times a request goes on at another worker when its own one fails, or ends before it has finished; the client sees no gap. 0, Dynamo's own default, and the client gets an error. Requests with structured output or for several choices (`n`) are never moved, and one that breaks each worker it meets breaks one more for each time. Another number restarts the frontend."""
     cpu: Cpu = "4"
     """CPU request. Another one restarts the frontend."""
     memory: Memory = "8Gi"
@@ -247,7 +249,7 @@ class Graph(Model):
     kv_block_tokens: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Tokens in a KV block, told to every worker and to a frontend with `router: kv`; by default each engine's own, which the router reads from the workers. Some attention backends take one number only. Changing it restarts the workers."""
     termination_grace_seconds: Annotated[int, Field(ge=30, le=3600)] = 120
-    """How long a pod may take to end when it is deleted. All but 15 seconds of it is what Dynamo gives running requests to finish. Changing it restarts the pods."""
+    """How long a pod may take to end when it is deleted. All but 15 seconds of it is what Dynamo gives running requests to finish, and what a worker waits, busy or not; what has not finished then goes to another worker (`frontend.migrationLimit`). Changing it restarts the pods."""
     rollout: Rollout = Field(default_factory=Rollout)
     pod_disruption_budget: bool = True
     """Let nodes that expire, drift or are consolidated take one pod of each part at a time, so that the next node waits until its predecessor's pod serves again. For parts with two pods or more in a pool; on a Capacity Block, where all nodes end at once, there is none."""

@@ -54,6 +54,7 @@ OWNED_ARGUMENTS: Mapping[str, str] = {
     "--kv-transfer-config": "transport",
     "--disaggregation-transfer-backend": "transport",
     "--router-mode": "frontend.router",
+    "--migration-limit": "frontend.migrationLimit",
     "--namespace": "namespace",
     "--namespace-prefix": "namespace",
     "--kv-events-config": "frontend.router",

@@ -162,6 +162,24 @@ def test_probes_follow_the_release() -> None:
     assert "livenessProbe" not in main(rendered({}, dynamo={"version": "1.5.0"}), "worker")
 
 
+@pytest.mark.parametrize("backend", ["vllm", "sglang", "trtllm"])
+def test_requests_may_finish_as_long_as_the_pod_ends(backend: str) -> None:
+    """Told nothing, every engine's worker aborts its requests 5 s after the pod is deleted."""
+    made = rendered({"backend": backend, "terminationGraceSeconds": 600})
+    assert environment(made, "worker")["DYN_GRACEFUL_SHUTDOWN_GRACE_PERIOD_SECS"] == "585"
+    assert "DYN_GRACEFUL_SHUTDOWN_GRACE_PERIOD_SECS" not in environment(made, "frontend")
+
+
+def test_requests_of_a_worker_that_goes_are_moved() -> None:
+    """By default Dynamo moves none: a rollout ends every long answer with an error."""
+    assert main(rendered({}), "frontend")["args"][-2:] == ["--migration-limit", "3"]
+    assert "--migration-limit" not in main(rendered({"frontend": {"migrationLimit": 0}}), "frontend")["args"]
+    words = main(rendered({"frontend": {"migrationLimit": 1, "extraArgs": ["--metrics-prefix", "x"]}}), "frontend")[
+        "args"
+    ]
+    assert words[2:] == ["--migration-limit", "1", "--metrics-prefix", "x"]
+
+
 def test_other_images_tell_their_version() -> None:
     image = {"repository": "registry.example.com/vllm", "tag": "nightly", "runtimeVersion": "1.5.0"}
     made = rendered({"image": image})

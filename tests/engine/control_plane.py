@@ -202,6 +202,8 @@ class ControlPlane:
             f"--tls-private-key-file={folder / 'tls.key'}",
             f"--token-auth-file={folder / 'tokens.csv'}",
             "--authorization-mode=RBAC",
+            # As in EKS: workers of a rack are privileged, and so is what asks in their image.
+            "--allow-privileged=true",
             f"--service-account-key-file={folder / 'tls.crt'}",
             f"--service-account-signing-key-file={folder / 'tls.key'}",
             "--service-account-issuer=https://kubernetes.default",

@@ -334,6 +334,7 @@ EDITS: tuple[Edit, ...] = (
     _pair(
         "graphs.*.decode.replicas", "one less, on a rack", {"graphs.glm-5.decode.replicas": 1}, *GRAPH
     ),
+    _mocker("graphs.*.frontend.migrationLimit", "off", {"graphs.mocker.frontend.migrationLimit": 0}, *GRAPH),
     _mocker("graphs.*.frontend.router", "another", {"graphs.mocker.frontend.router": "round-robin"}, *GRAPH),
     _g6e("graphs.*.kvBlockTokens", "another", {"graphs.vllm-agg.kvBlockTokens": 32}, *GRAPH),
     _g6e(

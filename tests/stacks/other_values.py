@@ -215,6 +215,7 @@ OTHER: Mapping[str, Row] = {
     "graphs.<name>.frontend.replicas": _graph("frontend.replicas", 2),
     "graphs.<name>.frontend.scaledBy": _graph("frontend.scaledBy", "others"),
     "graphs.<name>.frontend.router": _graph("frontend.router", "kv"),
+    "graphs.<name>.frontend.migrationLimit": _graph("frontend.migrationLimit", 0),
     "graphs.<name>.frontend.cpu": _graph("frontend.cpu", "2"),
     "graphs.<name>.frontend.memory": _graph("frontend.memory", "4Gi"),
     "graphs.<name>.frontend.extraArgs": _graph("frontend.extraArgs", ["--router-temperature", "0.5"]),

@@ -64,6 +64,8 @@ def test_shipped_stack() -> None:
         "dynamo.frontend",
         "--router-mode",
         "kv",
+        "--migration-limit",
+        "3",
     )
     assert first.command == second.command == (
         "python3", "-m", "dynamo.mocker", "--model-path", SNAPSHOT, "--model-name", "Qwen/Qwen3-0.6B", "--speedup-ratio", "10",
