@@ -197,6 +197,9 @@ ENDING_LIMITS = (
 )
 """Dynamo's limits for running requests of a pod that ends."""
 
+SERVING_LIMIT = "DYN_GRACEFUL_SHUTDOWN_GRACE_PERIOD_SECS"
+"""The engines' own, in workers alone."""
+
 
 def _ending(graph: Graph) -> dict[str, str]:
     """How long Dynamo lets running requests finish, within the time that Kubernetes gives the pod. Its own limits are 5 s for a
@@ -211,7 +214,7 @@ def _serving_on(graph: Graph) -> dict[str, str]:
     1.5.0 and 1.6.1; ai-dynamo/dynamo #14872). The mocker has nothing of the kind."""
     if graph.backend == "mocker":
         return {}
-    return {"DYN_GRACEFUL_SHUTDOWN_GRACE_PERIOD_SECS": str(graph.termination_grace_seconds - ENDING_SECONDS)}
+    return {SERVING_LIMIT: str(graph.termination_grace_seconds - ENDING_SECONDS)}
 
 
 def _same_clique(group: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from components.dynamo import backends, command_line
 from components.dynamo.command_line import Flag, Table
-from components.dynamo.manifest import ENDING_LIMITS
+from components.dynamo.manifest import ENDING_LIMITS, SERVING_LIMIT
 from components.dynamo.spec import Frontend, Graph, Worker
 from stacks.checks.draft import Draft
 from stacks.faults import Fault
@@ -30,6 +30,7 @@ OWNED_ENVIRONMENT = frozenset(
         "TRTLLM_NIXL_KVCACHE_BACKEND",
         # Longer than the pod's grace they would be cut, and shorter they cut requests (terminationGraceSeconds).
         *ENDING_LIMITS,
+        SERVING_LIMIT,
     }
 )
 """Environment set by the program or the operator from other keys."""
