@@ -116,6 +116,12 @@ DIFFERENCES = (
         ("Service", "spec.loadBalancerSourceRanges[0]", "range", "10.0.0.0"),
     ),
     _by_code(
+        "a valid percent string",
+        "how a percentage is written where a number may stand too",
+        ("PodDisruptionBudget", "spec.minAvailable", "type", "seven"),
+        _VALUES,
+    ),
+    _by_code(
         "may only be used when|must specify one of|may not be used when|may not be specified when",
         "fields that need or exclude each other",
         ("Service", "spec.type", "missing", None),
@@ -189,6 +195,11 @@ RULES = (
         "graphs",
         "init containers must specify a non-empty image",
         {"spec.components[1].podTemplate.spec.initContainers[0].image": ""},
+    ),
+    Rule(
+        "graphs",
+        "podTemplate backend annotation must be mp or ray",
+        {"spec.components[1].podTemplate.metadata.annotations": {"nvidia.com/vllm-distributed-executor-backend": "x"}},
     ),
     Rule("pools", "'weight' is not supported on static NodePools", {"spec.replicas": 1, "spec.weight": 1}),
     Rule("pools", "only 'limits.nodes' is supported on static NodePools", {"spec.replicas": 1}),
