@@ -200,7 +200,11 @@ OTHER: Mapping[str, Row] = {
     "models.<name>.download.retries": (DEV, {}, {"models.qwen3-0-6b.download.retries": 5}),
     "graphs.<name>.model": (
         DEV,
-        {"models.other": {"repository": "Qwen/Qwen3-4B", "revision": "1" * 40}},
+        {
+            "models.other": {"repository": "Qwen/Qwen3-4B", "revision": "1" * 40},
+            # A model that nobody names is refused.
+            f"{AGG}.frontend.env": {"OTHER": "{models.other}"},
+        },
         {f"{AGG}.model": "other"},
     ),
     "graphs.<name>.backend": _graph("backend", "sglang"),
