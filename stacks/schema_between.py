@@ -96,10 +96,8 @@ GRAPH: list[Part] = [
     ),
     when(has(transport={"enum": ["tcp", "none", "nvlink"]}), each_role(may(hugePagesMib=ABSENT))),
     when(has(backend={"const": "trtllm"}), each_role(may(dataParallel={"const": 1}))),
-    when(
-        has(backend={"enum": ["vllm", "sglang", "mocker"]}),
-        each_role(may(attentionDataParallel={"const": False}, engine={"maxProperties": 0})),
-    ),
+    when(has(backend={"enum": ["vllm", "mocker"]}), each_role(may(attentionDataParallel={"const": False}))),
+    when(has(backend={"enum": ["vllm", "sglang", "mocker"]}), each_role(may(engine={"maxProperties": 0}))),
 ]
 
 EXPOSURE: list[Part] = [

@@ -143,6 +143,10 @@ def test_what_is_right_is_not() -> None:
         {**limit, C: MOCKER_PAIR},
         {C: {**PAIR, "transport": "tcp"}},
         {f"{C}.exposure": NLB},
+        {
+            f"{C}.backend": "sglang",
+            f"{C}.worker": {"gpus": 1, "attentionDataParallel": True},
+        },
     ):
         assert told("ordinary", right) == [] and underlined(edited("ordinary", right)) == []
     for stack in ("ordinary", "gb200"):
