@@ -6,6 +6,7 @@ from rules import (  # noqa: F401 they register
     command_lines,
     graphs,
     idle,
+    images,
     interruptions,
     models,
     network,

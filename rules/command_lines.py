@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.dynamo import command_line
+from components.dynamo import command_line, images
 from components.dynamo.command_line import Given, Table
 from recording.graph import Graph
 from rules.model import Finding, Looked, rule
@@ -55,8 +54,8 @@ def of_component(component: Mapping[str, Any], subject: str = "", otherwise: str
     container = next((each for each in containers if each.get("name") == "main"), {})
     words = [str(word) for word in (*container.get("command", ()), *container.get("args", ()))]
     at = next((place for place, word in enumerate(words) if word.startswith("dynamo.")), None)
-    tag = re.match(r"v?(\d+\.\d+\.\d+)", str(container.get("image")).rpartition("/")[2].partition(":")[2])
-    version = str(component.get("runtimeVersionOverride") or (tag.group(1) if tag else ""))
+    tag = images.split(str(container.get("image")))[1]
+    version = str(component.get("runtimeVersionOverride") or images.version(tag) or "")
     if at is None:
         return None
     module = words[at].removeprefix("dynamo.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -12,6 +11,7 @@ from components.aws_values import is_open
 from components.capacity import instances
 from components.capacity.ultraservers import RACK_LABEL, RACK_MARK
 from components.catalog import DYNAMO
+from components.dynamo import images
 from components.dynamo.backends import CUMEM
 from components.dynamo.download import MEMORY_GIB
 from components.dynamo.expected_pods import ExpectedPod, expected_pods, fits, pod_of_job
@@ -324,8 +324,8 @@ def image_version(graph: Graph) -> Iterator[Finding | Looked]:
             subject = f"{item.address} {component['name']}"
             yield Looked(subject)
             image = str(_container(component).get("image"))
-            tag = image.rpartition("/")[2].partition(":")[2]
-            if not re.match(r"^v?\d+\.\d+\.\d+", tag) and not component.get("runtimeVersionOverride"):
+            tag = images.split(image)[1]
+            if not images.version(tag) and not component.get("runtimeVersionOverride"):
                 yield Finding(subject, f"image {image} tells no version; set image.runtimeVersion")
             if tag in ("", "latest"):
                 yield Finding(subject, f"image {image} moves under the graph; pin a tag")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from components.capacity.instances import Instance
+from components.dynamo import images
 from components.dynamo.expected_pods import ExpectedPod, expected_pods
 from components.dynamo.models import gpus, handover, memory, table
 from components.dynamo.models.facts import ModelFacts
@@ -48,11 +48,9 @@ class Served:
     @property
     def dynamo(self) -> tuple[int, ...]:
         """Dynamo release of its image; a newer one than all where neither tag nor graph tells it."""
-        told = (
-            self.component.get("runtimeVersionOverride") or str(_main(self.component).get("image")).rpartition(":")[2]
-        )
-        match = re.match(r"v?([0-9]+)\.([0-9]+)\.([0-9]+)", str(told))
-        return tuple(int(part) for part in match.groups()) if match else (99,)
+        image = str(_main(self.component).get("image"))
+        told = images.version(str(self.component.get("runtimeVersionOverride") or images.split(image)[1]))
+        return tuple(int(part) for part in told.split(".")) if told else (99,)
 
     @property
     def fit(self) -> Fit | None:

@@ -55,7 +55,7 @@ GROUPS = (
     Group(
         (
             *(f"components/dynamo/{name}.py" for name in (
-                "expected_pods", "quantities", "model_paths", "interruption", "manifest", "backends", "fabric", "compute_domain", "download",
+                "expected_pods", "quantities", "model_paths", "interruption", "manifest", "backends", "fabric", "compute_domain", "download", "images",
                 "exposure", "values",
                 "command_line")),
             "components/scheduling/gang.py",
@@ -77,7 +77,7 @@ GROUPS = (
     ),
     Group(
         tuple(f"rules/{name}.py" for name in (
-            "ultraservers", "capacity", "graphs", "idle", "interruptions", "order", "cluster", "network", "storage", "objects", "secrets", "model", "models",
+            "ultraservers", "capacity", "graphs", "idle", "images", "interruptions", "order", "cluster", "network", "storage", "objects", "secrets", "model", "models",
             "command_lines")),
         ("tests/rules", "tests/review", "tests/recording", STACKS),
     ),

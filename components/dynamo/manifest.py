@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from ..capacity.instances import Instance, allocatable
 from ..capacity.ultraservers import CLIQUE_LABEL, RACK_LABEL, RACK_MARK
 from ..catalog import DynamoRelease
-from . import backends, fabric
+from . import backends, fabric, images
 from .compute_domain import CLAIM, GROVE_GROUP, domain_of, template_of
 from .download import MOUNT, snapshot_path
 from .interruption import COMPONENT_LABEL, GRAPH_LABEL, pace
@@ -169,7 +168,7 @@ def _image(graph: Graph, around: Surroundings) -> tuple[str, str | None]:
     if graph.image is None:
         return around.release.image(graph.backend), None
     tag = graph.image.tag
-    override = None if re.match(r"v?\d+\.\d+\.\d+", tag) else graph.image.runtime_version
+    override = None if images.version(tag) else graph.image.runtime_version
     return f"{graph.image.repository}:{tag}", override
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
-from components.dynamo import backends, command_line
+from components.dynamo import backends, command_line, images
 from components.dynamo.command_line import Flag, Table
 from components.dynamo.manifest import ENDING_LIMITS, SERVING_LIMIT
 from components.dynamo.spec import Frontend, Graph, Worker
@@ -147,6 +146,5 @@ def _own_image(graph: Graph, module: str) -> bool:
 def _release(draft: Draft, graph: Graph, module: str) -> str:
     """Version of the Dynamo that reads the command line: of the graph's image where it has one."""
     if graph.image is not None and module != "frontend":
-        tag = re.match(r"v?(\d+\.\d+\.\d+)", graph.image.tag)
-        return graph.image.runtime_version or (tag.group(1) if tag else "")
+        return images.version(graph.image.tag) or graph.image.runtime_version or ""
     return draft.dynamo.version if draft.dynamo else ""

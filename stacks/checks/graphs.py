@@ -8,7 +8,7 @@ from typing import Any
 
 from components import catalog
 from components.capacity import instances
-from components.dynamo import recipes
+from components.dynamo import images, recipes
 from components.dynamo.manifest import on_rack, roles
 from components.dynamo.quantities import mib, milli
 from components.dynamo.spec import Graph, Worker
@@ -158,7 +158,7 @@ def _preset(draft: Draft, key: str, graph: Graph) -> Iterator[Fault]:
 
 def _image(key: str, graph: Graph) -> Iterator[Fault]:
     image = graph.image
-    if image and image.runtime_version is None and not re.match(r"^v?\d+\.\d+\.\d+", image.tag):
+    if image and image.runtime_version is None and not images.version(image.tag):
         yield Fault(
             "runtime-version-missing",
             f"{key}.image.runtimeVersion",

@@ -71,6 +71,26 @@ SPEAKS: dict[str, tuple[str, dict[str, Any], datetime]] = {
         {f"{GPU}.image": {"repository": "registry.example.com/vllm", "tag": "latest", "runtimeVersion": "1.5.0"}},
         AT,
     ),
+    "image-architecture": (
+        "g6e-dev",
+        {f"{GPU}.image": {"repository": "registry.example.com/vllm", "tag": "1.5.0-arm64"}},
+        AT,
+    ),
+    "image-backend": (
+        "g6e-dev",
+        {f"{GPU}.image": {"repository": "nvcr.io/nvidia/ai-dynamo/sglang-runtime", "tag": "1.5.0"}},
+        AT,
+    ),
+    "image-efa": (
+        "p5-reserved",
+        {"graphs.vllm-disagg-p5.image": {"repository": "nvcr.io/nvidia/ai-dynamo/vllm-runtime", "tag": "1.5.0"}},
+        AT,
+    ),
+    "image-skew": (
+        "g6e-dev",
+        {f"{GPU}.image": {"repository": "registry.example.com/vllm", "tag": "1.2.1"}},
+        AT,
+    ),
     "command-lines": (
         "g6e-dev",
         {
