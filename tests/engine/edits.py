@@ -171,7 +171,7 @@ EDITS: tuple[Edit, ...] = (
         "cluster.existing.context", "another", {"cluster.existing.context": "kind-other"},
         "replace kubernetes kubernetes", "replace Namespace *", "replace PersistentVolumeClaim *", "replace Job *",
         "replace ConfigMap *", "replace ServiceAccount *", "replace Role *", "replace RoleBinding *",
-        "replace Release platform-release", "replace DynamoGraphDeployment *",
+        "replace Release platform-release", "replace DynamoGraphDeployment *", "replace PodDisruptionBudget *",
         note="Made in the new cluster, deleted in the old one.",
     ),
     # --- capacity ---
@@ -203,7 +203,7 @@ EDITS: tuple[Edit, ...] = (
     ),
     _p5(
         "capacity.pools.*.reservations.count", "one more", {"capacity.pools.reserved.reservations.0.count": 3},
-        "update CapacityReservation pool-reserved-reservation-0",
+        "update CapacityReservation pool-reserved-reservation-0", "update NodePool pool-reserved-pool",
     ),
     _p5(
         "capacity.pools.*.reservations.zone", "another", {"capacity.pools.reserved.reservations.0.zone": "usw2-az1"},
@@ -221,6 +221,7 @@ EDITS: tuple[Edit, ...] = (
     _p5(
         "capacity.pools.*.reservations.id", "another block",
         {"capacity.pools.block.reservations.0.id": "cr-0a1b2c3d4e5f60799"}, "update NodeClass pool-block-class",
+        "update NodePool pool-block-pool",
     ),
     _p5(
         "capacity.pools.*.reservations.end", "a block extended",
@@ -328,9 +329,12 @@ EDITS: tuple[Edit, ...] = (
     # --- graphs ---
     _g6e(
         "graphs.*.worker.replicas", "one more", {"graphs.vllm-agg.worker.replicas": 2}, *GRAPH,
-        "update NodePool pool-gpu-pool",
+        "update NodePool pool-gpu-pool", "create PodDisruptionBudget graph-vllm-agg-budget-worker",
     ),
-    _g6e("graphs.*.frontend.replicas", "one more", {"graphs.vllm-agg.frontend.replicas": 2}, *GRAPH),
+    _g6e(
+        "graphs.*.frontend.replicas", "one more", {"graphs.vllm-agg.frontend.replicas": 2}, *GRAPH,
+        "create PodDisruptionBudget graph-vllm-agg-budget-frontend",
+    ),
     _pair(
         "graphs.*.decode.replicas", "one less, on a rack", {"graphs.glm-5.decode.replicas": 1}, *GRAPH
     ),
