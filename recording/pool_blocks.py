@@ -13,7 +13,7 @@ from typing import Any
 
 from components.capacity import instances, succession
 from components.capacity.node_spec import BLOCK_DRAIN, BLOCK_RECLAIM, RESERVATIONS
-from components.capacity.window import Phase, Window
+from components.capacity.window import Window
 from recording.graph import Graph, KubernetesObject
 
 POOL = "karpenter.sh/nodepool"
@@ -66,10 +66,17 @@ class SeenPool:
     def blocks(self) -> tuple[SeenReservation, ...]:
         return tuple(item for item in self.reservations if item.kind == "capacityBlock")
 
-    def waits(self, now: datetime) -> bool:
-        """Whether all that it has are blocks that have not started."""
-        phases = [item.window.phase(now) if item.window else None for item in self.reservations]
-        return bool(phases) and set(phases) == {Phase.scheduled}
+    def next_start(self, now: datetime) -> datetime | None:
+        """When its next block starts; None when none is to come."""
+        return min((item.start for item in self.blocks if item.start and item.start > now), default=None)
+
+    def machines(self, type_: str, now: datetime) -> int:
+        """Machines of a type that are there now: those of blocks that have begun and not ended, and of other reservations."""
+        return sum(
+            item.count
+            for item in self.reservations
+            if item.instance_type == type_ and (item.start or now) <= now and (item.end is None or now < item.end)
+        )
 
     def periods(self) -> list[succession.Period]:
         return succession.periods(self.reservations)

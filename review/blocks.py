@@ -10,12 +10,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from components.capacity.block_prices import USD_PER_HOUR
+from components.capacity.succession import most, rooms
 from components.capacity.ultraservers import TYPES
 from components.capacity.window import Phase, Window, moment
-from components.dynamo.expected_pods import ExpectedPod
+from components.dynamo.expected_pods import ExpectedPod, fits
 from recording.graph import Graph, KubernetesObject, Node
 from recording.pool_blocks import POOL, RESERVED, SeenPool, SeenReservation, pools
 from recording.racks import Layout, NodePlan, SeenRack, gpus, layout, rack_pods, racks
+from rules.graphs import candidates, pools_of
+from rules.idle import by_component, nodes_taken
 
 JOB = "kubernetes:batch/v1:Job"
 LADDER = "dynamo-eks:index:VerificationLadder"
@@ -94,10 +97,28 @@ def held(graph: Graph) -> list[Node]:
                 for item in graph.objects_of("DynamoGraphDeployment")
                 if rack.group.key in graph.requires(item.node.key)
             ]
-    for pool in pools(graph).values():
-        if pool.waits(graph.at):
-            waiting += [item.node for item in graph.objects_of("DynamoGraphDeployment") if _runs_only_on(item, pool)]
+    waiting += [node for nodes in waiting_for_pools(graph).values() for node in nodes]
     return list({node.key: node for node in waiting}.values())
+
+
+def waiting_for_pools(graph: Graph) -> dict[str, list[Node]]:
+    """Graphs by pool that reserved machines alone may run, that have too few of these now, and enough when a block has started."""
+    launching = pools_of(graph)
+    found: dict[str, list[Node]] = {}
+    for pool in pools(graph).values():
+        if pool.next_start(graph.at) is None:
+            continue
+        for item in graph.objects_of("DynamoGraphDeployment"):
+            if not _runs_only_on(item, pool):
+                continue
+            parts = [pods for pods in by_component(item).values() if pods[0].node_selector.get(POOL) == pool.name]
+            fitting = [choice for choice in candidates(parts[0][0], launching) if fits(parts[0][0], choice) is None]
+            if not fitting:
+                continue
+            needed, there = nodes_taken(parts, fitting[0]), pool.machines(fitting[0].type, graph.at)
+            if there < needed <= most(rooms(pool.reservations, fitting[0].type)):
+                found.setdefault(pool.name, []).append(item.node)
+    return found
 
 
 def _runs_only_on(item: KubernetesObject, pool: SeenPool) -> bool:
@@ -135,10 +156,11 @@ def waiting_lines(graph: Graph) -> list[str]:
         for rack in racks(graph).values()
         if rack.window and rack.phase(graph.at) is Phase.scheduled
     ]
+    drawn = pools(graph)
     to_come += [
-        (f"the block of pool {pool.name}", min(item.start for item in pool.blocks if item.start))
-        for pool in pools(graph).values()
-        if pool.waits(graph.at)
+        (f"the block of pool {name}", start)
+        for name in waiting_for_pools(graph)
+        if (start := drawn[name].next_start(graph.at))
     ]
     if not out or not to_come:
         return []
@@ -205,7 +227,7 @@ def _of_pool(graph: Graph, pool: SeenPool, item: SeenReservation) -> dict[str, A
         **pool_money(item, graph.at),
         "timeline": [{"at": moment(step.at), "what": step.what} for step in pool_timeline(pool, item)],
         "gpus": item.gpus,
-        "leftOut": [node.key for node in left_out(graph)] if pool.waits(graph.at) else [],
+        "leftOut": [node.key for node in left_out(graph)] if pool.name in waiting_for_pools(graph) else [],
     }
 
 

@@ -298,7 +298,9 @@ def pool_block_lines(graph: Graph) -> list[str]:
                     f"${price['usdLeft']:,.0f} can still be used; what was paid is the offering's upfront fee"
                 )
             lines.append("")
-        if pool.waits(graph.at) and (out := [node for node in blocks.left_out(graph) if node.package != "pulumi"]):
+        if pool.name in blocks.waiting_for_pools(graph) and (
+            out := [node for node in blocks.left_out(graph) if node.package != "pulumi"]
+        ):
             lines[-1:] = [
                 f"  before the start `make up` makes all but {len(out)} resources, which need its nodes: graphs and smoke tests; run it "
                 "again after the start",

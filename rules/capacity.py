@@ -156,12 +156,20 @@ def block_disruption(graph: Graph) -> Iterator[Finding | Looked]:
     of="stack",
 )
 def block_window(graph: Graph) -> Iterator[Finding | Looked]:
-    now = graph.at
+    now, drawn = graph.at, pools(graph)
     for item in _pools(graph):
         annotations = item.manifest["metadata"].get("annotations") or {}
         if "dynamo-eks/drain-at" not in annotations:
             continue
         yield Looked(item.address)
+        unknown = [held for held in drawn[item.name].blocks if held.start is None] if item.name in drawn else []
+        if unknown:
+            yield Finding(
+                item.address,
+                f"{len(unknown)} of its blocks state no start: what waits for it is not left out of `make up`, and EC2 is not asked "
+                "whether it is the right one; give reservations[].start",
+                "warn",
+            )
         drain = datetime.fromisoformat(annotations["dynamo-eks/drain-at"])
         if now >= drain:
             yield Finding(

@@ -13,7 +13,7 @@ from components.capacity.succession import most, rooms
 from components.capacity.ultraservers import TYPES
 from components.dynamo.expected_pods import ExpectedPod, expected_pods, fits
 from components.dynamo.manifest import EFA, GPU
-from recording.graph import Graph
+from recording.graph import Graph, KubernetesObject
 from recording.pool_blocks import pools
 from recording.racks import layout, rack_pods, racks
 from rules.graphs import POOL, candidates, components, graphs, pools_of
@@ -31,10 +31,7 @@ def gpus_stranded(graph: Graph) -> Iterator[Finding | Looked]:
     pools = pools_of(graph)
     together: dict[tuple[str, Instance], list[tuple[str, list[ExpectedPod]]]] = defaultdict(list)
     for item in graphs(graph):
-        by_component: dict[str, list[ExpectedPod]] = defaultdict(list)
-        for pod in expected_pods(item.manifest):
-            by_component[pod.component].append(pod)
-        for component, pods in by_component.items():
+        for component, pods in by_component(item).items():
             first = pods[0]
             if not int(first.requests.get(GPU, 0)):
                 continue
@@ -53,6 +50,14 @@ def gpus_stranded(graph: Graph) -> Iterator[Finding | Looked]:
                 f"{_way(parts, node)}",
                 "warn",
             )
+
+
+def by_component(item: KubernetesObject) -> dict[str, list[ExpectedPod]]:
+    """Pods of a graph by its parts."""
+    found: dict[str, list[ExpectedPod]] = defaultdict(list)
+    for pod in expected_pods(item.manifest):
+        found[pod.component].append(pod)
+    return found
 
 
 def _holds(node: Instance) -> Mapping[str, int]:
@@ -134,10 +139,7 @@ def reserved_idle(graph: Graph) -> Iterator[Finding | Looked]:
     by_pool: dict[tuple[str, str], list[list[ExpectedPod]]] = defaultdict(list)
     nodes = pools_of(graph)
     for item in graphs(graph):
-        by_component: dict[str, list[ExpectedPod]] = defaultdict(list)
-        for pod in expected_pods(item.manifest):
-            by_component[pod.component].append(pod)
-        for pods in by_component.values():
+        for pods in by_component(item).values():
             fitting = [choice for choice in candidates(pods[0], nodes) if fits(pods[0], choice) is None]
             if int(pods[0].requests.get(GPU, 0)) and fitting:
                 by_pool[pods[0].node_selector[POOL], fitting[0].type].append(pods)

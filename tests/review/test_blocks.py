@@ -395,6 +395,41 @@ def test_what_waits_for_a_pools_block(changes: dict[str, Any], at: datetime, hel
     assert bool(blocks.up_arguments(graph)) is bool(blocks.waiting_lines(graph)) is held
 
 
+def a_block(number: int, count: int, first: str, last: str) -> dict[str, Any]:
+    window = {"start": f"2026-{first}T11:30:00Z", "end": f"2026-{last}T11:30:00Z"}
+    id_ = f"cr-0123456789abcdef{number}"
+    return {
+        "id": id_,
+        "kind": "capacityBlock",
+        "instanceType": "p5.48xlarge",
+        "zone": "usw2-az2",
+        "count": count,
+        **window,
+    }
+
+
+@pytest.mark.parametrize(
+    ("reservations", "replicas", "held"),
+    [
+        ([a_block(1, 2, "12-01", "12-08"), a_block(2, 4, "12-08", "12-15")], 2, False),
+        ([a_block(1, 2, "12-01", "12-08"), a_block(2, 4, "12-08", "12-15")], 4, True),
+        ([a_block(1, 4, "12-01", "12-08"), a_block(2, 4, "12-08", "12-15")], 4, False),
+    ],
+    ids=["it runs on the first", "it needs the second", "it runs on both"],
+)
+def test_a_larger_block_is_waited_for(reservations: list[dict[str, Any]], replicas: int, held: bool) -> None:
+    """Four workers on a running block of two: `make up` would wait for the two that come with the next one."""
+    changes = {"capacity.pools.block.reservations": reservations, "graphs.trtllm-block.worker.replicas": replicas}
+    assert bool(blocks.held(pooled(changes, WITHIN))) is held
+
+
+def test_machines_of_another_type_are_of_no_use() -> None:
+    """An On-Demand reservation of p5.4xlarge stands in the pool, and the graph asks for the block's type."""
+    other = {"create": True, "kind": "onDemand", "instanceType": "p5.4xlarge", "zone": "usw2-az2", "count": 2}
+    old = stackfile.read("p5-reserved").config["dynamo-eks:capacity"]["pools"]["block"]["reservations"]
+    assert blocks.held(pooled({"capacity.pools.block.reservations": [*old, other]}, EARLY))
+
+
 def test_a_block_that_stands_beside_others_waits_for_nobody() -> None:
     """The pool has machines already; the next block only adds to them."""
     more = {"create": True, "kind": "onDemand", "instanceType": "p5.48xlarge", "zone": "usw2-az2", "count": 2}
