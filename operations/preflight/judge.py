@@ -333,19 +333,27 @@ def reservations(wanted: ReservationWanted, answer: Answer, at: datetime) -> lis
 
 
 def _tagged(wanted: ReservationWanted, found: Sequence[Mapping[str, Any]], asked: str) -> Line:
-    """Reservations that tags select: together they must hold what the stack reckons with."""
-    fit = [
-        item
-        for item in found
-        if item.get("State") in ("active", "scheduled", "pending")
-        and item.get("InstanceType") == wanted.instance_type
-        and item.get("AvailabilityZoneId") == wanted.zone_id
-    ]
-    total = sum(item.get("TotalInstanceCount", 0) for item in fit)
-    answered = f"{len(found)} carry the tags, {len(fit)} fit and hold {total}"
-    if total < wanted.count:
+    """Reservations that tags select: together they must hold what the stack reckons with. A block that has not started tells no
+    count yet."""
+    fit = [item for item in found if _as_wanted(wanted, item)]
+    total = sum(item.get("TotalInstanceCount") or 0 for item in fit)
+    silent = any(item.get("State") == "scheduled" and not item.get("TotalInstanceCount") for item in fit)
+    answered = f"{len(found)} carry the tags, {len(fit)} fit and hold {total}{' at least' if silent else ''}"
+    if total < wanted.count and not silent:
         return fails("reservations", asked, answered, f"correct {wanted.key}, or the tags of the reservations")
     return holds("reservations", asked, answered)
+
+
+def _as_wanted(wanted: ReservationWanted, item: Mapping[str, Any]) -> bool:
+    """Whether a reservation is of the kind, type, zone and, for a block, window that the stack states."""
+    window = (("StartDate", wanted.start), ("EndDate", wanted.end))
+    return (
+        item.get("State") in ("active", "scheduled", "pending")
+        and item.get("InstanceType") == wanted.instance_type
+        and item.get("AvailabilityZoneId") == wanted.zone_id
+        and (item.get("ReservationType", "default") == "capacity-block") == wanted.block
+        and all(not (stated and key in item) or moment(item[key]) == moment(stated) for key, stated in window)
+    )
 
 
 def _differences(wanted: ReservationWanted, found: Mapping[str, Any], asked: str, at: datetime) -> list[Line]:

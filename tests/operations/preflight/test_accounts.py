@@ -35,6 +35,16 @@ TAGGED = {
         "reservations": [{"tags": {"pool": "gpu"}, "kind": "onDemand", "instanceType": "p5.48xlarge", "zone": "usw2-az2", "count": 2}],
     },
 }  # fmt: skip
+TAGGED_BLOCK = {
+    **P5,
+    "capacity.pools.gpu": {
+        "families": ["p5"], "capacity": ["reserved"],
+        "reservations": [{
+            "tags": {"pool": "gpu"}, "kind": "capacityBlock", "instanceType": "p5.48xlarge", "zone": "usw2-az2", "count": 2,
+            "start": "2026-12-01T11:30:00Z", "end": "2026-12-15T11:30:00Z",
+        }],
+    },
+}  # fmt: skip
 SUBNETS = {
     "network": {
         "existing": {
@@ -199,6 +209,9 @@ FAULTY: list[Row] = [
     ("tags that select nothing", "ordinary", TAGGED, _reserved(Tags=[]), [("reservations", "has none", "correct capacity.pools.gpu.reservations[0]")]),
     ("tags that select too few", "ordinary", TAGGED, _reserved(TotalInstanceCount=1), [("reservations", "1 carry the tags, 1 fit and hold 1", "tags of the reservations")]),
     ("tags that select another type", "ordinary", TAGGED, _reserved(InstanceType="p5e.48xlarge"), [("reservations", "1 carry the tags, 0 fit", "correct")]),
+    ("tags that select another kind", "ordinary", TAGGED, _reserved(ReservationType="capacity-block"), [("reservations", "1 carry the tags, 0 fit", "correct")]),
+    ("tags that select a block of another time", "ordinary", TAGGED_BLOCK, lambda account: _reserved(EndDate=account.reservations[0]["EndDate"] - timedelta(days=1))(account),
+     [("reservations", "1 carry the tags, 0 fit", "correct")]),
     ("an UltraServer that is none", "gb200", {}, lambda account: account.blocks[0].pop("UltraserverType"), [("reservations", "is no UltraServer", "correct capacity.ultraServers.rack-a.type")]),
     ("an UltraServer of the other size", "gb200", {}, lambda account: account.blocks[0].update(UltraserverType="u-p6e-gb200x36"),
      [("reservations", "is u-p6e-gb200x36", "type")]),
@@ -299,6 +312,7 @@ GOOD_AFTER_ALL: list[tuple[str, str, Mapping[str, Any], Fault]] = [
     ("interface endpoints of others", "ordinary", {}, _there("VpcEndpoints", *({"VpcEndpointId": f"v-{n}", "VpcEndpointType": "Interface"} for n in range(9)))),
     ("the stack's own cluster", "ordinary", {}, lambda account: account.clusters.update({"dynamo-ordinary": {"project": "dynamo-eks", "stack": "ordinary"}})),
     ("a block without a count yet", "ordinary", P5, _reserved(State="scheduled", TotalInstanceCount=0, AvailableInstanceCount=0)),
+    ("a block by tags without a count yet", "ordinary", TAGGED_BLOCK, _reserved(State="scheduled", TotalInstanceCount=0, AvailableInstanceCount=0)),
     ("a constrained zone that is not used", "ordinary", {}, _zone("use1-az6", State="constrained")),
     ("a Local Zone that the program opts in to", "gb200", {}, _zone("use1-dfw2-az1", OptInStatus="not-opted-in")),
     ("types of the family that are not sold", "ordinary", {}, _sold("g6e.48xlarge")),
