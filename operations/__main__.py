@@ -372,7 +372,8 @@ def _left(out: Console, before: State, after: State, ended: Operation, access: A
     left = [*teardown.left_in_state(before, after, ended.did.failed), *teardown.left_outside(before, after)]
     for asked, found in (
         ("by tag", teardown.tagged_things(before, access=access, after=after)),
-        ("for access points", teardown.access_points(after, access=access)),
+        ("access points", teardown.access_points(after, access=access)),
+        ("log groups", teardown.log_groups(before, after, access=access)),
     ):
         if isinstance(found, str):
             out.print(f"Not looked for {asked}: {found}.")

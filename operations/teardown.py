@@ -21,6 +21,7 @@ CLUSTER = "aws:eks/cluster:Cluster"
 FILE_SYSTEM = "aws:efs/fileSystem:FileSystem"
 KEY = "aws:kms/key:Key"
 GROUP = "aws:eks/nodeGroup:NodeGroup"
+LOG_GROUP = "aws:cloudwatch/logGroup:LogGroup"
 TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 BACKUP = "aws:efs/backupPolicy:BackupPolicy"
 
@@ -238,6 +239,50 @@ def _gone(before: State, after: State | None) -> list[str]:
         return []
     still = {item.urn for item in after.resources}
     return [item.inputs["name"] for item in before.resources if item.type == CLUSTER and item.urn not in still]
+
+
+REMADE = (
+    "made again by what was written to it last, with none of the stack's tags; it never expires, is billed by the gigabyte, and the "
+    "next `make up` fails on its name. `aws logs delete-log-group --log-group-name {name}`"
+)
+"""Of a log group. EKS delivers the last lines of a control plane after the cluster has gone, and makes the group for them where
+it has gone too (terraform-aws-modules/terraform-aws-eks #2763, #2486)."""
+
+
+def log_groups(before: State, after: State, session: Any = None, access: Access | None = None) -> Sequence[Left] | str:
+    """Log groups that are there although the state has forgotten them, or why they cannot be known.
+
+    No tag leads to them. Asked for by name: what the stack made, and what EKS makes for a cluster that is gone.
+    """
+    provider = next(iter(before.providers("aws")), None)
+    still = {_log_group(item) for item in after.resources if item.type == LOG_GROUP}
+    names = {_log_group(item) for item in before.resources if item.type == LOG_GROUP}
+    names |= {f"/aws/eks/{name}/cluster" for name in _gone(before, after)}
+    wanted = sorted(name for name in names - still if name)
+    if not wanted or provider is None:
+        return []
+    try:
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ImportError:
+        return "boto3 is not installed"
+    try:
+        client = (session or (access or Access.of_state(before)).session()).client(
+            "logs", region_name=provider.inputs.get("region")
+        )
+        return [
+            Left(f"log group {name}", REMADE.format(name=name))
+            for name in wanted
+            for page in client.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=name)
+            for group in page["logGroups"]
+            # A prefix is all that can be asked for.
+            if group["logGroupName"] == name
+        ]
+    except (BotoCoreError, ClientError, NoIdentity) as error:
+        return f"AWS cannot be asked: {error}"
+
+
+def _log_group(item: Resource) -> str:
+    return item.inputs.get("name") or item.id or ""
 
 
 def access_points(after: State, session: Any = None, access: Access | None = None) -> Sequence[Left] | str:

@@ -17,7 +17,7 @@ from moto import mock_aws
 from operations.aws_finder import AwsFinder
 from operations.lookup import CannotTell
 from operations.state import Resource, State
-from operations.teardown import access_points, tagged_things
+from operations.teardown import access_points, log_groups, tagged_things
 from recording.aws_types import CARDS
 from tests.operations.documents import TAGS, document, entry
 
@@ -302,6 +302,35 @@ def test_access_points_of_files_that_were_kept(account: boto3.Session) -> None:
     assert not isinstance(found, str)
     assert [item.what for item in found] == [points[0]["AccessPointId"]]
     assert access_points(State(document()), account) == []
+
+
+def test_log_groups_that_were_made_again(account: boto3.Session) -> None:
+    """EKS delivers a control plane's last lines after the destroy, and makes the group anew: billed, for ever, and in the way
+    of the next `make up`, whose creation of it fails with nothing pending (terraform-aws-eks #2763, #2486)."""
+    logs = account.client("logs")
+    ours, flow = "/aws/eks/demo/cluster", "/dynamo-eks/demo/flow"
+    for name in (ours, f"{ours}-of-others", flow, "/aws/eks/other/cluster"):
+        logs.create_log_group(logGroupName=name)
+    made = [
+        entry("aws:cloudwatch/logGroup:LogGroup", "main-logs", ours, inputs={"name": ours}),
+        entry("aws:cloudwatch/logGroup:LogGroup", "network-flow", flow, inputs={"name": flow}),
+    ]
+    cluster = entry("aws:eks/cluster:Cluster", "main", "demo", inputs={"name": "demo"})
+    before, gone = State(document(*made, cluster)), State(document())
+
+    def names(before: State, after: State) -> list[str]:
+        found = log_groups(before, after, account)
+        assert not isinstance(found, str)
+        assert all(f"delete-log-group --log-group-name {item.what.split()[-1]}`" in item.why for item in found)
+        return [item.what for item in found]
+
+    assert names(before, gone) == [f"log group {ours}", f"log group {flow}"]
+    # EKS makes it for any cluster whose logs it has to deliver, also where the stack no longer asks for logs.
+    assert names(State(document(cluster)), gone) == [f"log group {ours}"]
+    # What is still in the state is told from there, and what a living cluster writes is no leftover.
+    assert names(before, before) == names(State(document(cluster)), State(document(cluster))) == []
+    logs.delete_log_group(logGroupName=ours)
+    assert names(before, State(document(made[1]))) == []
 
 
 # --- what the emulator does not know: the service's own model judges question and answer ------------------------------

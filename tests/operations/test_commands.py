@@ -435,10 +435,12 @@ def test_destroy_says_what_is_left_elsewhere(shell: Shell) -> None:
         inputs={"capacityReservationSpecification": {"capacityReservationTarget": {"capacityReservationId": "cr-1"}}},
     )
     group = entry("aws:ec2/availabilityZoneGroup:AvailabilityZoneGroup", "g", "us-east-1-dfw-2", retainOnDelete=True)
-    shell.holds(document(KEY_ENTRY, template, group, LOOSE), document(LOOSE))
+    logs = entry("aws:cloudwatch/logGroup:LogGroup", "main-logs", "/aws/eks/demo/cluster")
+    shell.holds(document(KEY_ENTRY, template, group, logs, LOOSE), document(LOOSE))
     shell.write("fails.txt", "")
     code, text = shell.run("destroy", "--yes")
     assert code == 1
+    assert "Not looked for log groups: AWS cannot be asked" in text
     assert f"{KEY} main-secrets 1234 KMS deletes it after 30 days" in text
     assert "reservation cr-1 prepaid" in text and "us-east-1-dfw-2 kept on purpose" in text
     assert f"{NAT} n not deleted" in text and "Not looked for by tag: AWS cannot be asked" in text
