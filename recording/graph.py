@@ -198,11 +198,12 @@ class Graph(Sequence[Node]):
         closed: dict[str, frozenset[str]] = {}
         # Registration order is a topological order: a dependency has always been registered before its dependent.
         for node in self.nodes:
-            direct = self._direct(node)
+            direct = self.direct(node)
             closed[node.key] = frozenset(direct).union(*(closed.get(key, frozenset()) for key in direct))
         return closed
 
-    def _direct(self, node: Node) -> list[str]:
+    def direct(self, node: Node) -> list[str]:
+        """Keys of what the engine waits for itself before it makes a resource: dependencies, parent and provider."""
         direct = [key for key in node.depends_on if key in self.by_key]
         # A remote component is done when everything it made is: what depends on it comes after all of that, and in a
         # destroy goes before it.
@@ -222,7 +223,7 @@ class Graph(Sequence[Node]):
         """Earliest step, from 1, at which each resource can be created; the destroy runs the steps backwards."""
         wave: dict[str, int] = {}
         for node in self.nodes:
-            below = [wave[key] for key in self._direct(node) if key in wave]
+            below = [wave[key] for key in self.direct(node) if key in wave]
             wave[node.key] = 1 + max(below, default=0)
         return wave
 

@@ -47,6 +47,7 @@ def main(
     preview: Annotated[bool, typer.Option(help="Leave unknown what a first preview cannot know.")] = False,
 ) -> None:
     """Show what the program would do for a stack: no account, no CLI, no network."""
+    from recording.durations import BadTimes
     from stacks import stackfile
 
     code, documents = 0, []
@@ -70,12 +71,16 @@ def main(
                 print(error, file=sys.stderr)
                 code = 2
                 continue
-        if format is Format.json:
-            from review.report import as_json
+        try:
+            if format is Format.json:
+                from review.report import as_json
 
-            documents.append(as_json(plan))
-        else:
-            _show(plan, format, svg)
+                documents.append(as_json(plan))
+            else:
+                _show(plan, format, svg)
+        except BadTimes as error:
+            print(error, file=sys.stderr)
+            code = 2
     if format is Format.json:
         import json
 

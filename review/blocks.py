@@ -88,17 +88,18 @@ def held(graph: Graph) -> list[Node]:
     for name, rack in racks(graph).items():
         if rack.phase(graph.at) is not Phase.scheduled:
             continue
-        rungs = [node for node in graph.of(JOB) if _of_ladder(graph, node, name)]
-        if rungs:
-            waiting.append(min(rungs, key=lambda node: (graph.waves[node.key], node.order)))
-        else:
-            waiting += [
-                item.node
-                for item in graph.objects_of("DynamoGraphDeployment")
-                if rack.group.key in graph.requires(item.node.key)
-            ]
+        waiting += first_on_rack(graph, name, rack)
     waiting += [node for nodes in waiting_for_pools(graph).values() for node in nodes]
     return list({node.key: node for node in waiting}.values())
+
+
+def first_on_rack(graph: Graph, name: str, rack: SeenRack) -> list[Node]:
+    """The first rung of a rack's ladder, or the graphs there without a ladder: what needs its nodes before all else does."""
+    rungs = [node for node in graph.of(JOB) if _of_ladder(graph, node, name)]
+    if rungs:
+        return [min(rungs, key=lambda node: (graph.waves[node.key], node.order))]
+    found = graph.objects_of("DynamoGraphDeployment")
+    return [item.node for item in found if rack.group.key in graph.requires(item.node.key)]
 
 
 def waiting_for_pools(graph: Graph) -> dict[str, list[Node]]:
@@ -109,7 +110,7 @@ def waiting_for_pools(graph: Graph) -> dict[str, list[Node]]:
         if pool.next_start(graph.at) is None:
             continue
         for item in graph.objects_of("DynamoGraphDeployment"):
-            if not _runs_only_on(item, pool):
+            if not runs_only_on(item, pool):
                 continue
             parts = [pods for pods in by_component(item).values() if pods[0].node_selector.get(POOL) == pool.name]
             fitting = [choice for choice in candidates(parts[0][0], launching) if fits(parts[0][0], choice) is None]
@@ -121,7 +122,7 @@ def waiting_for_pools(graph: Graph) -> dict[str, list[Node]]:
     return found
 
 
-def _runs_only_on(item: KubernetesObject, pool: SeenPool) -> bool:
+def runs_only_on(item: KubernetesObject, pool: SeenPool) -> bool:
     """Whether a graph has workers on a pool that may be on its reserved machines alone."""
     selectors = [
         part.get("podTemplate", {}).get("spec", {}).get("nodeSelector", {})

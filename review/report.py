@@ -14,7 +14,7 @@ from components.capacity.window import Phase, moment
 from recording.graph import UNKNOWN, Graph, Node
 from recording.pool_blocks import pools
 from recording.racks import layout, rack_pods, racks
-from review import blocks, interruptions, models
+from review import blocks, interruptions, models, time
 from review.plan import Plan
 from rules.model import Verdict
 from stacks.placeholders import ToFillIn
@@ -68,6 +68,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "blocks": blocks.as_json(plan.graph),
         "models": models.as_json(plan.graph),
         "interruptions": interruptions.as_json(plan.graph),
+        "timeline": time.as_json(plan.graph),
         "toFillIn": [
             {"key": item.key, "value": item.text, "meaning": item.meaning, "plannedAs": item.planned_as}
             for item in plan.to_fill_in
@@ -196,7 +197,7 @@ def print_text(plan: Plan, console: Any, *, verbose: bool = False) -> None:
         console.print()
     for line in block_lines(graph):
         console.print(escape(line), style="bold" if not line.startswith(" ") else None, soft_wrap=True)
-    for line in (*models.lines(graph), *interruptions.lines(graph)):
+    for line in (*models.lines(graph), *interruptions.lines(graph), *time.lines(graph)):
         console.print(escape(line), soft_wrap=True)
     tree = Tree(f"[bold]{escape(plan.stack)}[/bold]", guide_style="dim")
     branches: dict[str | None, Any] = {None: tree}
@@ -344,6 +345,7 @@ def markdown(plan: Plan) -> str:
         lines += ["```", *told, "```", ""]
     if told := [*models.lines(graph), *interruptions.lines(graph)]:
         lines += [*(f"- {line}" for line in told), ""]
+    lines += ["```", *time.lines(graph), "```", ""]
     wrong = [item for item in plan.verdicts if item.verdict != "pass"]
     if wrong:
         lines += ["| | rule | subject | message |", "|---|---|---|---|"]

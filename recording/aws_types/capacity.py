@@ -109,6 +109,7 @@ def _leap(edit: Edit) -> bool:
 CARDS = (
     Card(
         type="aws:ec2/capacityReservation:CapacityReservation",
+        duration="aws-call",
         call=Call("ec2", "CreateCapacityReservation"),
         created=_new_capacity_reservation,
         told=Told(),
@@ -169,6 +170,7 @@ CARDS = (
     ),
     Card(
         type="aws:ec2/launchTemplate:LaunchTemplate",
+        duration="aws-call",
         call=Call(
             "ec2",
             "CreateLaunchTemplate",
@@ -211,6 +213,7 @@ CARDS = (
     ),
     Card(
         type="aws:autoscaling/schedule:Schedule",
+        duration="aws-call",
         call=Call("autoscaling", "PutScheduledUpdateGroupAction"),
         created=_new_schedule,
         told=Told(("autoscalingGroupName", "scheduledActionName"), second=SAME),

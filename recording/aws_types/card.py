@@ -33,6 +33,9 @@ class Told:
         return bool(self.second)
 
 
+Takes = str | Callable[[Inputs], str]
+"""Row of recording/durations.json, or how it follows from the inputs."""
+
 Condition = Literal["ready", "making", "failed"]
 
 
@@ -123,6 +126,10 @@ class Card:
     call: Call
     """The API call that makes it, and how its inputs become the call's parameters."""
     replaced: Replaced
+    duration: Takes
+    """How long it takes to be there."""
+    deletion: Takes = "aws-call"
+    """How long it takes to be gone."""
     told: Told | None = None
     """How it is told from another. None for what only a remote component makes and nobody looks for."""
     ask: Ask | None = None

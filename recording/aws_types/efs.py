@@ -73,6 +73,7 @@ def _lowered_soon(edit: Edit) -> bool:
 CARDS = (
     Card(
         type="aws:efs/fileSystem:FileSystem",
+        duration="aws-call",
         call=Call(
             "efs",
             "CreateFileSystem",
@@ -133,6 +134,8 @@ CARDS = (
     ),
     Card(
         type="aws:efs/mountTarget:MountTarget",
+        duration="mount-target-create",
+        deletion="mount-target-delete",
         call=Call("efs", "CreateMountTarget"),
         created=_new_mount_target,
         told=Told(("fileSystemId", "subnetId"), second=EXISTS),
@@ -153,6 +156,7 @@ CARDS = (
     ),
     Card(
         type="aws:efs/backupPolicy:BackupPolicy",
+        duration="aws-call",
         call=Call("efs", "PutBackupPolicy"),
         created=_new_backup_policy,
         told=Told(("fileSystemId",), second=SAME),

@@ -54,6 +54,19 @@ def _find_cluster(asker: Asker, inputs: Inputs) -> list[Candidate]:
     return [seen(item, item["name"], item["status"])]
 
 
+def _group_takes(inputs: Inputs) -> str:
+    """A group that begins without nodes is there as soon as one of ordinary machines; one with nodes waits for the rack's."""
+    desired = (inputs.get("scalingConfig") or {}).get("desiredSize")
+    return "rack-boot" if desired else "node-group-create"
+
+
+def _addon_takes(inputs: Inputs) -> str:
+    name = str(inputs.get("addonName"))
+    if name == "coredns":
+        return "eks-addon-coredns"
+    return "eks-addon-driver" if name.endswith("csi-driver") else "eks-addon-agent"
+
+
 def _new_node_group(world: World, name: str, inputs: Inputs) -> Made:
     """EKS names the Auto Scaling group after the node group, with a suffix of its own."""
     group = str(inputs.get("nodeGroupName") or f"{name}-{digest(world.stack, name, length=7)}")
@@ -377,6 +390,8 @@ NODE_GROUP_REFUSES = (
 CARDS = (
     Card(
         type="aws:eks/cluster:Cluster",
+        duration="eks-cluster-create",
+        deletion="eks-cluster-delete",
         call=Call("eks", "CreateCluster", {"vpcConfig": "resourcesVpcConfig"}, sent=_logging),
         created=_new_cluster,
         told=Told(("name",), second=EXISTS),
@@ -428,6 +443,8 @@ CARDS = (
     ),
     Card(
         type="aws:eks/nodeGroup:NodeGroup",
+        duration=_group_takes,
+        deletion="node-group-delete",
         call=Call(
             "eks",
             "CreateNodegroup",
@@ -479,6 +496,8 @@ CARDS = (
     ),
     Card(
         type="aws:eks/addon:Addon",
+        duration=_addon_takes,
+        deletion="eks-addon-delete",
         call=Call(
             "eks",
             "CreateAddon",
@@ -511,6 +530,7 @@ CARDS = (
     ),
     Card(
         type="aws:eks/accessEntry:AccessEntry",
+        duration="aws-call",
         call=Call("eks", "CreateAccessEntry"),
         created=_new_access_entry,
         told=Told(("clusterName", "principalArn"), second=EXISTS),
@@ -526,6 +546,7 @@ CARDS = (
     ),
     Card(
         type="aws:eks/accessPolicyAssociation:AccessPolicyAssociation",
+        duration="aws-call",
         call=Call("eks", "AssociateAccessPolicy"),
         created=_new_access_policy_association,
         told=Told(("clusterName", "principalArn", "policyArn"), second=SAME),
@@ -542,6 +563,7 @@ CARDS = (
     ),
     Card(
         type="aws:eks/podIdentityAssociation:PodIdentityAssociation",
+        duration="aws-call",
         call=Call("eks", "CreatePodIdentityAssociation"),
         created=_new_pod_identity_association,
         replaced=replaced("eks/pod_identity_association.go", "clusterName", "namespace", "serviceAccount"),

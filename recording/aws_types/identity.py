@@ -116,6 +116,7 @@ def _rotates_what_cannot(edit: Edit) -> bool:
 CARDS = (
     Card(
         type="aws:iam/role:Role",
+        duration="aws-call",
         call=Call(
             "iam",
             "CreateRole",
@@ -147,6 +148,7 @@ CARDS = (
     ),
     Card(
         type="aws:iam/rolePolicy:RolePolicy",
+        duration="aws-call",
         call=Call("iam", "PutRolePolicy", {"name": "PolicyName", "policy": "PolicyDocument", "role": "RoleName"}),
         created=_new_role_policy,
         told=Told(("role", "name"), second=SAME),
@@ -161,6 +163,7 @@ CARDS = (
     ),
     Card(
         type="aws:iam/rolePolicyAttachment:RolePolicyAttachment",
+        duration="aws-call",
         call=Call("iam", "AttachRolePolicy", {"role": "RoleName"}),
         created=_new_role_policy_attachment,
         told=Told(("role", "policyArn"), second=SAME),
@@ -174,6 +177,7 @@ CARDS = (
     ),
     Card(
         type="aws:iam/instanceProfile:InstanceProfile",
+        duration="aws-call",
         call=Call(
             "iam",
             "CreateInstanceProfile",
@@ -186,6 +190,7 @@ CARDS = (
     ),
     Card(
         type="aws:kms/key:Key",
+        duration="kms-key-create",
         call=Call(
             "kms",
             "CreateKey",
@@ -227,6 +232,7 @@ CARDS = (
     ),
     Card(
         type="aws:kms/alias:Alias",
+        duration="aws-call",
         call=Call("kms", "CreateAlias", {"name": "AliasName"}),
         created=_new_alias,
         told=Told(("name",), second=EXISTS),
@@ -242,6 +248,7 @@ CARDS = (
     ),
     Card(
         type="aws:cloudwatch/logGroup:LogGroup",
+        duration="aws-call",
         call=Call(
             "logs", "CreateLogGroup", {"name": "logGroupName"}, elsewhere={"retentionInDays": "PutRetentionPolicy"}
         ),

@@ -199,6 +199,14 @@ def _find_nat_gateway(asker: Asker, inputs: Inputs) -> list[Candidate]:
     ]
 
 
+def _endpoint_takes(inputs: Inputs) -> str:
+    return "interface-endpoint-create" if inputs.get("vpcEndpointType") == "Interface" else "aws-call"
+
+
+def _endpoint_goes(inputs: Inputs) -> str:
+    return "interface-endpoint-delete" if inputs.get("vpcEndpointType") == "Interface" else "aws-call"
+
+
 def _find_vpc_endpoint(asker: Asker, inputs: Inputs) -> list[Candidate]:
     where = [
         {"Name": "vpc-id", "Values": [inputs["vpcId"]]},
@@ -304,6 +312,7 @@ def _two_in_a_zone(edit: Edit) -> bool:
 CARDS = (
     Card(
         type="aws:ec2/vpc:Vpc",
+        duration="vpc-create",
         call=Call(
             "ec2",
             "CreateVpc",
@@ -343,6 +352,7 @@ CARDS = (
     ),
     Card(
         type="aws:ec2/subnet:Subnet",
+        duration="aws-call",
         call=Call("ec2", "CreateSubnet", elsewhere={"mapPublicIpOnLaunch": "ModifySubnetAttribute"}),
         created=_new_subnet,
         told=Told(("vpcId", "cidrBlock"), second=EXISTS),
@@ -368,6 +378,7 @@ CARDS = (
     ),
     Card(
         type="aws:ec2/internetGateway:InternetGateway",
+        duration="aws-call",
         call=Call("ec2", "CreateInternetGateway", elsewhere={"vpcId": "AttachInternetGateway"}),
         created=ec2_id("igw", "internet-gateway"),
         told=Told(),
@@ -397,6 +408,7 @@ CARDS = (
     ),
     Card(
         type="aws:ec2/routeTable:RouteTable",
+        duration="aws-call",
         call=Call("ec2", "CreateRouteTable"),
         created=ec2_id("rtb", "route-table"),
         told=Told(within=("vpcId",)),
@@ -411,6 +423,7 @@ CARDS = (
     ),
     Card(
         type="aws:ec2/routeTableAssociation:RouteTableAssociation",
+        duration="aws-call",
         call=Call("ec2", "AssociateRouteTable"),
         created=_new_route_table_association,
         told=Told(("subnetId", "routeTableId"), second=EXISTS),
@@ -426,6 +439,7 @@ CARDS = (
     ),
     Card(
         type="aws:ec2/route:Route",
+        duration="aws-call",
         call=Call("ec2", "CreateRoute"),
         created=_new_route,
         told=Told(("routeTableId", "destinationCidrBlock"), second=EXISTS),
@@ -447,6 +461,7 @@ CARDS = (
     ),
     Card(
         type="aws:ec2/eip:Eip",
+        duration="aws-call",
         call=Call("ec2", "AllocateAddress"),
         created=_new_eip,
         told=Told(),
@@ -463,6 +478,8 @@ CARDS = (
     ),
     Card(
         type="aws:ec2/natGateway:NatGateway",
+        duration="nat-gateway-create",
+        deletion="nat-gateway-delete",
         call=Call("ec2", "CreateNatGateway"),
         created=_new_nat_gateway,
         told=Told(("allocationId",), second="refuses it, since its address is taken"),
@@ -477,6 +494,7 @@ CARDS = (
     ),
     Card(
         type="aws:ec2/securityGroup:SecurityGroup",
+        duration="aws-call",
         call=Call("ec2", "CreateSecurityGroup", {"name": "GroupName"}, given={"GroupName": "made up by the provider"}),
         created=ec2_id("sg", "security-group"),
         told=Told(within=("vpcId",)),
@@ -494,6 +512,7 @@ CARDS = (
     ),
     Card(
         type="aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule",
+        duration="aws-call",
         call=Call("ec2", "AuthorizeSecurityGroupIngress", {"securityGroupId": "GroupId"}, sent=_permission),
         created=ec2_id("sgr", "security-group-rule"),
         told=Told(
@@ -514,6 +533,7 @@ CARDS = (
     ),
     Card(
         type="aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule",
+        duration="aws-call",
         call=Call("ec2", "AuthorizeSecurityGroupEgress", {"securityGroupId": "GroupId"}, sent=_permission),
         created=ec2_id("sgr", "security-group-rule"),
         told=Told(
@@ -534,6 +554,8 @@ CARDS = (
     ),
     Card(
         type="aws:ec2/vpcEndpoint:VpcEndpoint",
+        duration=_endpoint_takes,
+        deletion=_endpoint_goes,
         call=Call("ec2", "CreateVpcEndpoint"),
         created=ec2_id("vpce", "vpc-endpoint"),
         told=Told(("vpcId", "serviceName"), second="refuses its routes or its private DNS names"),
@@ -574,12 +596,14 @@ CARDS = (
     ),
     Card(
         type="aws:ec2/vpcEndpointRouteTableAssociation:VpcEndpointRouteTableAssociation",
+        duration="aws-call",
         call=Call("ec2", "ModifyVpcEndpoint", {"routeTableId": "AddRouteTableIds"}),
         created=_new_vpc_endpoint_route_table_association,
         replaced=replaced("ec2/vpc_endpoint_route_table_association.go", "routeTableId", "vpcEndpointId"),
     ),
     Card(
         type="aws:ec2/flowLog:FlowLog",
+        duration="aws-call",
         call=Call(
             "ec2",
             "CreateFlowLogs",
@@ -615,6 +639,7 @@ CARDS = (
     ),
     Card(
         type="aws:ec2/availabilityZoneGroup:AvailabilityZoneGroup",
+        duration="aws-call",
         call=Call("ec2", "ModifyAvailabilityZoneGroup"),
         created=_new_availability_zone_group,
         told=Told(("groupName",), second=SAME),

@@ -12,6 +12,7 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
+from recording import durations
 from review import __main__ as command
 from review import report
 from review.plan import Plan
@@ -184,6 +185,15 @@ def test_arguments_of_up_are_what_waits_for_a_block(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(command, "_plan", None)
     for stack in ("g6e-dev", "mocker-local"):
         assert run("--stack", stack, "--format", "arguments") == (0, "")
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_times_that_cannot_be_read_are_named(format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that broke must not pass for one that says nothing."""
+    (tmp_path / "times.json").write_text("{")
+    monkeypatch.setattr(durations, "OWN", tmp_path / "times.json")
+    code, text = run("--stack", "mocker-local", "--format", format, *AT)
+    assert code == 2 and "times.json: " in text and "Traceback" not in text
 
 
 def test_preview_is_a_choice() -> None:
