@@ -53,7 +53,7 @@ class Flag:
     takes: str = "1"
     """How many values, in argparse's own signs: `0`, `1`, another number, `?`, `*` or `+`."""
     choices: tuple[str, ...] = ()
-    type: Literal["int", "float"] | None = None
+    type: Literal["int", "float", "json"] | None = None
     goes: str | None = None
     """Where its own help calls it deprecated: what it names instead, or nothing."""
     old: str | None = None
@@ -96,7 +96,7 @@ class Given:
     values: tuple[str, ...] = ()
     fault: Fault | None = None
     """Why the process would end: no such flag, a beginning of several, a value it does not take, too few or too many values,
-    no number where one is wanted."""
+    no number or no JSON where one is wanted."""
     could_be: tuple[str, ...] = ()
     """Names that an ambiguous beginning could stand for."""
 
@@ -215,31 +215,93 @@ def _is_flag(word: str) -> bool:
 
 
 def _flexible(words: Sequence[Word]) -> list[Word]:
-    """What vLLM's parser makes of the words before argparse sees them (vllm/utils/argparse_utils.py)."""
+    """What vLLM's parser makes of the words before argparse sees them (vllm/utils/argparse_utils.py): of one dash or two, what
+    has a dot in its name is a key of a mapping, `-cc.mode 3` as `--compilation-config.mode 3`, and so is `-0.5`."""
     out: list[Word] = []
-    nested: dict[str, Word] = {}
-    skip = False
-    for (position, word), (_, following) in zip(words, [*words[1:], (0, "")], strict=False):
-        if skip:
-            skip = False
-            continue
-        if word.startswith("--"):
-            name, equals, value = word.partition("=")
-            head, dot, tail = name.partition(".")
-            head = "--" + head[2:].replace("_", "-")
-            if dot:
-                nested.setdefault(head, (position, head))
-                skip = not equals
-                continue
-            out.append((position, f"{head}{tail}{equals}{value}"))
-        elif word.startswith("-O") and word != "-O":
-            out += [(position, "--optimization-level"), (position, word[2:].removeprefix("="))]
-        elif word == "-O" and following in {"0", "1", "2", "3"}:
-            out.append((position, "--optimization-level"))
-        else:
+    nested: dict[str, tuple[int, dict[str, Any]]] = {}
+    after = [word for _, word in (*words[1:], (0, ""))]
+    left = iter([part for word, following in zip(words, after, strict=False) for part in _spelled(word, following)])
+    for position, word in left:
+        name, equals, value = word.partition("=")
+        if not name.startswith("-") or "." not in name:
             out.append((position, word))
+            continue
+        told = value if equals else next(left, (0, None))[1]
+        if told is None:
+            # It ends while it looks for the value.
+            out.append((position, name.partition(".")[0]))
+            continue
+        head, *keys = name.removesuffix("+").split(".")
+        _put(nested.setdefault(head, (position, {}))[1], keys, told.split(",") if name.endswith("+") else _dotted(told))
     # Dotted keys become one JSON value behind everything else.
-    return out + [part for position, head in nested.values() for part in ((position, head), (position, "{}"))]
+    return out + [
+        part for head, (position, told) in nested.items() for part in ((position, head), (position, json.dumps(told)))
+    ]
+
+
+def _spelled(word: Word, following: str) -> list[Word]:
+    """A word with `-` for each `_` of a flag's name, and levels of optimization under the flag they stand for."""
+    position, text = word
+    if text.startswith("--"):
+        name, equals, value = text.partition("=")
+        head, dot, keys = name.partition(".")
+        return [(position, f"{head.replace('_', '-')}{dot}{keys}{equals}{value}")]
+    if text.startswith("-O") and text != "-O":
+        return [(position, "--optimization-level"), (position, text[2:].removeprefix("="))]
+    if text == "-O" and following in {"0", "1", "2", "3"}:
+        return [(position, "--optimization-level")]
+    return [word]
+
+
+def _put(into: dict[str, Any], keys: Sequence[str], value: Any) -> None:
+    """Put a value under keys below keys: mappings are merged, lists grow, and of anything else the last one counts."""
+    key, *below = keys
+    there = into.get(key)
+    if below:
+        inner = there if isinstance(there, dict) else {}
+        into[key] = inner
+        _put(inner, below, value)
+    elif isinstance(there, dict) and isinstance(value, dict):
+        for name, each in value.items():
+            _put(there, [name], each)
+    elif isinstance(there, list) and isinstance(value, list):
+        into[key] = [*there, *value]
+    else:
+        into[key] = value
+
+
+_SUFFIXES = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_SUFFIXED = re.compile(r"\b\d+(?:\.\d+)?[kmgt]\b|\b\d+[KMGT]\b")
+_BARE = re.compile(rf'"(?:[^"\\]|\\.)*"|{_SUFFIXED.pattern}')
+"""Strings, and the numbers outside of them."""
+
+
+def _number(word: str) -> int:
+    """A number with its suffix, of a thousand or of 1024 (vLLM's `human_readable_int`)."""
+    return int(float(word[:-1]) * _SUFFIXES[word[-1]])
+
+
+def _dotted(value: str) -> Any:
+    """The value of a dotted key: JSON, a number with a suffix, or the word itself."""
+    if _SUFFIXED.fullmatch(value):
+        return _number(value)
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _is_json(value: str) -> bool:
+    """Whether an engine can read a value as JSON: vLLM has numbers with suffixes there, outside of strings, and takes nothing and
+    `None` for no value (vllm/engine/arg_utils.py)."""
+    if value in ("", "None"):
+        return True
+    plain = _BARE.sub(lambda found: found[0] if found[0][0] == '"' else str(_number(found[0])), value)
+    try:
+        json.loads(plain, strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 def _read(stage: Stage, words: Sequence[Word]) -> tuple[list[Given], list[Word]]:
@@ -305,6 +367,8 @@ def _judged(flag: Flag, values: Sequence[str]) -> Fault | None:
     fewest = int(flag.takes) if fewest is None else fewest
     if len(values) < fewest or len(values) > _most(flag.takes):
         return "values"
+    if flag.type == "json":
+        return None if all(map(_is_json, values)) else "type"
     try:
         numbers = [{"int": int, "float": float}[flag.type](value) for value in values] if flag.type else values
     except ValueError:
@@ -329,6 +393,9 @@ def instead(found: Table, name: str) -> str:
     known = [each for stage in found.stages for each in stage.by_name]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
     return f"; {near[0]} is like it" if near else ""
+
+
+_TYPES = {"int": "a whole number", "float": "a number", "json": "JSON"}
 
 
 def expected(found: Table, given: Given) -> str | None:
@@ -356,7 +423,7 @@ def expected(found: Table, given: Given) -> str | None:
             )
             return f"{wants} after {given.spelled}"
         case "type" if flag:
-            return f"{'a whole number' if flag.type == 'int' else 'a number'} after {given.spelled}"
+            return f"{_TYPES[flag.type or 'float']} after {given.spelled}"
     return None
 
 

@@ -28,6 +28,8 @@ SAID = {
     "invalid": "type",
     "could not convert": "type",
     "cannot be converted": "type",
+    "must be a JSON object": "type",
+    "Invalid JSON": "type",
 }
 """argparse's words for each kind of fault, those that hold the others last."""
 
@@ -99,7 +101,13 @@ def test_facts_that_were_known_before(module: str, version: str, name: str, call
         ("vllm", ["--tensor_parallel_size=2"], ["--tensor-parallel-size", "2"]),
         ("vllm", ["--tensor-par", "2"], ["--tensor-parallel-size", "2"]),
         ("vllm", ["--no_enforce_eager"], ["--no-enforce-eager"]),
-        ("vllm", ["--kv_transfer_config.kv_role=kv_both"], ["--kv-transfer-config", "{}"]),
+        ("vllm", ["--kv_transfer_config.kv_role=kv_both"], ["--kv-transfer-config", '{"kv_role": "kv_both"}']),
+        (
+            "vllm",
+            ["-cc.mode=3", "-cc.pass_config.a_b", "true", "-cc.pass_config.c", "80g", "-cc.d+", "1,x", "-cc.d", "[2]"],
+            ["--compilation-config", '{"mode": 3, "pass_config": {"a_b": true, "c": 80000000000}, "d": ["1", "x", 2]}'],
+        ),
+        ("vllm", ["-tp", "2", "-cc.mode"], ["--tensor-parallel-size", "2", "--compilation-config"]),
         ("vllm", ["-O3"], ["--optimization-level", "3"]),
         ("sglang", ["--tensor-parallel", "2"], ["--tensor-parallel-size", "2"]),
         ("sglang", ["--max-running-requests", "-1"], ["--max-running-requests", "-1"]),
@@ -152,6 +160,8 @@ def test_what_is_gone_is_told_with_what_stands_for_it() -> None:
         (["--dsa-decode-backend", "none"], "a value of --dsa-decode-backend that dynamo.sglang of Dynamo 1.6.1 (sglang 0.5.21) takes"),
         (["--tp-size", "two"], "a whole number after --tp-size"),
         (["--tp-size"], "one value after --tp-size"),
+        (["--mem-fraction-static", "most"], "a number after --mem-fraction-static"),
+        (["--mm-process-config", "image"], "JSON after --mm-process-config"),
     ):  # fmt: skip
         found = table("sglang", "1.6.1")
         said = [told for each in command_line.read(found, words) if (told := command_line.expected(found, each))]

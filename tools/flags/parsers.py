@@ -23,12 +23,21 @@ import json
 import os
 import re
 import sys
+import tempfile
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NoReturn
 from unittest import mock
 
 UNKNOWN = "--a-word-that-no-parser-knows"
+
+NO_NUMBERS = ("", "x", "1k", "None", "auto", "{}", "[]", "1,2", "1:2", "0x1", "null", "true")
+"""Values of which a function that reads a number, and nothing beside it, takes none. One that reads JSON takes `1` and `0.5`
+as well, where it asks for no mapping (vLLM's `--limit-mm-per-prompt`, SGLang's `--mm-process-config`)."""
+
+NO_JSON = ("x", "1k", "auto", "yes", "on", "{", "{a:1}", "{'a':1}", "a: 1", "a=1", "1,2", "1:2")
+"""Values of which a function that reads JSON, and nothing beside it, takes none. Others take a word as well (`yes`, of Dynamo's
+`--dyn-structural-tag`) or a file with JSON in it (its `--ais-perf-config`)."""
 
 COMPILED = re.compile(
     r"dynamo\.(_core|llm|runtime|prometheus_names|nixl_connect)\b"
@@ -199,7 +208,8 @@ def _arity(action: argparse.Action) -> str:
 
 
 def _type(action: argparse.Action) -> str | None:
-    """`int` or `float` where a value has to be one, found by trying the function that reads it: many are the engine's own."""
+    """`int`, `float` or `json` where a value has to be one, found by trying the function that reads it: many are the engine's
+    own."""
 
     def takes(word: str) -> bool:
         try:
@@ -208,9 +218,14 @@ def _type(action: argparse.Action) -> str | None:
             return False
         return True
 
-    if action.type is None or any(map(takes, ("", "x", "1k", "None", "auto"))) or not takes("1"):
+    if action.type is None:
         return None
-    return "float" if takes("0.5") else "int"
+    if takes("1") and not any(map(takes, NO_NUMBERS)):
+        return "float" if takes("0.5") else "int"
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        file.write("{}")
+        file.flush()
+        return "json" if takes("{}") and not any(map(takes, (*NO_JSON, file.name))) else None
 
 
 def _word(choice: Any) -> str:
@@ -315,7 +330,7 @@ def answer(parsers: Sequence[argparse.ArgumentParser], words: list[str]) -> str:
         except SystemExit as end:
             return f"ends with {end.code}"
         except Exception as refusal:  # an engine's own function of a value may raise anything
-            return f"{refusal}"
+            return re.sub(r" at 0x[0-9a-f]+", "", f"{refusal}")
     return ""
 
 
