@@ -89,12 +89,13 @@ def place(settings: Settings) -> Place:
         in_cluster,
     )
     pools = gpu_pools(settings, network, cluster, in_cluster)
-    ready = [*cluster.ready, *network.egress, *addons.ready, *files.ready, *classes.ready]
+    ready = [*cluster.ready, *network.egress, *classes.default_ready]
     placed = ultra_servers(settings, racks, network, cluster, ready, in_cluster)
     return Place(
         provider=provider,
         storage_class=EFS_CLASS,
         ready=ready,
+        files_ready=classes.ready,
         zone_names=network.zone_names,
         pools=pools,
         racks=racks,

@@ -19,7 +19,9 @@ class Place:
     storage_class: str
     """Class of the cache claims."""
     ready: list[pulumi.Resource]
-    """What a pod needs: ways out, add-ons, storage classes, mount targets."""
+    """What every pod needs: access, ways out, the default storage class."""
+    files_ready: list[pulumi.Resource] = field(default_factory=list)
+    """What pods that share files need besides: the classes, and through them driver and mount targets. Operators do not wait for it."""
     zone_names: Mapping[str, str] = field(default_factory=dict)
     pools: Mapping[str, list[pulumi.Resource]] = field(default_factory=dict)
     """GPU pools by name, as what depends on them."""

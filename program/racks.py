@@ -78,7 +78,7 @@ def ultra_servers(
         )
     groups = [resource for item in nodes.values() for resource in item.ready]
     stack = _gpu_stack(settings, racks, [*ready, *groups], in_cluster)
-    rack_ready, verified = _ladders(settings, racks, stack, in_cluster)
+    rack_ready, verified = _ladders(settings, racks, ready, stack, in_cluster)
     windows = {
         name: {"start": moment(rack.window.start), "drain": moment(rack.window.drain_at),
                "end": moment(rack.window.end), "nodeGroup": nodes[name].node_group_name,
@@ -137,6 +137,7 @@ def _gpu_stack(
 def _ladders(
     settings: Settings,
     racks: Mapping[str, Rack],
+    pods_need: list[pulumi.Resource],
     stack: list[pulumi.Resource],
     in_cluster: pulumi.ResourceOptions,
 ) -> tuple[dict[str, list[pulumi.Resource]], dict[str, object]]:
@@ -146,9 +147,8 @@ def _ladders(
     if any(rung in MEASURED for name in racks for rung in given[name].verify):
         operator = MpiOperator(
             "mpi-operator",
-            MpiOperatorArgs(
-                depends_on=stack,
-            ),
+            # It runs on the built-in pool, beside the racks and what is installed on them.
+            MpiOperatorArgs(depends_on=pods_need),
             in_cluster,
         ).ready
     ready, results = {}, {}

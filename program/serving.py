@@ -82,7 +82,7 @@ def serving(settings: Settings, place: Place) -> Serving:
                 fixed_size=settings.cluster.existing is None,
                 hugging_face_token=settings.secrets.get("huggingFaceToken"),
                 registry=registry,
-                depends_on=place.ready,
+                depends_on=[*place.ready, *place.files_ready],
             ),
             in_cluster,
         )

@@ -108,14 +108,17 @@ class StorageClasses(pulumi.ComponentResource):
     """Name of the EFS class for Local Zones."""
     ready: list[pulumi.Resource]
     """The classes; a claim must depend on them, and through them on the driver that serves and removes its volume."""
+    default_ready: list[pulumi.Resource]
+    """Of these the cluster's default: what pods that share no files need."""
 
     def __init__(self, name: str, args: StorageClassesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dynamo-eks:index:StorageClasses", name, {"ebs": args.ebs}, opts)
-        self.ready = []
+        self.ready, self.default_ready = [], []
         self.ebs_class_name = self.efs_class_name = self.local_zone_class_name = None
         if args.ebs:
             self.ebs_class_name = EBS_CLASS
-            self.ready.append(self._ebs(name, args.volume_tags))
+            self.default_ready = [self._ebs(name, args.volume_tags)]
+            self.ready += self.default_ready
         if args.efs_file_system_id is not None:
             self.efs_class_name = EFS_CLASS
             self.ready.append(self._efs(f"{name}-efs", EFS_CLASS, args))

@@ -163,6 +163,7 @@ PAIRS = [
         ((RELEASE, "gang-kai"), (NAMESPACE, "gang-kai"), "as the DRA driver's"),
         ((RELEASE, "gang-grove"), (NAMESPACE, "gang-grove"), "as the DRA driver's"),
         ((MPI_JOB, ""), (DEPLOYMENT, "mpi-operator"), "without its operator an MPIJob's pods stay, and hold every GPU of the rack"),
+        ((DEPLOYMENT, "mpi-operator"), (NAT, ""), "its pod pulls an image: without a way out it never starts, and the ladder waits for it"),
         ((MPI_JOB, ""), (CRD, "mpijobs"), "its kind deleted first takes the object without the operator having seen it"),
         ((MPI_JOB, ""), (RELEASE, "dra-driver"), "its claims are never taken back (#725)"),
         ((JOB, "verify-"), (RELEASE, "dra-driver"), "as the MPIJobs'"),
