@@ -245,6 +245,7 @@ def kv_handover(graph: Graph) -> Iterator[Finding | Looked]:
             decode.started.how,
             dynamo=min(prefill.dynamo, decode.dynamo),
             conv_layout=all(item.environment.get(name) == value for item in (prefill, decode)),
+            transceivers=[seen for item in (prefill, decode) if (seen := item.started.transceiver)],
         ):
             yield Finding(address, said.message, said.level)
 

@@ -164,7 +164,7 @@ def read(found: Table, words: Sequence[str]) -> list[Given]:
     left: list[Word] = list(enumerate(words))
     given: list[Given] = []
     for stage in found.stages:
-        taken, left = _read(stage, _flexible(left) if stage.flexible else left)
+        taken, left = _read(stage, flexible(left) if stage.flexible else left)
         given += taken
     if found.module == "trtllm":
         left = [word for word in left if not word[1].startswith(DYNAMIC)]
@@ -214,7 +214,7 @@ def _is_flag(word: str) -> bool:
     return word.startswith("-") and len(word) > 1 and not _NEGATIVE.match(word) and " " not in word
 
 
-def _flexible(words: Sequence[Word]) -> list[Word]:
+def flexible(words: Sequence[Word]) -> list[Word]:
     """What vLLM's parser makes of the words before argparse sees them (vllm/utils/argparse_utils.py): of one dash or two, what
     has a dot in its name is a key of a mapping, `-cc.mode 3` as `--compilation-config.mode 3`, and so is `-0.5`."""
     out: list[Word] = []

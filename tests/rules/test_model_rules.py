@@ -95,6 +95,28 @@ def test_recurrent_state_is_handed_over_in_one_layout():
     assert "kv-handover" in wrong(stack("Qwen/Qwen3.5-35B-A3B", "g6e.12xlarge", prefill=told, decode=worker))
 
 
+def test_tensorrt_llm_hands_recurrent_state_over_by_ucx_or_in_python():
+    def roles(**told: str) -> dict[str, Any]:
+        worker = {
+            "gpus": 2,
+            "tensorParallel": 2,
+            "engine": {"cache_transceiver_config": told, "trust_remote_code": True},
+        }
+        return wrong(
+            stack(
+                "nvidia/NVIDIA-Nemotron-3-Super-120B-A12B-FP8",
+                "p5en.48xlarge",
+                backend="trtllm",
+                prefill=worker,
+                decode=worker,
+            )
+        )
+
+    assert roles()["kv-handover"].startswith("warn ")
+    assert roles(backend="UCX") == roles(transceiver_runtime="PYTHON") == {}
+    assert roles(backend="UCX", transceiver_runtime="PYTHON")["kv-handover"].startswith("fail ")
+
+
 def test_the_release_is_in_the_image():
     (item,) = served(stack("Qwen/Qwen3-8B", "g6e.2xlarge"))
     assert item.dynamo == (1, 5, 0)

@@ -2,11 +2,14 @@
 
 Sources, read 2026-11-26: vLLM, "NixlConnector compatibility matrix" (what may differ; KV formats are part of a hash that is compared),
 #54387 (layout of recurrent state), #37635 and #41869 (recurrent state between different tensor parallel), #43523 and #50765; SGLang
-0.5.16, 0.5.18 and 0.5.21, `disaggregation/nixl/conn.py`, #22145, #22240, #31295, #15674; llm-d #2442 (sliding windows); TensorRT-LLM #14060
-(recurrent state and NIXL).
+0.5.16, 0.5.18 and 0.5.21, `disaggregation/nixl/conn.py`, #22145, #22240, #31295, #15674; llm-d #2442 (sliding windows); TensorRT-LLM #12150,
+#14060 and `create_kv_cache_transceiver` (recurrent state; read 2026-11-27), and Dynamo's recipe of Nemotron 3 Super on TensorRT-LLM.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from .facts import ModelFacts
 from .gpus import Verdict
@@ -29,6 +32,45 @@ CONV_LAYOUT = ("VLLM_SSM_CONV_STATE_LAYOUT", "DS")
 """What vLLM's workers have to be told before they hand recurrent state over; they end at an assertion otherwise."""
 
 
+@dataclass(frozen=True, slots=True)
+class Transceiver:
+    """TensorRT-LLM's `cache_transceiver_config`, as one role is told."""
+
+    backend: str | None
+    runtime: str | None
+
+    @property
+    def moves_state(self) -> bool:
+        """Whether it hands recurrent state over: the one in C++ by UCX or MPI, the one in Python by NIXL."""
+        return self.runtime == "PYTHON" or self.backend in ("UCX", "MPI")
+
+    @property
+    def starts(self) -> bool:
+        """The one in Python ends at once with another backend than NIXL."""
+        return self.runtime != "PYTHON" or self.backend in (None, "NIXL", "DEFAULT")
+
+
+def _transceived(facts: ModelFacts, transceivers: Sequence[Transceiver]) -> list[Verdict]:
+    """What TensorRT-LLM says of how its roles move blocks and state."""
+    if other := next((each.backend for each in transceivers if not each.starts), None):
+        return [
+            Verdict(
+                "fail",
+                f"TensorRT-LLM's Python transceiver has no backend but NIXL, and ends with {other} "
+                "(create_kv_cache_transceiver); leave one of cache_transceiver_config's backend and transceiver_runtime",
+            )
+        ]
+    if not facts.state_bytes or all(each.moves_state for each in transceivers):
+        return []
+    return [
+        Verdict(
+            "warn",
+            "TensorRT-LLM hands recurrent state over by UCX, or by NIXL in its Python transceiver alone (TensorRT-LLM #14060): set "
+            "cache_transceiver_config.backend to UCX, or its transceiver_runtime to PYTHON, or serve it aggregated",
+        )
+    ]
+
+
 def _refused(facts: ModelFacts, backend: str, dynamo: tuple[int, ...]) -> str | None:
     """Why the backend does not hand over between different tensor parallel; None where it does."""
     kind = _kind(facts)
@@ -42,10 +84,16 @@ def _refused(facts: ModelFacts, backend: str, dynamo: tuple[int, ...]) -> str | 
 
 
 def judged(
-    facts: ModelFacts, prefill: Sharding, decode: Sharding, *, dynamo: tuple[int, ...], conv_layout: bool
+    facts: ModelFacts,
+    prefill: Sharding,
+    decode: Sharding,
+    *,
+    dynamo: tuple[int, ...],
+    conv_layout: bool,
+    transceivers: Sequence[Transceiver] = (),
 ) -> list[Verdict]:
     """What is to be said of a pair under a Dynamo release; nothing where it is as usual. `conv_layout` is whether both are told
-    CONV_LAYOUT."""
+    CONV_LAYOUT; `transceivers` are those of TensorRT-LLM's roles that can be seen."""
     found = []
     if prefill.backend == "vllm" and facts.state_bytes and not conv_layout:
         found.append(
@@ -63,14 +111,7 @@ def judged(
                 "they have to be in one format",
             )
         )
-    if prefill.backend == "trtllm" and facts.state_bytes:
-        found.append(
-            Verdict(
-                "warn",
-                "TensorRT-LLM hands recurrent state over by NIXL in its Python transceiver alone (TensorRT-LLM #14060): set "
-                "cache_transceiver_config.transceiver_runtime to PYTHON, or serve it aggregated",
-            )
-        )
+    found += _transceived(facts, transceivers)
     here, there = prefill.attention_tensor, decode.attention_tensor
     if here == there:
         return found

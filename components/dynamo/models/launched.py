@@ -8,15 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .. import command_line
 from ..download import MOUNT
 from .facts import ModelFacts
+from .handover import Transceiver
 from .memory import Role, Sharding
 
 BACKENDS: Mapping[str, str] = {"dynamo.vllm": "vllm", "dynamo.sglang": "sglang", "dynamo.trtllm": "trtllm"}
 
 _ALIASES: Mapping[str, Mapping[str, str]] = {
     "vllm": {"-tp": "--tensor-parallel-size", "-pp": "--pipeline-parallel-size", "-dp": "--data-parallel-size", "-q": "--quantization",
-             "-ep": "--enable-expert-parallel"},
+             "-ep": "--enable-expert-parallel", "-sc": "--speculative-config"},
     "sglang": {"--tp": "--tensor-parallel-size", "--tp-size": "--tensor-parallel-size", "--pp": "--pipeline-parallel-size",
                "--pp-size": "--pipeline-parallel-size", "--dp": "--data-parallel-size", "--dp-size": "--data-parallel-size",
                "--ep": "--expert-parallel-size", "--ep-size": "--expert-parallel-size", "--model": "--model-path"},
@@ -43,6 +45,8 @@ class Launched:
     """Whether memory can be told: not where weights are kept in host memory."""
     context_chosen: bool = False
     """Whether the engine is told to take as long a context as fits."""
+    transceiver: Transceiver | None = None
+    """How TensorRT-LLM moves blocks; None where that cannot be seen, and for other engines."""
 
 
 def repository_of(path: str) -> str:
@@ -100,6 +104,8 @@ def _vllm(given: Mapping[str, str], gpus: int) -> Launched:
     how = replace(
         how,
         experts=gpus if "--enable-expert-parallel" in given else 1,
+        redundant=_whole(_json(given.get("--eplb-config")).get("num_redundant_experts")) or 0,
+        balanced="--enable-eplb" in given,
         kv_format=given.get("--kv-cache-dtype"),
         fraction=_fraction(given.get("--gpu-memory-utilization")),
         context=_number(given.get("--max-model-len")),
@@ -116,7 +122,8 @@ def _sglang(given: Mapping[str, str], gpus: int) -> Launched:
     how = _sizes("sglang", given)
     how = replace(
         how,
-        experts=_number(given.get("--expert-parallel-size")) or 1,
+        experts=how.tensor if _spans(given) else _number(given.get("--expert-parallel-size")) or 1,
+        redundant=_number(given.get("--ep-num-redundant-experts")) or 0,
         attention_data="--enable-dp-attention" in given,
         kv_format=given.get("--kv-cache-dtype"),
         fraction=_fraction(given.get("--mem-fraction-static")),
@@ -129,6 +136,19 @@ def _sglang(given: Mapping[str, str], gpus: int) -> Launched:
     return Launched(how, given.get("--model-path", ""), given.get("--quantization"), judged=not apart)
 
 
+def _spans(given: Mapping[str, str]) -> bool:
+    """Whether SGLang spreads experts over all of tensor parallel whatever it is told, as it does with DeepEP and every other
+    way of sending tokens to them but two (`_a2a_ep_size` of 0.5.21; 0.5.16 and 0.5.18 the same)."""
+    return given.get("--moe-a2a-backend", "none") not in ("none", "ascend_tp")
+
+
+def _slots(engine: Mapping[str, Any]) -> int | None:
+    """Places for experts as TensorRT-LLM's load balancer is told, here or in a file."""
+    config = engine.get("moe_config")
+    told = config.get("load_balancer") if isinstance(config, Mapping) else None
+    return (_whole(told.get("num_slots")) if isinstance(told, Mapping) else 0) if told else None
+
+
 def _trtllm(given: Mapping[str, str], gpus: int) -> Launched:
     engine = _json(given.get("--override-engine-args"))
     cache = engine.get("kv_cache_config")
@@ -138,6 +158,7 @@ def _trtllm(given: Mapping[str, str], gpus: int) -> Launched:
         how,
         tensor=_whole(engine.get("tensor_parallel_size")) or how.tensor,
         experts=_whole(engine.get("moe_expert_parallel_size")) or 1,
+        slots=_slots(engine),
         attention_data=bool(engine.get("enable_attention_dp")),
         kv_format=cache.get("dtype"),
         fraction=cache.get("free_gpu_memory_fraction") or _fraction(given.get("--free-gpu-memory-fraction")),
@@ -147,10 +168,17 @@ def _trtllm(given: Mapping[str, str], gpus: int) -> Launched:
         speculative=bool(engine.get("speculative_config")),
     )
     # A file of engine options says what cannot be seen from here.
+    seen = "--extra-engine-args" not in given
     return Launched(
-        how, given.get("--model-path", ""), runs_custom_code=engine.get("trust_remote_code") is True,
-        judged="--extra-engine-args" not in given,
+        how, given.get("--model-path", ""), runs_custom_code=engine.get("trust_remote_code") is True, judged=seen,
+        transceiver=_transceiver(engine) if seen else None,
     )  # fmt: skip
+
+
+def _transceiver(engine: Mapping[str, Any]) -> Transceiver:
+    told = engine.get("cache_transceiver_config")
+    told = told if isinstance(told, Mapping) else {}
+    return Transceiver(told.get("backend"), told.get("transceiver_runtime"))
 
 
 def _whole(value: object) -> int | None:
@@ -174,6 +202,9 @@ def launched(command: Sequence[str], args: Sequence[str], gpus: int) -> Launched
     backend = next((BACKENDS[word] for word in command if word in BACKENDS), None)
     if backend is None:
         return None
+    if backend == "vllm":
+        # Dotted keys are values of the flag before the dot.
+        args = [word for _, word in command_line.flexible(list(enumerate(args)))]
     given = flags(args, backend)
     found = _READ[backend](given, gpus)
     code = found.runs_custom_code or given.get("--trust-remote-code", "false").lower() not in ("false",)

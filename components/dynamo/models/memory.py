@@ -40,6 +40,12 @@ class Sharding:
     data: int = 1
     experts: int = 1
     """Ranks that experts are spread over."""
+    redundant: int = 0
+    """Experts that are kept once more, on all ranks together (SGLang's `--ep-num-redundant-experts`, vLLM's EPLB)."""
+    slots: int | None = None
+    """Places for experts on all ranks together, as TensorRT-LLM's load balancer is told; 0 where a file tells it."""
+    balanced: bool = False
+    """Whether vLLM's load balancer (EPLB) moves experts."""
     attention_data: bool = False
     """Whether attention is data-parallel inside the tensor-parallel group."""
     kv_format: str | None = None
@@ -105,13 +111,19 @@ def weights(facts: ModelFacts, how: Sharding) -> int:
     """Bytes of weights on the fullest GPU.
 
     Routed experts are divided over all ranks that hold one copy of them: those of the tensor-parallel group, and with vLLM also of
-    the data-parallel one (vLLM, "Data parallel deployment"). All else is divided over the attention's tensor-parallel group, on the
+    the data-parallel one (vLLM, "Data parallel deployment"); what is kept of them twice counts twice. All else is divided over the attention's tensor-parallel group, on the
     careful side: SGLang divides dense layers further. What all heads share is on each GPU. With pipelines the first layers' rank is the fullest.
     """
     over = how.tensor * (how.data if how.backend == "vllm" else 1)
     stage = math.ceil(facts.layers / how.pipeline) / facts.layers
     rest = (facts.weight_bytes - facts.expert_bytes - facts.whole_bytes) / how.attention_tensor
-    return round((facts.expert_bytes / over + facts.whole_bytes + rest) * stage)
+    twice = (_places(facts, how) or facts.experts) / facts.experts if facts.experts else 1
+    return round((facts.expert_bytes * twice / over + facts.whole_bytes + rest) * stage)
+
+
+def _places(facts: ModelFacts, how: Sharding) -> int:
+    """Experts on all ranks together, those that are kept twice counted twice; 0 where it cannot be seen."""
+    return facts.experts + how.redundant if how.slots is None else how.slots
 
 
 def kv_bytes(facts: ModelFacts, how: Sharding) -> float:
@@ -280,9 +292,12 @@ def divides(facts: ModelFacts, how: Sharding) -> list[str]:
 
 def _experts_divide(facts: ModelFacts, how: Sharding) -> list[str]:
     """vLLM and SGLang refuse a width of experts in blocks that is no multiple of 128 on each GPU (vLLM, "is not divisible by weight
-    quantization block_n"); SGLang and TensorRT-LLM give each rank as many experts as the next."""
-    if how.experts > 1 and how.backend != "vllm" and facts.experts % how.experts:
-        return [f"{facts.experts} experts cannot be divided by expert parallel {how.experts}"]
+    quantization block_n"). SGLang and TensorRT-LLM give each rank as many experts as the next, those that are kept twice among
+    them (SGLang, `eplb/expert_location.py`; TensorRT-LLM, `MoeLoadBalancerConfig`), and so does vLLM where EPLB moves them."""
+    places = _places(facts, how)
+    if how.experts > 1 and (how.backend != "vllm" or how.balanced) and places % how.experts:
+        twice = f" and {places - facts.experts} that are kept twice" if places > facts.experts else ""
+        return [f"{facts.experts} experts{twice} cannot be divided by expert parallel {how.experts}"]
     if facts.format != "fp8Block" or facts.expert_width is None or how.backend == "trtllm":
         return []
     over = 1 if how.experts > 1 and how.backend == "vllm" else max(1, how.tensor // how.experts)

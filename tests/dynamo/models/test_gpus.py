@@ -80,9 +80,15 @@ DENSE, WINDOW, RECURRENT, LATENT = (
 )
 
 
-def pair(facts, prefill: Sharding, decode: Sharding, *, dynamo: tuple[int, ...] = (1, 5, 0), conv_layout: bool = True):
+NIXL, UCX, PYTHON = (handover.Transceiver(*told) for told in (("NIXL", None), ("UCX", None), ("NIXL", "PYTHON")))
+
+
+def pair(
+    facts, prefill: Sharding, decode: Sharding, *, dynamo: tuple[int, ...] = (1, 5, 0), conv_layout: bool = True,
+    transceivers: tuple[handover.Transceiver, ...] = (),
+):  # fmt: skip
     assert facts is not None
-    return handover.judged(facts, prefill, decode, dynamo=dynamo, conv_layout=conv_layout)
+    return handover.judged(facts, prefill, decode, dynamo=dynamo, conv_layout=conv_layout, transceivers=transceivers)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +103,7 @@ def pair(facts, prefill: Sharding, decode: Sharding, *, dynamo: tuple[int, ...] 
         (RECURRENT, "sglang", (1, 4, 0), ["fail"]),
         (RECURRENT, "sglang", (1, 5, 0), ["warn"]),
         (RECURRENT, "sglang", (99,), ["warn"]),
-        (RECURRENT, "trtllm", (1, 5, 0), ["warn"]),
+        (RECURRENT, "trtllm", (1, 5, 0), []),
         (LATENT, "vllm", (1, 5, 0), []),
         (LATENT, "sglang", (1, 5, 0), []),
     ],
@@ -122,6 +128,29 @@ def test_vllm_has_to_be_told_the_layout_of_recurrent_state():
     assert pair(DENSE, one, one, conv_layout=False) == []
     other = Sharding(backend="sglang", tensor=4)
     assert pair(RECURRENT, other, other, conv_layout=False) == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "transceivers", "expected"),
+    [
+        (RECURRENT, (NIXL, NIXL), ["warn"]),
+        (RECURRENT, (UCX, NIXL), ["warn"]),
+        (RECURRENT, (PYTHON, handover.Transceiver("NIXL", "CPP")), ["warn"]),
+        (RECURRENT, (handover.Transceiver(None, "auto"),), ["warn"]),
+        (RECURRENT, (UCX, UCX), []),
+        (RECURRENT, (PYTHON, PYTHON), []),
+        (RECURRENT, (handover.Transceiver("MPI", "CPP"),), []),
+        # Told in a file.
+        (RECURRENT, (), []),
+        (DENSE, (NIXL, NIXL), []),
+        (DENSE, (handover.Transceiver("DEFAULT", "PYTHON"), handover.Transceiver(None, "PYTHON")), []),
+        (DENSE, (NIXL, handover.Transceiver("UCX", "PYTHON")), ["fail"]),
+        (RECURRENT, (handover.Transceiver("UCX", "PYTHON"), PYTHON), ["fail"]),
+    ],
+)
+def test_tensorrt_llm_hands_recurrent_state_over_in_two_ways(facts, transceivers, expected):
+    one = Sharding(backend="trtllm", tensor=2)
+    assert [said.level for said in pair(facts, one, one, transceivers=transceivers)] == expected
 
 
 def test_what_counts_is_what_attention_is_divided_over():
@@ -175,9 +204,13 @@ def test_the_words():
         "(sglang #31295); take Dynamo 1.5.0 or newer; use one tensorParallel for both"
     )
     engine = Sharding(backend="trtllm", tensor=4)
-    assert pair(RECURRENT, engine, engine)[0].message == (
-        "TensorRT-LLM hands recurrent state over by NIXL in its Python transceiver alone (TensorRT-LLM #14060): set "
-        "cache_transceiver_config.transceiver_runtime to PYTHON, or serve it aggregated"
+    assert pair(RECURRENT, engine, engine, transceivers=(NIXL,))[0].message == (
+        "TensorRT-LLM hands recurrent state over by UCX, or by NIXL in its Python transceiver alone (TensorRT-LLM #14060): set "
+        "cache_transceiver_config.backend to UCX, or its transceiver_runtime to PYTHON, or serve it aggregated"
+    )
+    assert pair(DENSE, engine, engine, transceivers=(handover.Transceiver("UCX", "PYTHON"),))[0].message == (
+        "TensorRT-LLM's Python transceiver has no backend but NIXL, and ends with UCX (create_kv_cache_transceiver); leave one of "
+        "cache_transceiver_config's backend and transceiver_runtime"
     )
     said = [
         gpus.judged("trtllm", "nvfp4", "h200"),

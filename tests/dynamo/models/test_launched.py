@@ -9,6 +9,7 @@ import pytest
 from components.dynamo.backends import Started, launch
 from components.dynamo.download import snapshot_path
 from components.dynamo.models import table
+from components.dynamo.models.handover import Transceiver
 from components.dynamo.models.launched import as_loaded, launched, repository_of
 from components.dynamo.models.memory import Sharding
 from components.dynamo.spec import Worker
@@ -75,6 +76,8 @@ def test_what_people_add():
         "--tp", "8", "--dp-size", "2", "--ep", "4", "--mem-fraction-static", "0.7", "--context-length", "8192"
     ).how == (Sharding(backend="sglang", tensor=8, data=2, experts=4, fraction=0.7, context=8192))
     assert vllm("--gpu-memory-utilization", "most").how.fraction is None
+    assert vllm("-sc.method", "ngram").how.speculative and vllm("--speculative_config.method=ngram").how.speculative
+    assert vllm("--enable-eplb", "--eplb-config.num_redundant_experts", "8", "-tp", "4").how.redundant == 8
 
 
 def test_tensorrt_llm_is_told_as_json():
@@ -90,6 +93,32 @@ def test_tensorrt_llm_is_told_as_json():
     assert found.runs_custom_code
     assert not trtllm({}, "--extra-engine-args", "/etc/engine.yaml").judged
     assert launched(("python3", "-m", "dynamo.trtllm"), ("--override-engine-args", "{"), 1).how.tensor == 1  # type: ignore[union-attr]
+
+
+def test_experts_that_are_kept_twice():
+    spread = sglang("--tp", "48", "--dp", "48", "--enable-dp-attention", "--moe-a2a-backend", "deepep", "--ep-num-redundant-experts", "32")  # fmt: skip
+    assert (spread.how.experts, spread.how.redundant) == (48, 32)
+    for told in ("none", "ascend_tp"):
+        assert sglang("--tp", "8", "--ep", "4", "--moe-a2a-backend", told).how.experts == 4
+    assert sglang("--tp", "8", "--ep-num-redundant-experts", "many").how.redundant == 0
+    eplb = vllm(
+        "--enable-expert-parallel", "--enable-eplb", "--eplb-config", '{"num_redundant_experts": 32}', gpus=16
+    ).how
+    assert (eplb.experts, eplb.redundant, eplb.balanced) == (16, 32, True)
+    assert (vllm().how.redundant, vllm().how.balanced) == (0, False)
+    assert trtllm({"moe_config": {"backend": "WIDEEP", "load_balancer": {"num_slots": 288}}}).how.slots == 288
+    assert trtllm({"moe_config": {"load_balancer": "/etc/balancer.yaml"}}).how.slots == 0
+    assert trtllm({"moe_config": {"load_balancer": {"layer_updates_per_iter": 1}}}).how.slots is None
+    assert trtllm({"moe_config": {"backend": "WIDEEP"}}).how.slots is None
+    assert trtllm({"moe_config": "no mapping"}).how.slots is None
+
+
+def test_how_tensorrt_llm_moves_blocks():
+    told = {"cache_transceiver_config": {"backend": "UCX", "transceiver_runtime": "CPP"}}
+    assert trtllm(told).transceiver == Transceiver("UCX", "CPP")
+    assert trtllm({}).transceiver == trtllm({"cache_transceiver_config": None}).transceiver == Transceiver(None, None)
+    assert trtllm(told, "--extra-engine-args", "/etc/engine.yaml").transceiver is None
+    assert sglang().transceiver is None
 
 
 def test_others_are_not_read():

@@ -164,6 +164,19 @@ def test_the_longest_context_is_the_last_that_fits():
     assert memory.request_bytes(LLAMA, how, fit.longest) <= fit.room < memory.request_bytes(LLAMA, how, fit.longest + 1)
 
 
+def test_experts_that_are_kept_twice_take_memory_twice():
+    each = R1.expert_bytes / 256
+    for how, twice in (
+        (Sharding(backend="sglang", tensor=16, data=16, experts=16, attention_data=True), {"redundant": 32}),
+        (Sharding(backend="vllm", data=16, experts=16), {"redundant": 32}),
+        (Sharding(backend="trtllm", tensor=16, experts=16, attention_data=True), {"slots": 288}),
+    ):
+        once = memory.weights(R1, how)
+        assert memory.weights(R1, dataclasses.replace(how, **twice)) - once == pytest.approx(2 * each, abs=1)
+        assert memory.weights(R1, dataclasses.replace(how, slots=0)) == once
+    assert memory.weights(LLAMA, Sharding(backend="sglang", redundant=32)) == LLAMA.weight_bytes
+
+
 @pytest.mark.parametrize(
     ("facts", "how", "words"),
     [
@@ -172,6 +185,18 @@ def test_the_longest_context_is_the_last_that_fits():
         (known("MiniMaxAI/MiniMax-M2.5"), Sharding(backend="trtllm", tensor=12), "8 heads of keys and values"),
         (known("Qwen/Qwen3-0.6B"), Sharding(backend="vllm", pipeline=29), "28 layers cannot make 29 stages"),
         (R1, Sharding(backend="sglang", tensor=24, experts=24), "256 experts cannot be divided by expert parallel 24"),
+        (
+            R1,
+            Sharding(backend="sglang", tensor=24, experts=24, redundant=16),
+            "256 experts and 16 that are kept twice cannot be divided by expert parallel 24",
+        ),
+        (
+            R1,
+            Sharding(backend="sglang", tensor=64, experts=64, redundant=32),
+            "256 experts and 32 that are kept twice cannot be divided by expert parallel 64",
+        ),
+        (R1, Sharding(backend="trtllm", tensor=32, experts=32, slots=264, attention_data=True), "kept twice"),
+        (R1, Sharding(backend="vllm", data=24, experts=24, balanced=True), "256 experts cannot be divided"),
         (known("Qwen/Qwen3-235B-A22B-FP8"), Sharding(backend="vllm", tensor=8), "no multiple of the block of 128"),
         (known("Qwen/Qwen3-235B-A22B-FP8"), Sharding(backend="sglang", tensor=8), "no multiple of the block of 128"),
     ],
@@ -186,6 +211,11 @@ def test_what_cannot_be_divided(facts, how, words):
         (LLAMA, Sharding(backend="vllm", tensor=16)),
         (R1, Sharding(backend="trtllm", tensor=32, experts=32, attention_data=True)),
         (R1, Sharding(backend="vllm", data=16, experts=16)),
+        (R1, Sharding(backend="vllm", data=24, experts=24)),
+        (R1, Sharding(backend="vllm", data=24, experts=24, balanced=True, redundant=8)),
+        (R1, Sharding(backend="sglang", tensor=48, data=48, experts=48, redundant=32, attention_data=True)),
+        (R1, Sharding(backend="trtllm", tensor=36, experts=36, slots=288, attention_data=True)),
+        (R1, Sharding(backend="trtllm", tensor=36, experts=36, slots=0, attention_data=True)),
         (known("Qwen/Qwen3-235B-A22B-FP8"), Sharding(backend="vllm", tensor=4)),
         (known("Qwen/Qwen3-235B-A22B-FP8"), Sharding(backend="vllm", tensor=8, experts=8)),
         (known("Qwen/Qwen3-235B-A22B-FP8"), Sharding(backend="sglang", tensor=8, experts=2)),
