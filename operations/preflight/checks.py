@@ -261,7 +261,15 @@ def _subnets(wanted: Wanted, asker: Asker, caller: Caller, at: Any) -> Iterator[
 
 
 def _names(wanted: Wanted, asker: Asker, caller: Caller, at: Any) -> Iterator[Line]:
-    yield judge.cluster_name(wanted, asker.aws("eks", "describe_cluster", name=wanted.cluster_name))
+    cluster = asker.aws("eks", "describe_cluster", name=wanted.cluster_name)
+    yield judge.cluster_name(wanted, cluster)
+    # Where there is a cluster, log groups are what it writes to.
+    for name in wanted.log_groups if judge.absent(cluster) else ():
+        groups = asker.aws("logs", "describe_log_groups", logGroupNamePrefix=name)
+        found = judge.log_group_of(name, groups)
+        arn = found and found["arn"].removesuffix(":*")
+        tags = asker.aws("logs", "list_tags_for_resource", resourceArn=arn) if arn else None
+        yield judge.log_group(wanted, name, groups, tags)
 
 
 def actions(types: Sequence[str]) -> list[str]:

@@ -541,15 +541,46 @@ def _subnet(subnet: SubnetWanted, found: Mapping[str, Any] | None, wanted: Wante
 def cluster_name(wanted: Wanted, answer: Answer) -> Line:
     """A cluster of the same name that is somebody else's: the creation is refused."""
     asked = f"that no other cluster is named {wanted.cluster_name}"
-    if _says(answer, "ResourceNotFoundException"):
+    if absent(answer):
         return holds("names", asked, "there is none")
     if _none(answer):
         return unasked("names", asked, answer)
     found = answer["cluster"]
-    tags = found.get("tags") or {}
-    if tags.get("project") == "dynamo-eks" and tags.get("stack") == wanted.stack:
+    if _own(wanted, found.get("tags")):
         return holds("names", asked, f"{found['arn']} is the stack's own")
     return fails("names", asked, f"{found['arn']} is", "set cluster.name, or remove that cluster")
+
+
+def absent(answer: Answer) -> bool:
+    """Whether there certainly is no such thing."""
+    return _says(answer, "ResourceNotFoundException")
+
+
+def _own(wanted: Wanted, tags: Mapping[str, str] | None) -> bool:
+    given = tags or {}
+    return given.get("project") == "dynamo-eks" and given.get("stack") == wanted.stack
+
+
+def log_group_of(name: str, answer: Answer) -> Mapping[str, Any] | None:
+    """The log group of exactly this name, in an answer that may be asked for by the beginning of names alone."""
+    if _none(answer):
+        return None
+    return next((item for item in answer["logGroups"] if item["logGroupName"] == name), None)
+
+
+def log_group(wanted: Wanted, name: str, answer: Answer, tags: Answer) -> Line:
+    """A log group that is there without a cluster: EKS makes it again, without tags, when it delivers a destroyed cluster's last lines
+    (terraform-aws-modules/terraform-aws-eks #2763), and the creation of one of that name is refused."""
+    asked = f"that there is no log group {name}"
+    for said in (answer, tags):
+        if _none(said):
+            return unasked("names", asked, said)
+    if tags is None:
+        return holds("names", asked, "there is none")
+    if _own(wanted, tags.get("tags")):
+        return holds("names", asked, "it is the stack's own")
+    todo = f"look at what it holds, and delete it: aws logs delete-log-group --region {wanted.region} --log-group-name {name}"
+    return fails("names", asked, "it is there, without the stack's tags", todo)
 
 
 _WITHOUT_RESOURCE = re.compile(r"ec2:Describe|kms:(CreateKey|ListAliases)$")

@@ -119,6 +119,8 @@ class Wanted:
     aws: bool = True
     """Whether the stack makes anything in AWS."""
     cluster_name: str = ""
+    log_groups: tuple[str, ...] = ()
+    """Names of log groups that are made."""
     zones: int | tuple[str, ...] = ()
     """How many zones of the region, or which; empty in a network that is there already."""
     local_zones: tuple[str, ...] = ()
@@ -185,6 +187,13 @@ def wanted(settings: Settings, graph: Graph) -> Wanted:
         accounts=settings.accounts,
         admins=settings.cluster.admins,
         cluster_name=settings.cluster_name,
+        log_groups=tuple(
+            sorted(
+                str(node.inputs["name"])
+                for node in graph.of("aws:cloudwatch/logGroup:LogGroup")
+                if node.inputs.get("name")
+            )
+        ),
         zones=() if network.existing else network.zones,
         local_zones=tuple(sorted({rack.spec.zone for rack in racks.values()})),
         opts_in=network.local_zones.opt_in,

@@ -37,6 +37,10 @@ ACCOUNT = "111122223333"
 DEPLOYER = f"arn:aws:sts::{ACCOUNT}:assumed-role/deploy/me"
 
 
+def _log_group(name: str) -> str:
+    return f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:{name}"
+
+
 class Denied(Exception):
     """A service's error, by its code."""
 
@@ -68,6 +72,8 @@ class Account:
     subnets: list[dict[str, Any]] = field(default_factory=list)
     clusters: dict[str, dict[str, str]] = field(default_factory=dict)
     """Tags by name of a cluster."""
+    log_groups: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Tags by name of a log group."""
     principals: dict[str, str] = field(default_factory=dict)
     """ARN of roles and users by name."""
     decisions: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -229,6 +235,14 @@ class Account:
             {"addonVersion": item, "computeTypes": ["ec2", "auto"]} for item in self.addons.get(given["addonName"], ())
         ]
         return {"addons": [{"addonName": given["addonName"], "addonVersions": versions}] if versions else []}
+
+    def _logs_DescribeLogGroups(self, given: Any) -> dict[str, Any]:
+        found = [name for name in self.log_groups if name.startswith(given["logGroupNamePrefix"])]
+        return {"logGroups": [{"logGroupName": name, "arn": f"{_log_group(name)}:*"} for name in found]}
+
+    def _logs_ListTagsForResource(self, given: Any) -> dict[str, Any]:
+        tags = {_log_group(name): tags for name, tags in self.log_groups.items()}
+        return {"tags": tags[given["resourceArn"]]}
 
     def _eks_DescribeCluster(self, given: Any) -> dict[str, Any]:
         if given["name"] not in self.clusters:

@@ -162,6 +162,12 @@ def test_moto_answers_as_aws_does() -> None:
     assert {"get_caller_identity", "describe_regions", "describe_availability_zones", "describe_instance_type_offerings",
             "describe_vpcs", "describe_nat_gateways", "describe_addresses", "list_clusters", "describe_file_systems",
             "get_role", "describe_cluster"} <= world.by_moto  # fmt: skip
+    logs, group = boto3.client("logs", region_name=REGION), "/aws/eks/dynamo-ordinary/cluster"
+    caller = Caller(account.arn.split(":")[4], account.arn)
+    for tags, bad in (({}, 1), ({"project": "dynamo-eks", "stack": "ordinary"}, 0)):
+        logs.create_log_group(logGroupName=group, tags=tags)
+        assert len(wrong(checks.AWS_CHECKS["names"](account.needs, OnMoto(account, REGION), caller, AT))) == bad
+        logs.delete_log_group(logGroupName=group)
     for _ in range(5):
         ec2.create_vpc(CidrBlock="10.0.0.0/16")
     iam.delete_role(RoleName="platform")
