@@ -11,8 +11,8 @@ from components.dynamo import images
 from components.dynamo.expected_pods import ExpectedPod, expected_pods
 from components.dynamo.models import gpus, handover, memory, table
 from components.dynamo.models.facts import ModelFacts
-from components.dynamo.models.launched import Launched, as_loaded, launched
-from components.dynamo.models.memory import GIB, MIB, Fit
+from components.dynamo.models.launched import Launched, as_loaded, drafted, launched
+from components.dynamo.models.memory import GIB, MIB, Draft, Fit
 from recording.graph import Graph, KubernetesObject
 from recording.racks import racks
 from rules.graphs import GPU, candidates, graphs
@@ -31,6 +31,8 @@ class Served:
     started: Launched
     facts: ModelFacts | None
     """None where nothing is known of the model."""
+    draft: Draft | None
+    """The model that proposes tokens beside it, where that is known."""
     machines: tuple[Instance, ...]
     """Instances it may run on, those with the least memory on a GPU first; none where the nodes are somebody else's."""
     gpus: int
@@ -53,11 +55,20 @@ class Served:
         return tuple(int(part) for part in told.split(".")) if told else (99,)
 
     @property
+    def beside(self) -> str:
+        """The draft model, as words behind weights that are told with its own."""
+        return (
+            f" with those of its draft model {self.started.proposer.model}"
+            if self.draft and self.started.proposer
+            else ""
+        )
+
+    @property
     def fit(self) -> Fit | None:
         """The model on the smallest GPU it may meet; None where model or GPU is not known, or memory cannot be told."""
         if self.facts is None or not self.machines or not self.started.judged:
             return None
-        return memory.fit(self.facts, self.started.how, self.machines[0].gpu_memory_mib * MIB)
+        return memory.fit(self.facts, self.started.how, self.machines[0].gpu_memory_mib * MIB, self.draft)
 
 
 def _stated(graph: Graph) -> dict[str, ModelFacts]:
@@ -105,12 +116,15 @@ def served(graph: Graph) -> Iterator[Served]:
             if started is None:
                 continue
             facts = stated.get(started.model) or table.known(started.model)
+            proposer = started.proposer
+            beside = (stated.get(proposer.model) or table.known(proposer.model)) if proposer else None
             yield Served(
                 graph=item,
                 role=name,
                 component=component,
                 started=started,
                 facts=as_loaded(facts, started.quantization) if facts else None,
+                draft=drafted(proposer, beside),
                 machines=_machines(graph, of_it[0]),
                 gpus=each * nodes,
                 replicas=len(of_it) // nodes,
@@ -118,12 +132,18 @@ def served(graph: Graph) -> Iterator[Served]:
 
 
 def unknown(graph: Graph) -> list[str]:
-    """What is taken for granted: models of which nothing is known."""
-    names = dict.fromkeys(item.started.model for item in served(graph) if item.facts is None)
+    """What is taken for granted: models of which nothing is known, and draft models that no room was counted for."""
+    roles = list(served(graph))
+    names = dict.fromkeys(item.started.model for item in roles if item.facts is None)
+    drafts = dict.fromkeys(
+        (item.started.proposer.model, item.started.model)
+        for item in roles
+        if item.facts and item.started.proposer and not item.draft
+    )
     return [
         f"{name} fits its GPUs: nothing is known of it (`make model REPOSITORY={name}` reads its facts into the stack file)"
         for name in names
-    ]
+    ] + [f"The draft model {draft} fits beside {name}: it is not counted" for draft, name in drafts]
 
 
 def gib(size: float) -> str:
@@ -135,18 +155,19 @@ def _fits(item: Served, fit: Fit) -> Iterable[Finding]:
     how, facts = item.started.how, item.facts
     assert facts is not None
     gpu = f"{item.machines[0].gpu_name} ({gib(fit.memory)})"
+    weights = f"{gib(fit.weights)} of weights{item.beside}"
     if fit.surely <= 0:
-        needed = facts.weight_bytes / GIB
+        needed = (facts.weight_bytes + (item.draft.facts.weight_bytes if item.draft else 0)) / GIB
         yield Finding(
             item.subject,
-            f"{item.started.model} takes {gib(fit.weights)} of weights on each {gpu} and leaves no room for anything else; "
+            f"{item.started.model} takes {weights} on each {gpu} and leaves no room for anything else; "
             f"divide its {needed:.0f} GiB over more GPUs, or take a smaller format of it",
         )
         return
     if fit.room <= 0:
         yield Finding(
             item.subject,
-            f"{item.started.model} takes {gib(fit.weights)} of weights on each {gpu}; with {gib(fit.overhead)} assumed for "
+            f"{item.started.model} takes {weights} on each {gpu}; with {gib(fit.overhead)} assumed for "
             "activations and graphs nothing is left for keys and values; divide it over more GPUs",
             "warn",
         )
@@ -154,11 +175,11 @@ def _fits(item: Served, fit: Fit) -> Iterable[Finding]:
     if fit.request <= fit.room or item.started.context_chosen:
         return
     # vLLM does not start then; the others take shorter requests alone. Only what no assumption changes is a failure.
-    certain = how.backend == "vllm" and fit.request > fit.surely
+    certain = how.backend == "vllm" and fit.least > fit.surely
     flag = {"vllm": "--max-model-len", "sglang": "--context-length", "trtllm": "max_seq_len"}[how.backend]
     told = (
         f"one request of {fit.context:,} tokens takes {gib(fit.request)} of keys and values on each {gpu}, and {gib(fit.room)} are "
-        f"left beside {gib(fit.weights)} of weights"
+        f"left beside {weights}"
     )
     what = (
         "vLLM does not start"
@@ -200,6 +221,9 @@ def model_divides(graph: Graph) -> Iterator[Finding | Looked]:
         yield Looked(item.subject)
         for why in memory.divides(item.facts, item.started.how):
             yield Finding(item.subject, f"{item.started.model}: {why}")
+        if item.draft and item.draft.whole and item.started.proposer:
+            for why in memory.divides(item.draft.facts, item.draft.sharding(item.started.how)):
+                yield Finding(item.subject, f"{item.started.proposer.model}, its draft model: {why}")
 
 
 @rule(
@@ -267,7 +291,7 @@ def model_spread(graph: Graph) -> Iterator[Finding | Looked]:
         yield Looked(item.subject)
         how = item.started.how
         each = how.ranks // (1 if how.attention_data or item.facts.experts else how.data)
-        needed = memory.fewest(item.facts, how, item.fit.memory)
+        needed = memory.fewest(item.facts, how, item.fit.memory, item.draft)
         # Wide expert parallelism spreads a model on purpose.
         if how.experts == 1 and each > WASTE * needed:
             yield Finding(

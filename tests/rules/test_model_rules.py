@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -20,7 +21,13 @@ BY_ID = {rule.id: rule for rule in RULES if rule.id in IDS}
 
 
 def stack(
-    repository: str, type_: str, *, backend: str = "vllm", facts: dict[str, Any] | None = None, **graph: Any
+    repository: str,
+    type_: str,
+    *,
+    backend: str = "vllm",
+    facts: dict[str, Any] | None = None,
+    others: dict[str, Any] | None = None,
+    **graph: Any,
 ) -> Graph:
     """One graph of a model on machines of one type, aggregated unless prefill and decode are given."""
     file = stackfile.read("g6e-dev")
@@ -40,7 +47,7 @@ def stack(
         "dynamo-eks:capacity": {
             "pools": {"gpu": {"families": [type_.split(".")[0]], "capacity": ["on-demand"], "gpuLimit": 64}}
         },
-        "dynamo-eks:models": {"it": model},
+        "dynamo-eks:models": {"it": model, **(others or {})},
         "dynamo-eks:huggingFaceToken": "hf_" + "x" * 34,
         "dynamo-eks:graphs": {
             "it": {
@@ -115,6 +122,45 @@ def test_tensorrt_llm_hands_recurrent_state_over_by_ucx_or_in_python():
     assert roles()["kv-handover"].startswith("warn ")
     assert roles(backend="UCX") == roles(transceiver_runtime="PYTHON") == {}
     assert roles(backend="UCX", transceiver_runtime="PYTHON")["kv-handover"].startswith("fail ")
+
+
+def drafting(draft: str, *more: str, gpus: int = 1, facts: dict[str, Any] | None = None) -> Graph:
+    """Qwen3-8B with a draft model, on L4s."""
+    told = json.dumps({"model": "{models.draft}", "num_speculative_tokens": 3})
+    worker = {"gpus": gpus, "tensorParallel": gpus, "extraArgs": ["--speculative-config", told, *more]}
+    others = {"draft": {"repository": draft, "revision": "b" * 40, **({"facts": facts} if facts else {})}}
+    return stack("Qwen/Qwen3-8B", "g6.12xlarge" if gpus > 1 else "g6.2xlarge", others=others, worker=worker)
+
+
+def test_a_draft_model_takes_room_too():
+    alone = {"gpus": 1, "extraArgs": ["--max-model-len", "16384"]}
+    assert wrong(stack("Qwen/Qwen3-8B", "g6.2xlarge", worker=alone)) == {}
+    assert wrong(drafting("Qwen/Qwen3-0.6B", "--max-model-len", "4096")) == {}
+    found = wrong(drafting("Qwen/Qwen3-0.6B", "--max-model-len", "16384"))
+    assert set(found) == {"model-fits"}
+    assert found["model-fits"].startswith("fail one request of 16,384 tokens takes 4.0 GiB of keys and values")
+    assert "of weights with those of its draft model Qwen/Qwen3-0.6B: vLLM does not start" in found["model-fits"]
+    said = wrong(drafting("meta-llama/Llama-3.1-8B-Instruct"))["model-fits"]
+    assert said.startswith(
+        "fail Qwen/Qwen3-8B takes 30.2 GiB of weights with those of its draft model meta-llama/Llama-3.1-8B-Instr"
+    )
+    assert "divide its 30 GiB over more GPUs" in said
+
+
+def test_a_draft_model_is_divided_as_the_other_is():
+    facts = {
+        "parameters": 494032768, "weightBytes": 988065536, "format": "bf16", "layers": 24, "hiddenSize": 896, "attentionHeads": 14,
+        "kvHeads": 2, "headSize": 64, "vocabulary": 151936, "contextTokens": 32768,
+    }  # fmt: skip
+    small = "Qwen/Qwen2.5-0.5B-Instruct"
+    assert wrong(drafting(small, gpus=4, facts=facts)) == {
+        "model-divides": f"fail {small}, its draft model: 14 attention heads cannot be divided by tensor parallel 4"
+    }
+    assert wrong(drafting(small, gpus=2, facts=facts)) == {}
+    assert unknown(drafting(small, gpus=2, facts=facts)) == []
+    # Nothing is known of it then.
+    assert wrong(drafting(small, gpus=4)) == {}
+    assert unknown(drafting(small, gpus=4)) == [f"The draft model {small} fits beside Qwen/Qwen3-8B: it is not counted"]
 
 
 def test_the_release_is_in_the_image():

@@ -12,7 +12,7 @@ from .. import command_line
 from ..download import MOUNT
 from .facts import ModelFacts
 from .handover import Transceiver
-from .memory import Role, Sharding
+from .memory import Draft, Role, Sharding
 
 BACKENDS: Mapping[str, str] = {"dynamo.vllm": "vllm", "dynamo.sglang": "sglang", "dynamo.trtllm": "trtllm"}
 
@@ -21,7 +21,8 @@ _ALIASES: Mapping[str, Mapping[str, str]] = {
              "-ep": "--enable-expert-parallel", "-sc": "--speculative-config"},
     "sglang": {"--tp": "--tensor-parallel-size", "--tp-size": "--tensor-parallel-size", "--pp": "--pipeline-parallel-size",
                "--pp-size": "--pipeline-parallel-size", "--dp": "--data-parallel-size", "--dp-size": "--data-parallel-size",
-               "--ep": "--expert-parallel-size", "--ep-size": "--expert-parallel-size", "--model": "--model-path"},
+               "--ep": "--expert-parallel-size", "--ep-size": "--expert-parallel-size", "--model": "--model-path",
+               "--speculative-draft-model": "--speculative-draft-model-path"},
     "trtllm": {"--model": "--model-path"},
 }  # fmt: skip
 """Other spellings of the flags that are read here (each engine's own parser)."""
@@ -29,6 +30,17 @@ _ALIASES: Mapping[str, Mapping[str, str]] = {
 _PATH = re.compile(
     rf"^{re.escape(MOUNT)}/hub/models--(?P<organisation>[^/]+?)--(?P<name>[^/]+)/snapshots/[0-9a-f]{{40}}$"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Proposer:
+    """A draft model, as an engine is told of it."""
+
+    model: str
+    """Repository, or the path as it is given."""
+    whole: bool
+    """Whether it is run as a model of its own, and not as a head of the other one."""
+    quantization: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +59,8 @@ class Launched:
     """Whether the engine is told to take as long a context as fits."""
     transceiver: Transceiver | None = None
     """How TensorRT-LLM moves blocks; None where that cannot be seen, and for other engines."""
+    proposer: Proposer | None = None
+    """Model that proposes tokens, where it is another one than is served."""
 
 
 def repository_of(path: str) -> str:
@@ -115,7 +129,30 @@ def _vllm(given: Mapping[str, str], gpus: int) -> Launched:
     )
     chosen = given.get("--max-model-len") in ("auto", "-1")
     apart = {"--cpu-offload-gb", "--kv-cache-memory-bytes", "--offload-group-size"} & given.keys()
-    return Launched(how, given.get("--model", ""), given.get("--quantization"), judged=not apart, context_chosen=chosen)
+    return Launched(
+        how, given.get("--model", ""), given.get("--quantization"), judged=not apart, context_chosen=chosen,
+        proposer=_vllm_proposer(_json(given.get("--speculative-config"))),
+    )  # fmt: skip
+
+
+_WITHOUT_MODEL = ("ngram", "[ngram]", "ngram_gpu", "suffix", "custom_class", "extract_hidden_states")
+"""vLLM's methods of speculation that load no model."""
+
+_HEADS = re.compile("eagle-|eagle3|dflash|dspark|assistant|mimo", re.IGNORECASE)
+"""Names by which vLLM takes a draft model for a head, and the dense one of which it takes the layer for speculation alone
+(`SpeculativeConfig`)."""
+
+
+def _vllm_proposer(told: Mapping[str, Any]) -> Proposer | None:
+    model, method = told.get("model"), told.get("method")
+    if not isinstance(model, str) or method in _WITHOUT_MODEL:
+        return None
+    whole = method in (None, "draft_model") and not _HEADS.search(model)
+    return Proposer(model, whole, _text(told.get("quantization")))
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _sglang(given: Mapping[str, str], gpus: int) -> Launched:
@@ -133,7 +170,12 @@ def _sglang(given: Mapping[str, str], gpus: int) -> Launched:
         speculative="--speculative-algorithm" in given,
     )
     apart = {"--cpu-offload-gb", "--offload-group-size"} & given.keys()
-    return Launched(how, given.get("--model-path", ""), given.get("--quantization"), judged=not apart)
+    quantization = given.get("--quantization")
+    proposer = None
+    if (model := given.get("--speculative-draft-model-path")) and "--speculative-algorithm" in given:
+        whole = given["--speculative-algorithm"].upper() == "STANDALONE"
+        proposer = Proposer(model, whole, given.get("--speculative-draft-model-quantization", quantization))
+    return Launched(how, given.get("--model-path", ""), quantization, judged=not apart, proposer=proposer)
 
 
 def _spans(given: Mapping[str, str]) -> bool:
@@ -171,8 +213,14 @@ def _trtllm(given: Mapping[str, str], gpus: int) -> Launched:
     seen = "--extra-engine-args" not in given
     return Launched(
         how, given.get("--model-path", ""), runs_custom_code=engine.get("trust_remote_code") is True, judged=seen,
-        transceiver=_transceiver(engine) if seen else None,
+        transceiver=_transceiver(engine) if seen else None, proposer=_trtllm_proposer(engine.get("speculative_config")),
     )  # fmt: skip
+
+
+def _trtllm_proposer(told: object) -> Proposer | None:
+    told = told if isinstance(told, Mapping) else {}
+    model = _text(told.get("speculative_model")) or _text(told.get("speculative_model_dir"))
+    return Proposer(model, str(told.get("decoding_type")).lower() == "draft_target") if model else None
 
 
 def _transceiver(engine: Mapping[str, Any]) -> Transceiver:
@@ -208,7 +256,11 @@ def launched(command: Sequence[str], args: Sequence[str], gpus: int) -> Launched
     given = flags(args, backend)
     found = _READ[backend](given, gpus)
     code = found.runs_custom_code or given.get("--trust-remote-code", "false").lower() not in ("false",)
-    return replace(found, model=repository_of(found.model), runs_custom_code=code)
+    model = repository_of(found.model)
+    proposer = found.proposer and replace(found.proposer, model=repository_of(found.proposer.model))
+    # A checkpoint's own layers for speculation may be named by its path.
+    other = proposer if proposer and proposer.model != model else None
+    return replace(found, model=model, proposer=other, runs_custom_code=code)
 
 
 def as_loaded(facts: ModelFacts, quantization: str | None) -> ModelFacts:
@@ -222,3 +274,17 @@ def as_loaded(facts: ModelFacts, quantization: str | None) -> ModelFacts:
     return facts.model_copy(
         update={"weight_bytes": facts.weight_bytes - halved, "expert_bytes": facts.expert_bytes // 2, "format": "fp8"}
     )
+
+
+HEAD_LAYERS = 4
+"""More layers than this has no head; what has more is a whole model of which the layer for speculation alone is taken."""
+
+
+def drafted(proposer: Proposer | None, facts: ModelFacts | None) -> Draft | None:
+    """A draft model as it counts in memory; None where nothing is known of it, and for one of a kind of which engines may take no
+    more than a layer for speculation: those with experts, latent attention or recurrent layers."""
+    if proposer is None or facts is None or facts.experts or facts.latent or facts.state_bytes:
+        return None
+    if not proposer.whole and facts.layers > HEAD_LAYERS:
+        return None
+    return Draft(as_loaded(facts, proposer.quantization), proposer.whole)

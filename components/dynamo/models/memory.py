@@ -80,6 +80,25 @@ class Sharding:
         return self.tensor // self.attention_tensor if self.attention_data else self.data
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A model that proposes tokens beside the one that is served."""
+
+    facts: ModelFacts
+    whole: bool
+    """Whether it runs as a model of its own, sharing nothing (vLLM, `v1/spec_decode/draft_model.py`). A head (EAGLE) may share
+    embeddings with the other model, and takes at most its bytes."""
+
+    def sharding(self, how: Sharding) -> Sharding:
+        """How it is divided: as the other model is, which all engines do by default and vLLM alone, but whole in a pipeline's last
+        stage."""
+        return replace(how, pipeline=1, experts=1, redundant=0, slots=None, balanced=False)
+
+    def certain(self, how: Sharding) -> bool:
+        """Whether what is computed of it is what the fullest GPU holds, whatever is assumed."""
+        return self.whole and how.pipeline == 1 and not how.attention_data
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fit:
     """A model on the GPUs of one worker, by GPU. Bytes unless said otherwise."""
@@ -87,6 +106,7 @@ class Fit:
     memory: int
     """Of the GPU, as it is sold."""
     weights: int
+    """Those of the draft model among them."""
     overhead: int
     """Assumed: activations of a step, captured graphs, libraries, communicators."""
     room: int
@@ -98,7 +118,9 @@ class Fit:
     context: int
     """Longest context asked for, in tokens."""
     request: int
-    """Keys, values and state of one request of that context."""
+    """Keys, values and state of one request of that context, those of the draft model among them."""
+    least: int
+    """The same, without what is assumed of a draft model."""
     longest: int
     """Longest context that fits, in tokens; no more than the model has."""
     tokens: int
@@ -164,14 +186,20 @@ def request_bytes(facts: ModelFacts, how: Sharding, tokens: int) -> float:
     return full * tokens + last * min(tokens, facts.window or tokens) + state
 
 
-def _longest(facts: ModelFacts, how: Sharding, room: float) -> int:
+def _asked(facts: ModelFacts, how: Sharding, tokens: int, draft: Draft | None) -> float:
+    """Bytes that one GPU keeps of a request, for the draft model too."""
+    drafted = request_bytes(draft.facts, draft.sharding(how), tokens) if draft else 0
+    return request_bytes(facts, how, tokens) + drafted
+
+
+def _longest(facts: ModelFacts, how: Sharding, room: float, draft: Draft | None) -> int:
     """Longest context whose request fits, no more than the model has."""
-    if request_bytes(facts, how, facts.context_tokens) <= room:
+    if _asked(facts, how, facts.context_tokens, draft) <= room:
         return facts.context_tokens
     low, high = 0, facts.context_tokens
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if request_bytes(facts, how, middle) <= room else (low, middle)
+        low, high = (middle, high) if _asked(facts, how, middle, draft) <= room else (low, middle)
     return low
 
 
@@ -231,9 +259,10 @@ def sglang_fraction(facts: ModelFacts, how: Sharding, memory: int) -> float:
     return (gpu - reserve) / gpu
 
 
-def room(facts: ModelFacts, how: Sharding, memory: int, besides: int) -> int:
-    """Bytes for keys and values on a GPU of that memory, with so many taken besides; negative where not even the weights fit."""
-    held = weights(facts, how)
+def room(facts: ModelFacts, how: Sharding, memory: int, besides: int, drafted: int = 0) -> int:
+    """Bytes for keys and values on a GPU of that memory, with so many taken besides, and so many by the weights of a draft model;
+    negative where not even the weights fit."""
+    held = weights(facts, how) + drafted
     if how.backend == "trtllm":
         return round((TRTLLM_FRACTION if how.fraction is None else how.fraction) * (memory - held - besides))
     if how.backend == "sglang":
@@ -243,25 +272,39 @@ def room(facts: ModelFacts, how: Sharding, memory: int, besides: int) -> int:
     return round((VLLM_FRACTION if how.fraction is None else how.fraction) * memory) - held - besides
 
 
-def fit(facts: ModelFacts, how: Sharding, memory: int) -> Fit:
-    """The model on a worker's GPUs of that memory each."""
+def _surely(facts: ModelFacts, how: Sharding, memory: int, drafted: int) -> int:
+    """Room with as little besides as any engine needs."""
+    if how.backend == "sglang":
+        # Its older releases load the draft model into what its share leaves.
+        return min(room(facts, how, memory, LEAST), memory - weights(facts, how) - drafted - LEAST)
+    return room(facts, how, memory, LEAST, drafted)
+
+
+def fit(facts: ModelFacts, how: Sharding, memory: int, draft: Draft | None = None) -> Fit:
+    """The model on a worker's GPUs of that memory each, with the draft model beside it."""
     besides = overhead(facts, how, memory)
-    left = room(facts, how, memory, besides)
+    drafted = weights(draft.facts, draft.sharding(how)) if draft else 0
+    certain = draft if draft and draft.certain(how) else None
+    left = room(facts, how, memory, besides, drafted)
     context = min(how.context or facts.context_tokens, 2**40)
-    request = request_bytes(facts, how, context)
-    full, last = token_bytes(facts, how)
+    request = _asked(facts, how, context, draft)
+    kept = [token_bytes(facts, how), *([token_bytes(draft.facts, draft.sharding(how))] if draft else [])]
+    windows = [facts.window, *([draft.facts.window] if draft else [])]
     average = request / context
     groups = how.copies
     return Fit(
         memory=memory,
-        weights=weights(facts, how),
+        weights=weights(facts, how) + drafted,
         overhead=besides,
         room=left,
-        surely=room(facts, how, memory, LEAST),
-        token=round(full + (last if facts.window is None else 0)),
+        surely=_surely(facts, how, memory, drafted if certain else 0),
+        token=round(
+            sum(full + (last if window is None else 0) for (full, last), window in zip(kept, windows, strict=True))
+        ),
         context=context,
         request=round(request),
-        longest=_longest(facts, how, left) if left > 0 else 0,
+        least=round(_asked(facts, how, context, certain)),
+        longest=_longest(facts, how, left, draft) if left > 0 else 0,
         tokens=max(0, int(left / average)) * groups if average else 0,
         at_once=max(0, int(left / request)) * groups if request else 0,
     )
@@ -312,14 +355,14 @@ def _experts_divide(facts: ModelFacts, how: Sharding) -> list[str]:
     ]
 
 
-def fewest(facts: ModelFacts, how: Sharding, memory: int) -> int:
+def fewest(facts: ModelFacts, how: Sharding, memory: int, draft: Draft | None = None) -> int:
     """Fewest GPUs, as a power of two, that would hold the model with one request of its longest context; the worker's own number
     where none smaller does."""
     tensor = 1
     while tensor < how.ranks:
         ranks = tensor if how.experts > 1 else 1
         alone = replace(how, tensor=tensor, pipeline=1, data=1, experts=ranks, attention_data=False)
-        if not divides(facts, alone) and fit(facts, alone, memory).at_once >= 1:
+        if not divides(facts, alone) and fit(facts, alone, memory, draft).at_once >= 1:
             return tensor
         tensor *= 2
     return how.ranks

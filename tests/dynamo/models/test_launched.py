@@ -10,8 +10,8 @@ from components.dynamo.backends import Started, launch
 from components.dynamo.download import snapshot_path
 from components.dynamo.models import table
 from components.dynamo.models.handover import Transceiver
-from components.dynamo.models.launched import as_loaded, launched, repository_of
-from components.dynamo.models.memory import Sharding
+from components.dynamo.models.launched import Proposer, as_loaded, drafted, launched, repository_of
+from components.dynamo.models.memory import Draft, Sharding
 from components.dynamo.spec import Worker
 
 
@@ -111,6 +111,61 @@ def test_experts_that_are_kept_twice():
     assert trtllm({"moe_config": {"load_balancer": {"layer_updates_per_iter": 1}}}).how.slots is None
     assert trtllm({"moe_config": {"backend": "WIDEEP"}}).how.slots is None
     assert trtllm({"moe_config": "no mapping"}).how.slots is None
+
+
+def test_draft_models():
+    def config(**told: object) -> Proposer | None:
+        return vllm("--model", "acme/big", "--speculative-config", json.dumps(told)).proposer
+
+    assert config(model="acme/small", num_speculative_tokens=3) == Proposer("acme/small", True)
+    assert config(model="acme/small", method="draft_model", quantization="fp8") == Proposer("acme/small", True, "fp8")
+    assert config(model=snapshot_path("acme/small", "0" * 40)) == Proposer("acme/small", True)
+    for name in (
+        "acme/EAGLE3-big",
+        "acme/Eagle-big",
+        "acme/dflash-big",
+        "acme/DSpark",
+        "acme/big-assistant",
+        "acme/MiMo-7B",
+    ):
+        assert config(model=name) == Proposer(name, False)
+    assert config(model="acme/head", method="eagle3") == Proposer("acme/head", False)
+    for method in ("ngram", "[ngram]", "ngram_gpu", "suffix", "custom_class", "extract_hidden_states"):
+        assert config(model=method, method=method) is None
+    # The layers for speculation of its own checkpoint.
+    assert config(model="acme/big", method="mtp") is config(method="mtp") is config(model=3) is None
+    assert vllm("--model", "acme/big", "-sc.model", "acme/small").proposer == Proposer("acme/small", True)
+
+    alone = ("--model", "acme/big", "--speculative-algorithm", "standalone", "--speculative-draft-model", "acme/small")
+    assert sglang(*alone).proposer == Proposer("acme/small", True)
+    assert sglang(*alone, "--quantization", "fp8").proposer == Proposer("acme/small", True, "fp8")
+    told = (*alone, "--quantization", "fp8", "--speculative-draft-model-quantization", "unquant")
+    assert sglang(*told).proposer == Proposer("acme/small", True, "unquant")
+    assert sglang(*alone, "--speculative-algorithm", "EAGLE3").proposer == Proposer("acme/small", False)
+    assert sglang(*alone[:2], *alone[4:]).proposer is None
+    assert sglang(*alone[:4], "--speculative-draft-model-path", "acme/big").proposer is None
+
+    for key in ("speculative_model", "speculative_model_dir"):
+        engine = {"speculative_config": {"decoding_type": "Draft_Target", key: "acme/small"}}
+        assert trtllm(engine).proposer == Proposer("acme/small", True)
+        engine["speculative_config"]["decoding_type"] = "Eagle3"
+        assert trtllm(engine).proposer == Proposer("acme/small", False)
+    assert trtllm({"speculative_config": {"decoding_type": "MTP"}}).proposer is None
+    assert trtllm({}).proposer is None
+
+
+def test_draft_models_that_count():
+    small, other = table.known("Qwen/Qwen3-1.7B"), table.known("Qwen/Qwen3-30B-A3B")
+    assert small is not None and other is not None
+    assert drafted(Proposer("it", True), small) == Draft(small, True)
+    assert drafted(Proposer("it", True, "fp8"), small) == Draft(as_loaded(small, "fp8"), True)
+    head = small.model_copy(update={"layers": 4})
+    assert drafted(Proposer("it", False), head) == Draft(head, False)
+    assert drafted(Proposer("it", False), small.model_copy(update={"layers": 5})) is None
+    assert drafted(Proposer("it", True), None) is drafted(None, small) is None
+    # Of these engines may take a layer for speculation alone.
+    for name in ("Qwen/Qwen3-30B-A3B", "deepseek-ai/DeepSeek-R1", "Qwen/Qwen3.5-27B"):
+        assert drafted(Proposer(name, True), table.known(name)) is None
 
 
 def test_how_tensorrt_llm_moves_blocks():

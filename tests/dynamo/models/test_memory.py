@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from components.dynamo.models import memory, table
 from components.dynamo.models.facts import ModelFacts
-from components.dynamo.models.memory import GIB, MIB, Sharding
+from components.dynamo.models.memory import GIB, LEAST, MIB, Draft, Sharding
 
 
 def known(name: str) -> ModelFacts:
@@ -162,6 +162,60 @@ def test_the_longest_context_is_the_last_that_fits():
     fit = memory.fit(LLAMA, how, 81920 * MIB)
     assert 0 < fit.longest < 131072
     assert memory.request_bytes(LLAMA, how, fit.longest) <= fit.room < memory.request_bytes(LLAMA, how, fit.longest + 1)
+
+
+SMALL = known("Qwen/Qwen3-1.7B")
+KIB = 1024
+
+
+def test_a_draft_model_takes_its_weights_and_its_keys_and_values():
+    how = Sharding(backend="vllm", tensor=4, context=8192)
+    alone, beside = (memory.fit(LLAMA, how, 81920 * MIB, draft) for draft in (None, Draft(SMALL, True)))
+    small = SMALL.weight_bytes // 4
+    assert beside.weights - alone.weights == pytest.approx(small, abs=1)
+    assert alone.room - beside.room == alone.surely - beside.surely == pytest.approx(small, abs=1)
+    # 2 x 2 of its 8 heads x 128 numbers x 2 bytes x 28 layers, of each of 8192 tokens.
+    assert beside.token - alone.token == 28 * KIB
+    assert beside.request - alone.request == beside.least - alone.least == 28 * KIB * 8192
+    assert beside.longest <= alone.longest and beside.tokens < alone.tokens and beside.at_once < alone.at_once
+    tight = Sharding(backend="vllm", tensor=2)
+    assert (
+        memory.fit(LLAMA, tight, 81920 * MIB, Draft(SMALL, True)).longest
+        < memory.fit(LLAMA, tight, 81920 * MIB).longest
+    )
+    window = SMALL.model_copy(update={"window_layers": 14, "kv_layers": 14, "window": 1024})
+    assert memory.fit(LLAMA, how, 81920 * MIB, Draft(window, True)).token - alone.token == 14 * KIB
+
+
+def test_what_is_not_certain_of_a_draft_model():
+    for how, draft in (
+        (Sharding(backend="vllm", tensor=4), Draft(SMALL, False)),
+        (Sharding(backend="vllm", tensor=2, pipeline=2), Draft(SMALL, True)),
+        (Sharding(backend="trtllm", tensor=4, attention_data=True), Draft(SMALL, True)),
+    ):
+        alone, beside = (memory.fit(LLAMA, how, 81920 * MIB, each) for each in (None, draft))
+        assert beside.room < alone.room and beside.request > alone.request
+        assert (beside.surely, beside.least) == (alone.surely, alone.least)
+    # All of it in a pipeline's last stage.
+    staged = Sharding(backend="vllm", pipeline=4)
+    assert memory.weights(SMALL, Draft(SMALL, True).sharding(staged)) == SMALL.weight_bytes
+
+
+def test_sglang_may_load_a_draft_model_into_what_its_share_leaves():
+    how = Sharding(backend="sglang", tensor=4, fraction=0.8)
+    alone, beside = (memory.fit(LLAMA, how, 81920 * MIB, draft) for draft in (None, Draft(SMALL, True)))
+    assert beside.surely == alone.surely
+    assert alone.room - beside.room == pytest.approx(SMALL.weight_bytes // 4, abs=1)
+    full = dataclasses.replace(how, fraction=1.0)
+    beside = memory.fit(LLAMA, full, 81920 * MIB, Draft(SMALL, True))
+    assert beside.surely == 81920 * MIB - beside.weights - LEAST
+
+
+def test_a_draft_model_may_take_another_gpu():
+    how = Sharding(backend="vllm", tensor=8, context=8192)
+    draft = Draft(known("Qwen/Qwen3-8B"), True)
+    assert memory.fewest(LLAMA, how, 80 * GIB) == 2
+    assert memory.fewest(LLAMA, how, 80 * GIB, draft) == 4
 
 
 def test_experts_that_are_kept_twice_take_memory_twice():
