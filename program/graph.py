@@ -112,6 +112,7 @@ def graph_of(
                 *(pinned.ready if pinned else []),
             ],
             claims=ground.namespace.claims,
+            tokens_per_second=graph.tokens_per_second,
         ),
         in_cluster,
     )

@@ -44,6 +44,9 @@ def main(
         datetime | None,
         typer.Option(formats=["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%MZ"], help="Plan as of another moment (UTC)."),
     ] = None,
+    verbose: Annotated[
+        bool, typer.Option(help="Text: also the resource tree, the order of destruction, every rule and the outputs.")
+    ] = False,
     preview: Annotated[bool, typer.Option(help="Leave unknown what a first preview cannot know.")] = False,
 ) -> None:
     """Show what the program would do for a stack: no account, no CLI, no network."""
@@ -77,7 +80,7 @@ def main(
 
                 documents.append(as_json(plan))
             else:
-                _show(plan, format, svg)
+                _show(plan, format, svg, verbose)
         except BadTimes as error:
             print(error, file=sys.stderr)
             code = 2
@@ -120,7 +123,7 @@ def _plan(name: str, preview: bool, at: datetime | None):
         raise _Bad(str(error)) from None
 
 
-def _show(plan, format: Format, svg: Path | None) -> None:
+def _show(plan, format: Format, svg: Path | None, verbose: bool) -> None:
     from review import report
 
     if format is Format.markdown:
@@ -142,7 +145,7 @@ def _show(plan, format: Format, svg: Path | None) -> None:
 
     width = None if sys.stdout.isatty() else 140
     console = Console(width=width, record=svg is not None, highlight=False)
-    report.print_text(plan, console)
+    report.print_text(plan, console, verbose=verbose)
     if svg is not None:
         console.save_svg(str(svg), title=f"make plan STACK={plan.stack}")
 

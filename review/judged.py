@@ -44,12 +44,15 @@ class Word:
     """The same for warnings, and what is to be left out before a block's start."""
     to_fill_in: Sequence[str] = ()
     """File, line and key of every value that is still a placeholder, with what belongs there."""
+    costs: str = ""
+    """What it costs, in one sentence."""
     faults: str | None = None
     """The report of a configuration that cannot be planned; then there is nothing else."""
 
     def message(self, stack: str) -> str:
         """Headline and warnings, for the engine's diagnostics."""
-        return "\n".join([f"Plan of {stack}: {self.headline}", *(f"  warn {line}" for line in self.warns)])
+        costs = [f"  cost {self.costs}"] if self.costs else []
+        return "\n".join([f"Plan of {stack}: {self.headline}", *costs, *(f"  warn {line}" for line in self.warns)])
 
     def refusal(self, stack: str) -> str | None:
         """Why nothing may be registered, or None."""
@@ -150,7 +153,7 @@ def answer(question: Mapping[str, Any]) -> Word:
         plan = make(StackFile(question["stack"], path, question["config"], tuple(question["secret_keys"])), at=at)
     except pulumi.RunError as error:
         return Word("", faults=str(error))
-    from review import existing
+    from review import cost_told, existing
     from review.blocks import waiting_lines
     from review.report import headline
 
@@ -164,6 +167,7 @@ def answer(question: Mapping[str, Any]) -> Word:
         fails=[*wrong, *told["fail"]],
         warns=[*doubtful, *told["warn"], *waiting_lines(plan.graph)],
         to_fill_in=_to_fill_in(plan),
+        costs=cost_told.headline(plan.cost),
     )
 
 

@@ -10,7 +10,8 @@ from recording.graph import Graph
 from rules.models import Served, gib, served
 
 
-def _by_graph(graph: Graph) -> dict[str, list[Served]]:
+def by_graph(graph: Graph) -> dict[str, list[Served]]:
+    """Roles with GPUs by the address of their graph."""
     found: dict[str, list[Served]] = {}
     for item in served(graph):
         found.setdefault(f"{item.graph.namespace}/{item.graph.name}", []).append(item)
@@ -30,11 +31,27 @@ def _role(item: Served) -> str:
     return f"{where}{each}: {fit.tokens:,} tokens, {fit.at_once:,} requests of {fit.context:,}"
 
 
+def short(roles: list[Served]) -> str:
+    """Model, format, GPUs and room of a graph in a few words: the room is that of all its decoding workers together."""
+    first = roles[0]
+    gpus_ = ", ".join(dict.fromkeys(item.machines[0].gpu_name if item.machines else "unknown GPU" for item in roles))
+    if first.facts is None:
+        return f"{first.started.model} on {gpus_}, of which nothing is known"
+    last = roles[-1]
+    fit = last.fit
+    room = ""
+    if fit is not None:
+        room = (
+            f", room for {fit.at_once * last.replicas:,} requests of {fit.context:,}"
+            if fit.room > 0
+            else ", DOES NOT FIT"
+        )
+    return f"{first.started.model} in {gpus.words(first.facts.format)} on {gpus_}{room}"
+
+
 def lines(graph: Graph) -> list[str]:
     """One line for each graph with GPUs: its model, and by role the weights and the room for keys and values (KV)."""
-    return [
-        f"Graph {name}: {_model(roles)}; {'; '.join(map(_role, roles))}" for name, roles in _by_graph(graph).items()
-    ]
+    return [f"Graph {name}: {_model(roles)}; {'; '.join(map(_role, roles))}" for name, roles in by_graph(graph).items()]
 
 
 def _model(roles: Iterable[Served]) -> str:
@@ -47,7 +64,7 @@ def _model(roles: Iterable[Served]) -> str:
 def as_json(graph: Graph) -> list[dict[str, Any]]:
     """The same as data; keys and their meaning are in docs/plan.md."""
     found = []
-    for name, roles in _by_graph(graph).items():
+    for name, roles in by_graph(graph).items():
         for item in roles:
             facts, fit, how = item.facts, item.fit, item.started.how
             found.append(

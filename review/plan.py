@@ -6,16 +6,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from components.capacity.window import moment
 from recording.graph import Graph
+from review import cost, cost_told
+from review.cost import Cost
 from rules.model import Verdict
 from stacks.placeholders import ToFillIn
 from stacks.stackfile import StackFile
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """One stack, planned."""
 
@@ -31,13 +34,24 @@ class Plan:
     def failed(self) -> bool:
         return any(verdict.verdict == "fail" for verdict in self.verdicts)
 
+    @cached_property
+    def cost(self) -> Cost:
+        """What it costs, at dated list prices."""
+        return cost.of(self.graph)
+
     @property
     def assumptions(self) -> tuple[str, ...]:
         """Everything the plan takes for granted, each with where it comes from."""
         from rules.models import unknown
 
         why = {node.assumed for node in self.graph if node.assumed}
-        return (*self.graph.assumptions, *sorted(why), *unknown(self.graph), *self.notes)
+        return (
+            *self.graph.assumptions,
+            *sorted(why),
+            *unknown(self.graph),
+            *cost_told.assumptions(self.cost),
+            *self.notes,
+        )
 
 
 def make(file: StackFile, *, preview: bool = False, at: datetime | None = None) -> Plan:

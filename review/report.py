@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +15,7 @@ from components.capacity.window import Phase, moment
 from recording.graph import UNKNOWN, Graph, Node
 from recording.pool_blocks import pools
 from recording.racks import layout, rack_pods, racks
-from review import blocks, interruptions, models, time
+from review import blocks, cost_told, interruptions, models, summary, time
 from review.plan import Plan
 from rules.model import Verdict
 from stacks.placeholders import ToFillIn
@@ -69,6 +70,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "models": models.as_json(plan.graph),
         "interruptions": interruptions.as_json(plan.graph),
         "timeline": time.as_json(plan.graph),
+        "cost": cost_told.as_json(plan.cost),
         "toFillIn": [
             {"key": item.key, "value": item.text, "meaning": item.meaning, "plannedAs": item.planned_as}
             for item in plan.to_fill_in
@@ -175,14 +177,11 @@ def _marks(node: Node) -> list[str]:
 def print_text(plan: Plan, console: Any, *, verbose: bool = False) -> None:
     """The plan for a person: tree with steps, order of destruction, rules, assumptions, outputs."""
     from rich.markup import escape
-    from rich.table import Table
-    from rich.tree import Tree
 
     graph = plan.graph
-    console.print(f"[bold]Plan of {escape(plan.stack)}[/bold]: {headline(plan)}")
-    console.print(
-        "[dim]Recorded from the program itself, offline. The number is the step in which a resource is made.[/dim]\n"
-    )
+    for text, style in summary.styled(summary.lines(plan, console.width)):
+        console.print(escape(text), style=style or None, soft_wrap=True)
+    console.print()
     for item in plan.verdicts:
         if item.verdict != "pass":
             colour = "bold red" if item.verdict == "fail" else "yellow"
@@ -199,6 +198,28 @@ def print_text(plan: Plan, console: Any, *, verbose: bool = False) -> None:
         console.print(escape(line), style="bold" if not line.startswith(" ") else None, soft_wrap=True)
     for line in (*models.lines(graph), *interruptions.lines(graph), *time.lines(graph)):
         console.print(escape(line), soft_wrap=True)
+    console.print()
+    for line in cost_told.lines(plan.cost):
+        console.print(escape(line), style="bold" if not line.startswith(" ") else None, soft_wrap=True)
+    _print_assumed(plan, console, escape)
+    if verbose:
+        _print_tree(plan, console, escape)
+        _print_rest(plan, console, escape)
+    else:
+        console.print(
+            "\n[dim]ARGS=--verbose adds the resource tree, the order of destruction, every rule and the outputs.[/dim]"
+        )
+
+
+def _print_tree(plan: Plan, console: Any, escape: Any) -> None:
+    from rich.table import Table
+    from rich.tree import Tree
+
+    graph = plan.graph
+    console.print(f"\n[bold]Resources[/bold]: {headline(plan)}")
+    console.print(
+        "[dim]Recorded from the program itself, offline. The number is the step in which a resource is made.[/dim]"
+    )
     tree = Tree(f"[bold]{escape(plan.stack)}[/bold]", guide_style="dim")
     branches: dict[str | None, Any] = {None: tree}
     for node in graph:
@@ -231,17 +252,19 @@ def print_text(plan: Plan, console: Any, *, verbose: bool = False) -> None:
         table.add_row("[green]pass[/]", "the program", escape(holding))
     console.print()
     console.print(table)
-    _print_rest(plan, console, escape)
 
 
-def _print_rest(plan: Plan, console: Any, escape: Any) -> None:
+def _print_assumed(plan: Plan, console: Any, escape: Any) -> None:
     if plan.assumptions:
         console.print("\n[bold magenta]Assumed[/] (nobody was asked)")
         for text in plan.assumptions:
             console.print(f"  - {escape(text)}", soft_wrap=False)
+
+
+def _print_rest(plan: Plan, console: Any, escape: Any) -> None:
     console.print("\n[bold]Outputs[/bold]")
-    for key, value in flat(plan.graph.outputs):
-        console.print(f"  {escape(key)} = {escape(value)}")
+    for key, value, made_up in outputs(plan.graph):
+        console.print(f"  {escape(key)} = {escape(value)}{f'  ({INVENTED})' if made_up else ''}")
 
 
 def fill_in_line(item: ToFillIn) -> str:
@@ -330,6 +353,21 @@ def flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
     return [(prefix, str(value))]
 
 
+INVENTED = "invented: known after `make up`"
+"""Beside an id that AWS gives and a plan makes up."""
+
+
+def outputs(graph: Graph) -> list[tuple[str, str, bool]]:
+    """Outputs as dotted keys, sorted, each with whether it holds an id that the plan made up."""
+    invented = {str(node.id) for node in graph if node.custom and _ID.search(str(node.id))}
+    return [
+        (key, value, any(one in value for one in _ID.findall(value) if one in invented))
+        for key, value in flat(graph.outputs)
+    ]
+
+
+_ID = re.compile(r"\b[a-z]+-[0-9a-f]{17}\b")
+
 # --- Markdown --------------------------------------------------------------------------------------------------------
 
 
@@ -337,6 +375,12 @@ def markdown(plan: Plan) -> str:
     """The plan for a pull request: what failed first, the rest folded away."""
     graph = plan.graph
     lines = [f"## Plan of `{plan.stack}`", "", headline(plan), ""]
+    lines += [
+        f"- **{row.label}** {_cell(row.text)}"
+        for row in summary.rows(plan)
+        if row.label not in ("fail", "warn", "plan")
+    ]
+    lines.append("")
     if plan.to_fill_in:
         lines += ["To fill in before anything can be made:", ""]
         lines += [f"- `{item.key}`: `{item.text}`, {item.meaning}" for item in plan.to_fill_in]
@@ -352,6 +396,17 @@ def markdown(plan: Plan) -> str:
         lines += [f"| {item.verdict} | {item.id} | {_cell(item.subject)} | {_cell(item.told)} |" for item in wrong]
         lines.append("")
     held = [item for item in plan.verdicts if item.verdict == "pass"]
+    if told := cost_told.lines(plan.cost):
+        lines += [
+            f"<details><summary>Cost: {cost_told.headline(plan.cost)}</summary>",
+            "",
+            "```",
+            *told,
+            "```",
+            "",
+            "</details>",
+            "",
+        ]
     lines += [f"<details><summary>{len(held)} rules hold</summary>", ""]
     told, holding = rules_told(plan)
     lines += [f"- `{item.id}`: {item.message}" for item in told if item.verdict == "pass"]
@@ -368,7 +423,7 @@ def markdown(plan: Plan) -> str:
     lines += ["", "</details>", "", "<details><summary>Assumed</summary>", ""]
     lines += [f"- {text}" for text in plan.assumptions]
     lines += ["", "</details>", "", "<details><summary>Outputs</summary>", ""]
-    lines += [f"- `{key}` = `{value}`" for key, value in flat(graph.outputs)]
+    lines += [f"- `{key}` = `{value}`{f' ({INVENTED})' if made_up else ''}" for key, value, made_up in outputs(graph)]
     return "\n".join([*lines, "", "</details>", ""])
 
 

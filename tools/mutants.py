@@ -96,6 +96,10 @@ GROUPS = (
     ),
     Group(("stacks/engine_yaml.py", "stacks/stackfile.py"), ("tests/stacks/test_stackfile.py",)),
     Group(
+        ("recording/prices/table.py", "review/cost.py", "review/cost_nodes.py", "review/cost_told.py", "review/summary.py"),
+        ("tests/recording/test_prices.py", "tests/review/test_cost.py", "tests/review/test_summary.py"),
+    ),
+    Group(
         ("recording/racks.py", "recording/pool_blocks.py", "review/blocks.py", "review/interruptions.py", "schemas/strict.py"),
         ("tests/recording", "tests/review", "tests/schemas", "tests/rules", STACKS),
     ),

@@ -9,6 +9,9 @@ from datetime import date
 SINCE = date(2026, 10, 7)
 """From when on blocks are sold at these rates (Amazon EC2 Capacity Blocks for ML pricing, read 2026-09; US regions)."""
 
+REVIEWED = date(2027, 1, 1)
+"""When AWS says the rates next: it has done so every quarter, and raised them in January, July and October 2026."""
+
 USD_PER_HOUR: Mapping[str, float] = {
     "p4d.24xlarge": 13.568,
     "p4de.24xlarge": 20.368,

@@ -53,7 +53,13 @@ class GpuPool(pulumi.ComponentResource):
     """The NodePool; what runs on its nodes is destroyed before it, while it can still drain them."""
 
     def __init__(self, name: str, args: GpuPoolArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("dynamo-eks:index:GpuPool", name, {"capacity": list(args.spec.capacity)}, opts)
+        fees = {
+            str(n): one.upfront_fee_usd
+            for n, one in enumerate(args.spec.reservations)
+            if one.upfront_fee_usd is not None
+        }
+        told = {"capacity": list(args.spec.capacity), **({"upfrontFeesUsd": fees} if fees else {})}
+        super().__init__("dynamo-eks:index:GpuPool", name, told, opts)
         terms = [
             self._term(f"{name}-reservation-{position}", reservation, args.zone_names)
             for position, reservation in enumerate(args.spec.reservations)

@@ -17,6 +17,8 @@ ReservationId = Annotated[
 RackName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=20)]
 """20: with the stack's name and the block's id it makes the node group's name, which EKS lets have 63 characters."""
 
+UpfrontFee = Annotated[float, Field(gt=0, le=100_000_000)]
+
 CapacityType = Literal["spot", "on-demand", "reserved"]
 
 
@@ -41,6 +43,8 @@ class Reservation(Model):
     """Start of a Capacity Block, UTC. Before it nothing launches."""
     end: Moment | None = None
     """End of a Capacity Block, UTC. EC2 takes the instances 30 minutes before, Karpenter drains 10 minutes before that."""
+    upfront_fee_usd: UpfrontFee | None = None
+    """For `kind: capacityBlock`: dollars that the whole block was bought for, the offering's `UpfrontFee`; the plan's cost takes it instead of the quoted rate."""
     protect: bool = True
     """For `create`: Pulumi refuses to delete the reservation, since capacity given back may not come again."""
 
@@ -100,6 +104,8 @@ class UltraServer(Model):
     """Start of the block, UTC. The node group has no nodes before; a scheduled action raises it at this very minute."""
     end: Moment
     """End of the block, UTC. EC2 takes the machines 60 minutes before. An extended block keeps its reservation: only this key moves."""
+    upfront_fee_usd: UpfrontFee | None = None
+    """Dollars that the whole block was bought for, the offering's `UpfrontFee`; the plan's cost takes it instead of the quoted rate."""
     drain_minutes: Annotated[int, Field(ge=75, le=1440)] = 90
     """Minutes before the end at which the nodes are drained and given back; less than 75 leaves no time to drain before EC2 takes them."""
     instance_type: InstanceType = "p6e-gb200.36xlarge"

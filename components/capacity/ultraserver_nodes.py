@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -65,7 +66,9 @@ class UltraServerNodes(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: UltraServerNodesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         rack = args.rack
-        inputs = {"reservation": rack.spec.reservation, "type": rack.spec.type}
+        inputs: dict[str, Any] = {"reservation": rack.spec.reservation, "type": rack.spec.type}
+        if rack.spec.upfront_fee_usd is not None:
+            inputs["upfrontFeeUsd"] = rack.spec.upfront_fee_usd
         super().__init__("dynamo-eks:index:UltraServerNodes", name, inputs, opts)
         # Named by the block: with another reservation all of this is made anew beside the old, and nothing is moved.
         block = f"{name}-{rack.spec.reservation[-8:]}"

@@ -9,6 +9,9 @@ from typing import Any
 
 from .interruption import COMPONENT_LABEL, GRAPH_LABEL
 
+SCHEME_ANNOTATION = "service.beta.kubernetes.io/aws-load-balancer-scheme"
+"""Of a load balancer: `internet-facing`, or `internal`."""
+
 TAGS_ANNOTATION = "service.beta.kubernetes.io/aws-load-balancer-additional-resource-tags"
 """Pairs `key=value` with commas between them; the controller takes each apart at its first `=`
 (aws-load-balancer-controller, pkg/annotations/parser.go)."""
@@ -75,9 +78,7 @@ def load_balancer(
             "name": f"{graph}-frontend-nlb",
             "namespace": namespace,
             "annotations": {
-                "service.beta.kubernetes.io/aws-load-balancer-scheme": "internet-facing"
-                if scheme == "public"
-                else "internal",
+                SCHEME_ANNOTATION: "internet-facing" if scheme == "public" else "internal",
                 # Straight to the pods: no hop through other nodes, and the client's address is kept.
                 "service.beta.kubernetes.io/aws-load-balancer-nlb-target-type": "ip",
                 "service.beta.kubernetes.io/aws-load-balancer-healthcheck-path": "/health",

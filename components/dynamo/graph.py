@@ -30,6 +30,8 @@ class DynamoGraphArgs:
     """What must be there before anything of it, and outlive it. `opts.depends_on` does not reach a component's children."""
     claims: Sequence[pulumi.Resource] = ()
     """Volume claims that its pods mount: one that is replaced is empty, so that what filled or read it is made again."""
+    tokens_per_second: float | None = None
+    """Output tokens of the whole graph as measured, for whoever reckons its cost; nothing in the cluster knows it."""
 
 
 class DynamoGraph(pulumi.ComponentResource):
@@ -46,7 +48,8 @@ class DynamoGraph(pulumi.ComponentResource):
     def __init__(self, name: str, args: DynamoGraphArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         rendered = args.manifest
         graph, namespace = rendered["metadata"]["name"], rendered["metadata"]["namespace"]
-        super().__init__("dynamo-eks:index:DynamoGraph", name, {"namespace": namespace}, opts)
+        measured = {} if args.tokens_per_second is None else {"tokensPerSecond": args.tokens_per_second}
+        super().__init__("dynamo-eks:index:DynamoGraph", name, {"namespace": namespace, **measured}, opts)
         domains = [self._domain(name, domain, args.depends_on) for domain in args.compute_domains]
         self.resource = CustomResource(
             f"{name}-graph",

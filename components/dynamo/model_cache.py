@@ -32,7 +32,10 @@ class ModelCache(pulumi.ComponentResource):
     """The Job; graphs that read the model start after it has completed."""
 
     def __init__(self, name: str, args: ModelCacheArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        told = {"repository": args.repository, "facts": dict(args.facts)} if args.facts else {}
+        told = {
+            **({"repository": args.repository} if args.repository else {}),
+            **({"facts": dict(args.facts)} if args.facts else {}),
+        }
         super().__init__("dynamo-eks:index:ModelCache", name, {"job": args.job["metadata"]["name"], **told}, opts)
         job = Job(
             f"{name}-job",

@@ -253,5 +253,7 @@ class Graph(Model):
     rollout: Rollout = Field(default_factory=Rollout)
     pod_disruption_budget: bool = True
     """Let nodes that expire, drift or are consolidated take one pod of each part at a time, so that the next node waits until its predecessor's pod serves again. For parts with two pods or more in a pool; on a Capacity Block, where all nodes end at once, there is none."""
+    tokens_per_second: Annotated[float, Field(gt=0, le=100_000_000)] | None = None
+    """Output tokens that the whole graph makes in a second under your load, as measured (NVIDIA AIPerf); the plan's cost then tells dollars for a million of them."""
     smoke_test: SmokeTest | None = None
     """On an UltraServer it is the top of the verification ladder: first the model's load, then one completion."""

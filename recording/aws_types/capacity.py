@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from components.capacity.window import moment
@@ -10,6 +10,7 @@ from components.spec import moment_of
 from recording.aws_types.asking import by_tags
 from recording.aws_types.call import Call
 from recording.aws_types.card import EXISTS, SAME, Asker, Candidate, Card, Told, replaced
+from recording.aws_types.charge import Charge
 from recording.aws_types.refusing import Edit, Refusal
 from recording.world import Inputs, Made, NoAnswer, World, digest
 
@@ -106,10 +107,17 @@ def _leap(edit: Edit) -> bool:
     return isinstance(before, int | float) and isinstance(after, int | float) and abs(after - before) > 1000
 
 
+def _reserved(inputs: Inputs, day: date) -> float:
+    """Machines of a reservation: billed as if they ran, used or not (EC2 User Guide, Capacity Reservation pricing)."""
+    count = inputs.get("instanceCount")
+    return count if isinstance(count, int) else 0
+
+
 CARDS = (
     Card(
         type="aws:ec2/capacityReservation:CapacityReservation",
         duration="aws-call",
+        charges=(Charge("ec2", _reserved),),
         call=Call("ec2", "CreateCapacityReservation"),
         created=_new_capacity_reservation,
         told=Told(),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from recording.aws_types.call import Call
+from recording.aws_types.charge import FREE, Charge
 from recording.aws_types.refusing import Refusal
 from recording.world import Inputs, Made, World
 
@@ -121,6 +122,8 @@ class Card:
 
     type: str
     """Token: `aws:ec2/vpc:Vpc`."""
+    charges: tuple[Charge, ...] = FREE
+    """What it costs for as long as it is there. What its use costs (gigabytes, requests) is counted by review/cost.py."""
     created: Callable[[World, str, Inputs], Made]
     """What the provider computes for a new one: its id, and properties."""
     call: Call

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from recording.aws_types.asking import seen
 from recording.aws_types.call import Call
 from recording.aws_types.card import EXISTS, SAME, Asker, Candidate, Card, Told, replaced
+from recording.aws_types.charge import Charge
 from recording.aws_types.refusing import Edit, Refusal
 from recording.world import Inputs, Made, World, digest
 
@@ -70,10 +71,18 @@ def _lowered_soon(edit: Edit) -> bool:
     return soon and (edit.changes("throughputMode") or _less(edit))
 
 
+def _provisioned_mibps(inputs: Inputs, day: date) -> float:
+    """Throughput bought beforehand."""
+    return (
+        float(inputs.get("provisionedThroughputInMibps") or 0) if inputs.get("throughputMode") == "provisioned" else 0
+    )
+
+
 CARDS = (
     Card(
         type="aws:efs/fileSystem:FileSystem",
         duration="aws-call",
+        charges=(Charge("efs-provisioned-mibps-month", _provisioned_mibps),),
         call=Call(
             "efs",
             "CreateFileSystem",

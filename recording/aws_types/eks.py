@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from components.catalog import KUBERNETES
 from recording.aws_types.asking import seen
 from recording.aws_types.call import Call
 from recording.aws_types.card import EXISTS, SAME, Asker, Candidate, Card, Told, replaced
+from recording.aws_types.charge import Charge
 from recording.aws_types.refusing import Edit, Refusal, value
 from recording.world import Inputs, Made, World, digest
 
@@ -387,11 +388,21 @@ NODE_GROUP_REFUSES = (
 )
 
 
+def _extended(inputs: Inputs, day: date) -> float:
+    """1 from the day on which the standard support of a cluster's version is over; one that does not take extended support is upgraded
+    then."""
+    release = KUBERNETES.get(str(inputs.get("version")))
+    ends = release.standard_support_ends if release else None
+    stays = (inputs.get("upgradePolicy") or {}).get("supportType") != "STANDARD"
+    return 1 if ends is not None and day >= ends and stays else 0
+
+
 CARDS = (
     Card(
         type="aws:eks/cluster:Cluster",
         duration="eks-cluster-create",
         deletion="eks-cluster-delete",
+        charges=(Charge("eks-cluster-hour"), Charge("eks-extended-hour", _extended)),
         call=Call("eks", "CreateCluster", {"vpcConfig": "resourcesVpcConfig"}, sent=_logging),
         created=_new_cluster,
         told=Told(("name",), second=EXISTS),

@@ -7,6 +7,7 @@ from typing import Any
 from recording.aws_types.asking import GONE, seen
 from recording.aws_types.call import Call
 from recording.aws_types.card import EXISTS, SAME, Asker, Candidate, Card, Told, replaced
+from recording.aws_types.charge import Charge
 from recording.aws_types.refusing import Edit, Refusal
 from recording.world import Inputs, Made, World, digest
 
@@ -191,6 +192,7 @@ CARDS = (
     Card(
         type="aws:kms/key:Key",
         duration="kms-key-create",
+        charges=(Charge("kms-key-month"),),
         call=Call(
             "kms",
             "CreateKey",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from components.network.zones import REGION_ZONES
 from recording.aws_types.asking import GONE, by_tags, ec2_id, seen
 from recording.aws_types.call import Call
 from recording.aws_types.card import EXISTS, SAME, Ask, Asker, Candidate, Card, Told, replaced
+from recording.aws_types.charge import Charge
 from recording.aws_types.refusing import Edit, Refusal
 from recording.world import Inputs, Made, NoAnswer, World, digest
 
@@ -309,6 +311,11 @@ def _two_in_a_zone(edit: Edit) -> bool:
     return edit.changes("subnetIds") and None not in zones and len(set(zones)) < len(zones)
 
 
+def _endpoint_zones(inputs: Inputs, day: date) -> float:
+    """Zones of an interface endpoint; one of S3 or DynamoDB by routes costs nothing."""
+    return len(inputs.get("subnetIds") or ()) if inputs.get("vpcEndpointType") == "Interface" else 0
+
+
 CARDS = (
     Card(
         type="aws:ec2/vpc:Vpc",
@@ -462,6 +469,7 @@ CARDS = (
     Card(
         type="aws:ec2/eip:Eip",
         duration="aws-call",
+        charges=(Charge("public-ipv4-hour"),),
         call=Call("ec2", "AllocateAddress"),
         created=_new_eip,
         told=Told(),
@@ -480,6 +488,7 @@ CARDS = (
         type="aws:ec2/natGateway:NatGateway",
         duration="nat-gateway-create",
         deletion="nat-gateway-delete",
+        charges=(Charge("nat-hour"),),
         call=Call("ec2", "CreateNatGateway"),
         created=_new_nat_gateway,
         told=Told(("allocationId",), second="refuses it, since its address is taken"),
@@ -556,6 +565,7 @@ CARDS = (
         type="aws:ec2/vpcEndpoint:VpcEndpoint",
         duration=_endpoint_takes,
         deletion=_endpoint_goes,
+        charges=(Charge("endpoint-hour", _endpoint_zones),),
         call=Call("ec2", "CreateVpcEndpoint"),
         created=ec2_id("vpce", "vpc-endpoint"),
         told=Told(("vpcId", "serviceName"), second="refuses its routes or its private DNS names"),

@@ -255,6 +255,13 @@ def _reservation(draft: Draft, key: str, pool: Pool, item: Reservation) -> Itera
             "no window on an On-Demand Capacity Reservation",
             item.start or item.end,
         )
+    if item.upfront_fee_usd is not None and item.kind != "capacityBlock":
+        yield Fault(
+            "fee-without-block",
+            f"{key}.upfrontFeeUsd",
+            "no upfront fee on an On-Demand Capacity Reservation, which is billed by the hour",
+            item.upfront_fee_usd,
+        )
     if not instances.known(item.instance_type):
         yield Fault(
             "reservation-type-unknown", f"{key}.instanceType", unknown_type(item.instance_type), item.instance_type

@@ -12,6 +12,7 @@ import pytest
 
 from recording.graph import Graph
 from recording.recorder import record
+from review import cost, cost_told
 from stacks import stackfile
 from tests.conftest import AT
 from tests.stacks import changes
@@ -48,6 +49,8 @@ def done(key: str) -> tuple[str, str]:
     did, restarts = changes.told(old, new)
     if did == "nothing" and changes.options(old, new):
         did = "nothing in AWS or the cluster: protection or an output"
+    if did == "nothing" and cost_told.as_json(cost.of(old)) != cost_told.as_json(cost.of(new)):
+        did = "nothing made: the cost in the plan"
     return did, restarts
 
 

@@ -31,9 +31,9 @@ def run(*words: str) -> tuple[int, str]:
 
 
 def test_a_good_stack_exits_with_0() -> None:
-    code, text = run("--stack", "g6e-dev", *AT)
+    code, text = run("--stack", "g6e-dev", "--verbose", *AT)
     assert code == 0
-    for part in ("Plan of g6e-dev", "Destroyed in this order", "Rules", "Assumed", "Outputs", "vllm-disagg-tcp"):
+    for part in ("g6e-dev", "Destroyed in this order", "Rules", "Assumed", "Outputs", "vllm-disagg-tcp"):
         assert part in text
 
 
@@ -74,7 +74,7 @@ def test_rules_of_the_program_are_one_line_while_they_hold() -> None:
     holding = [item["id"] for item in rules if item["of"] == "program"]
     assert holding and {item["of"] for item in rules} == {"stack", "program"}
     for format in ("text", "markdown"):
-        code, text = run("--stack", "g6e-dev", "--format", format, *AT)
+        code, text = run("--stack", "g6e-dev", "--format", format, "--verbose", *AT)
         assert code == 0 and f"{len(holding)} rules on what the program itself makes hold" in text
         assert "pool-room" in text and not [id_ for id_ in holding if f"{id_} " in text or f"`{id_}`" in text]
 
@@ -174,7 +174,7 @@ def test_an_allowed_failure_shows_its_reason_everywhere(
         }
         return
     assert "; allowed: a drill with one machine" in " ".join(text.split())
-    assert "warn (1 allowed), 0 fail" in " ".join(text.split())
+    assert "1 warn (1 allowed)" in " ".join(text.split())
 
 
 def test_arguments_of_up_are_what_waits_for_a_block(monkeypatch: pytest.MonkeyPatch) -> None:

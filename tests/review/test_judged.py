@@ -101,7 +101,8 @@ def test_an_allowed_rule_warns() -> None:
     word = judged.answer(limited(1, **{"dynamo-eks:review": {"allow": {"pool-room": " a drill "}}}))
     assert word.refusal("g6e-dev") is None
     line = "pool-room: NodePool gpu: its graphs ask for 3 GPUs and its limit is 1; raise gpuLimit; allowed: a drill"
-    assert word.message("g6e-dev").splitlines()[1:] == [f"  warn {line}"]
+    costs, *told = word.message("g6e-dev").splitlines()[1:]
+    assert costs.startswith("  cost $") and told == [f"  warn {line}"]
     assert "1 warn (1 allowed), 0 fail" in word.headline
 
 
@@ -147,7 +148,12 @@ def test_another_process_plans_it(engine: dict[str, Any], logged: list[tuple[str
     """The whole way, once: a process of its own, its answer, one message."""
     judged.begin().end()
     ((level, text),) = logged
-    assert level == "info" and text.startswith("Plan of mocker-local: ") and text.endswith("0 warn, 0 fail")
+    assert (
+        level == "info"
+        and text.startswith("Plan of mocker-local: ")
+        and "0 warn, 0 fail" in text
+        and text.endswith("nothing that AWS bills is made here")
+    )
 
 
 def test_another_process_refuses(engine: dict[str, Any], logged: list[tuple[str, str]], kubeconfig: Path) -> None:

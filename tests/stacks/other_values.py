@@ -141,6 +141,7 @@ OTHER: Mapping[str, Row] = {
     "capacity.pools.<name>.reservations[].zone": (P5, {RESERVED: [OURS]}, {RESERVED: [{**OURS, "zone": "usw2-az1"}]}),
     "capacity.pools.<name>.reservations[].count": (P5, {RESERVED: [OURS]}, {RESERVED: [{**OURS, "count": 3}]}),
     "capacity.pools.<name>.reservations[].end": _block(end="2026-12-16T11:30:00Z"),
+    "capacity.pools.<name>.reservations[].upfrontFeeUsd": _block(upfrontFeeUsd=30_000),
     "capacity.pools.<name>.reservations[].protect": (P5, {RESERVED: [OURS]}, {RESERVED: [{**OURS, "protect": False}]}),
     "capacity.pools.<name>.usesOpenReservations": _pool("usesOpenReservations", True),
     "capacity.pools.<name>.zones": (
@@ -159,6 +160,7 @@ OTHER: Mapping[str, Row] = {
     "capacity.ultraServers.<name>.zone": _rack("zone", "use1-dfw2-az2"),
     "capacity.ultraServers.<name>.start": _rack("start", "2026-12-02T11:30:00Z"),
     "capacity.ultraServers.<name>.end": _rack("end", "2026-12-09T11:30:00Z"),
+    "capacity.ultraServers.<name>.upfrontFeeUsd": _rack("upfrontFeeUsd", 120_000),
     "capacity.ultraServers.<name>.drainMinutes": _rack("drainMinutes", 120),
     "capacity.ultraServers.<name>.efaInterfaces": (
         PAIR, {}, {f"{UNIT}.efaInterfaces": 8, "capacity.ultraServers.rack-b.efaInterfaces": 8},
@@ -294,6 +296,7 @@ OTHER: Mapping[str, Row] = {
     "graphs.<name>.podMonitor": (DEV, {"dynamo.podMonitors": True}, {f"{AGG}.podMonitor": False}),
     "graphs.<name>.speedupRatio": (LOCAL, {}, {f"{CHAT}.speedupRatio": 5}),
     "graphs.<name>.kvBlockTokens": _graph("kvBlockTokens", 32),
+    "graphs.<name>.tokensPerSecond": _graph("tokensPerSecond", 2500),
     "graphs.<name>.terminationGraceSeconds": _graph("terminationGraceSeconds", 300),
     "graphs.<name>.rollout.maxSurge": _graph("rollout", {"maxSurge": "1"}),
     "graphs.<name>.rollout.maxUnavailable": _graph("rollout", {"maxUnavailable": "1"}),

@@ -122,7 +122,7 @@ def test_machine_contract(stack: str) -> None:
     document = report.as_json(Plan(stack, recorded(stack), tuple(judge(recorded(stack))), ()))
     assert set(document) == {
         "stack", "resources", "objects", "destroyOrder", "rules", "assumptions", "outputs", "blocks", "models", "interruptions",
-        "timeline", "toFillIn",
+        "timeline", "toFillIn", "cost",
     }  # fmt: skip
     assert set(document["resources"][0]) == {
         "type", "name", "parent", "provider", "dependsOn", "protect", "step", "assumed", "inputs",

@@ -83,7 +83,7 @@ BEYOND = {
     "is earlier or later than another moment": "block-start-after-end block-too-long block-too-far drain-longer-than-block",
     "follows from what a preset brings along or a default says": (
         "compute-domain-wrong compute-domain-off-rack compute-domain-missing graph-roles pool-limit-missing "
-        "huge-pages-without-efa multinode-in-pool weights-off-rack"
+        "huge-pages-without-efa multinode-in-pool weights-off-rack data-parallel-of-trtllm rollout-stands-still"
     ),
 }
 """What the schema leaves to the plan: whether a value …"""
@@ -106,7 +106,7 @@ def test_the_schema_sees_most_mistakes(answers: list[tuple[Mutant, StackFile | s
     assert len(edited) > 350
     assert len(unseen) < 0.1 * len(edited), unseen
     could = [(what, ids - beyond) for what, ids in unseen if ids - beyond]
-    assert len(could) < 0.02 * len(edited), could
+    assert len(could) < 0.02 * len(edited), "\n".join(map(str, could))
 
 
 def test_what_is_left_to_the_plan_is_a_fault() -> None:

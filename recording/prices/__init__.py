@@ -1,0 +1,1 @@
+"""What AWS charges, as dated data with its sources, and how it is asked for."""
