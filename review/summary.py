@@ -105,17 +105,20 @@ def _some(rows: Sequence[Row], what: str) -> Iterator[Row]:
 def _verdict(plan: Plan) -> Row:
     counts = Counter(item.verdict for item in plan.verdicts)
     allowed = sum(item.allowed is not None for item in plan.verdicts)
-    told = ", ".join(
-        [
-            f"{counts['fail']} fail" if counts["fail"] else "none fails",
-            f"{counts['warn']} warn" + (f" ({allowed} allowed)" if allowed else ""),
-            f"{counts['pass']} hold",
-        ]
+    fail = (
+        f"{counts['fail']} of {len(plan.verdicts)} rules fail"
+        if counts["fail"]
+        else f"none of {len(plan.verdicts)} rules fails"
     )
-    at = f"as of {moment(plan.graph.at)}"
-    where = f", {plan.cost.region}" if plan.cost.region else ""
+    warn = f"{counts['warn']} warn" + (f" ({allowed} allowed)" if allowed else "")
+    where = f"{plan.cost.region}, " if plan.cost.region else ""
     tone: Tone = "bad" if counts["fail"] else "doubt" if counts["warn"] or plan.to_fill_in else "good"
-    return Row("plan", f"{plan.stack}{where}, {at}: of {len(plan.verdicts)} rules {told}", tone, weight=9)
+    return Row(
+        "plan",
+        f"{plan.stack}: {fail}, {warn}, {counts['pass']} hold; {where}as of {moment(plan.graph.at)}",
+        tone,
+        weight=9,
+    )
 
 
 def _open_ends(plan: Plan) -> Iterator[Row]:
@@ -243,7 +246,9 @@ def _after(cluster: Node) -> str:
     """What happens to a cluster at the end of its version's standard support."""
     if (cluster.inputs.get("upgradePolicy") or {}).get("supportType") == "STANDARD":
         return "EKS then upgrades it unasked"
-    return f"then {cost_told.usd(table.price('eks-extended-hour', table.HOME).usd * table.HOURS_PER_MONTH)} a month more"
+    return (
+        f"then {cost_told.usd(table.price('eks-extended-hour', table.HOME).usd * table.HOURS_PER_MONTH)} a month more"
+    )
 
 
 def _assumed(plan: Plan) -> Iterator[Row]:

@@ -64,7 +64,7 @@ def test_with_much_wrong_it_still_fits(width: int) -> None:
     found = [line for _, line in summary.lines(Plan(plan.stack, plan.graph, wrong, plan.notes, plan.to_fill_in), width)]
     assert len(found) <= summary.LINES and max(map(len, found)) <= width
     whole = " ".join("\n".join(found).split())
-    for part in ("20 fail", "20 warn", "rule-0", "and 14 more below", "cost", "ends"):
+    for part in ("20 of 40 rules fail", "20 warn", "rule-0", "and 14 more below", "cost", "ends"):
         assert part in whole
 
 
@@ -75,7 +75,7 @@ def test_counts_agree(stack: str) -> None:
     shown, document = text(plan, 200), report.as_json(plan)
     rules = document["rules"]
     hold = sum(item["verdict"] == "pass" for item in rules)
-    assert f"of {len(rules)} rules" in shown and f"{hold} hold" in shown
+    assert f"of {len(rules)} rules fail" in shown and f"{hold} hold" in shown
     made = [item for item in document["resources"] if not item["type"].startswith("pulumi:")]
     count = re.search(r"makes +(\d+) resources \((\d+) protected\), (\d+) of them", shown)
     assert count is not None and int(count[3]) == len(document["objects"])
