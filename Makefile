@@ -16,7 +16,7 @@ PY     := $(VENV)/bin/python
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help plan new objects test test-engine deletions mutants sdk package lint check preflight policy model preview up recover destroy serve schema shapes shapes-build flags lock bench clean
+.PHONY: help plan new objects test test-engine deletions mutants sdk package lint check preflight policy model times preview up recover destroy serve schema shapes shapes-build flags lock bench clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -101,6 +101,9 @@ policy: $(VENV)/.installed ## print the least that an identity must be allowed t
 # Into the stack file only when a stack was named; the default one is not meant.
 model: $(VENV)/.installed ## print a model's facts from its own config.json, or write them into STACK (REPOSITORY=org/name, REVISION=, FOLDER=)
 	@$(PY) -m operations.model --repository "$(REPOSITORY)" $(if $(REVISION),--revision "$(REVISION)") $(if $(FOLDER),--folder "$(FOLDER)") $(if $(filter file,$(origin STACK)),,--stack $(STACK)) $(ARGS)
+
+times: $(VENV)/.installed ## fold how long your own operations took into stacks/times.json, which the plan then prefers (STACK for its history, ARGS="--log FILE")
+	@$(PY) -m operations.times $(if $(filter file,$(origin STACK)),,--stack $(STACK)) $(ARGS)
 
 preview: engine $(VENV)/.installed ## `pulumi preview` of STACK with the real engine, after checking CLI and credentials
 	@pulumi preview --stack $(STACK) --diff

@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from operations import aftermath, credentials, lock, teardown
+from operations import aftermath, credentials, lock, measured, teardown
 from operations import edits as changes
 from operations import recover as recovery
 from operations.aws_finder import AwsFinder
@@ -288,6 +288,7 @@ def up(context: typer.Context, stack: Stack, yes: Yes = False) -> None:
     engine = Engine(stack)
     try:
         ended = engine.up(yes=yes, arguments=context.args)
+        measured.keep(stack, ended.took)
         if ended.code:
             state = _state_after(engine)
             for line in aftermath.of_up(ended, state, stack, command_of(stack)):
@@ -352,6 +353,7 @@ def destroy(
         raise typer.Exit(1)
     try:
         ended = engine.destroy(yes=yes, exclude_protected=keep is Keep.protected, arguments=context.args)
+        measured.keep(stack, ended.took)
         after = engine.state()
     except EngineError as error:
         _fail(error)

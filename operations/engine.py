@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from operations import backups, events, lock, process
+from operations import backups, events, lock, measured, process
 from operations.process import Ended
 from operations.state import State
 
@@ -48,6 +48,8 @@ class Operation:
     """The engine's; 0 also for a destroy that was stopped before its end."""
     did: events.Did
     asked_to_stop: bool
+    took: Sequence[measured.Measured] = ()
+    """How long its steps took."""
 
 
 class Engine:
@@ -137,6 +139,13 @@ class Engine:
         if answer.code:
             raise EngineError(_said(answer))
 
+    def history(self) -> list[dict[str, Any]]:
+        """Operations of the stack, the newest first."""
+        answer = self._run("stack", "history", "--json", "--page-size", "100", "--page", "1")
+        if answer.code:
+            raise _error(answer)
+        return json.loads(answer.stdout)
+
     def up(self, *, yes: bool, arguments: Sequence[str]) -> Operation:
         """Create and change in the foreground, asking as the CLI asks."""
         return self._operate("up", *(["--yes"] if yes else []), *arguments)
@@ -154,7 +163,7 @@ class Engine:
             ended = self._start([*words, "--event-log", str(log)], debug=True)
             lines = log.read_text().splitlines() if log.is_file() else []
         did = events.did(lines)
-        return Operation(ended.code, did, ended.asked_to_stop or did.stopped)
+        return Operation(ended.code, did, ended.asked_to_stop or did.stopped, measured.measured(lines))
 
     def _start(
         self, words: Sequence[str], *, debug: bool = False, of_stack: bool = True, capture: bool = False

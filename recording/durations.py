@@ -94,6 +94,15 @@ KINDS: Mapping[str, tuple[str, str]] = {
 """Rows of creation and deletion by kind of object. What a graph goes through after its object is stored is no step of the engine."""
 
 
+ALONE = frozenset(["job-run", "operator-release", "gpu-operator-release", "eks-addon-driver", "eks-addon-coredns"])
+"""Rows of what waits for a node besides, or does work of its own: a measured time counts for that very resource alone."""
+
+
+def whole(stack: str, *, up: bool) -> str:
+    """Id of a user's own times of a whole `up` from nothing, or of a destroy."""
+    return f"{'up' if up else 'destroy'} of {stack}"
+
+
 def row_of(node: Node, *, deleted: bool = False) -> str | None:
     """Row of a resource's creation or deletion; None for what takes no time of its own."""
     if not node.custom or node.package == "pulumi":
@@ -107,7 +116,8 @@ def row_of(node: Node, *, deleted: bool = False) -> str | None:
         chart = str(node.inputs.get("chart")).rsplit("/", 1)[-1]
         return RELEASES.get(chart, "operator-release")
     kind = str(node.inputs.get("kind") or node.type.rsplit(":", 1)[-1])
-    if kind == "Service" and (node.inputs.get("spec") or {}).get("type") == "LoadBalancer":
+    spec = node.inputs.get("spec")
+    if kind == "Service" and isinstance(spec, Mapping) and spec.get("type") == "LoadBalancer":
         return "kubernetes-object" if deleted else "load-balancer-create"
     return KINDS.get(kind, ("kubernetes-object", "kubernetes-object"))[deleted]
 

@@ -115,7 +115,7 @@ def _seconds(ordered: Iterable[Step], table: Mapping[str, Duration], which: str)
 def timeline(graph: Graph, table: Mapping[str, Duration] | None = None) -> Timeline:
     """Of a recorded graph; `table` are the durations, by default the published ones and a user's own."""
     known = durations.known() if table is None else table
-    every = steps(graph)
+    every, known = _as_measured(graph, steps(graph), known)
     held = {node.key for node in blocks.left_out(graph)}
     now = [step for step in every if step.of not in held]
     waiting = {item.node.key for item in graphs(graph) if item.node.key in held}
@@ -130,6 +130,26 @@ def timeline(graph: Graph, table: Mapping[str, Duration] | None = None) -> Timel
         passed(away, _seconds(away, known, P90)).total,
         windows(graph, every, known),
     )
+
+
+def _as_measured(
+    graph: Graph, every: list[Step], table: Mapping[str, Duration]
+) -> tuple[list[Step], Mapping[str, Duration]]:
+    """Steps and durations where a user's own runs tell of a graph: its first smoke test begins when its object is stored and ends
+    with its first token, whatever happens in between."""
+    for item in graphs(graph):
+        key, answers = item.node.key, first_token(item)
+        job = next((step for step in every if answers in step.after and step.key in table), None)
+        if job is None:
+            continue
+        row = table[job.key]
+        table = {**{id_: one for id_, one in table.items() if id_ != job.key}, answers: replace(row, id=answers)}
+        every = [
+            replace(step, after=(key,)) if step.key == answers else step
+            for step in every
+            if step.of != key or step.key in (key, answers)
+        ]
+    return every, table
 
 
 def teardown(graph: Graph) -> list[Step]:
@@ -256,6 +276,11 @@ def lines(graph: Graph, found: Timeline | None = None) -> list[str]:
         f"  `make up` ends after about {whole(found.median.total)} min (p90 {whole(found.p90.total)}), a destroy after "
         f"{whole(found.down_median)} min (p90 {whole(found.down_p90)})"
     )
+    for up in (True, False):
+        if row := found.table.get(durations.whole(graph.stack, up=up)):
+            told.append(
+                f"  your own: {row.what} took {whole(row.median_s)} min (median of {row.n}, the last on {row.date})"
+            )
     if found.critical:
         told.append("  what waits for what, in minutes from the start:")
     for step in found.critical:
@@ -301,8 +326,8 @@ def as_json(graph: Graph) -> dict[str, Any]:
             name: {"medianS": _s(found.median.end[key]), "p90S": _s(found.p90.end[key])}
             for name, key in found.tokens.items()
         },
-        "up": {"medianS": _s(found.median.total), "p90S": _s(found.p90.total)},
-        "destroy": {"medianS": _s(found.down_median), "p90S": _s(found.down_p90)},
+        "up": {"medianS": _s(found.median.total), "p90S": _s(found.p90.total), **_own(graph, found, up=True)},
+        "destroy": {"medianS": _s(found.down_median), "p90S": _s(found.down_p90), **_own(graph, found, up=False)},
         "stages": [{"stage": stage, "seconds": _s(took)} for stage, took in stages(found).items()],
         "criticalPath": [step.key for step in found.critical],
         "steps": [
@@ -331,6 +356,11 @@ def as_json(graph: Graph) -> dict[str, Any]:
         ],
         "durations": [_row(found.table[row]) for row in used],
     }
+
+
+def _own(graph: Graph, found: Timeline, *, up: bool) -> dict[str, Any]:
+    row = found.table.get(durations.whole(graph.stack, up=up))
+    return {"ownS": row.median_s if row else None, "ownN": row.n if row else 0}
 
 
 def _s(seconds: float) -> float:

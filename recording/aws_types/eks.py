@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -57,8 +58,8 @@ def _find_cluster(asker: Asker, inputs: Inputs) -> list[Candidate]:
 
 def _group_takes(inputs: Inputs) -> str:
     """A group that begins without nodes is there as soon as one of ordinary machines; one with nodes waits for the rack's."""
-    desired = (inputs.get("scalingConfig") or {}).get("desiredSize")
-    return "rack-boot" if desired else "node-group-create"
+    scaling = inputs.get("scalingConfig")
+    return "rack-boot" if isinstance(scaling, Mapping) and scaling.get("desiredSize") else "node-group-create"
 
 
 def _addon_takes(inputs: Inputs) -> str:

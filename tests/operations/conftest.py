@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from operations import __main__ as command
+from operations import measured
 
 KUBECTL = """#!/bin/sh
 # What is asked is written down; `kubectl.json` is the answer to every question but readiness, `kubectl.err` an error.
@@ -79,6 +80,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
     monkeypatch.setenv("FAKE_PULUMI", str(tmp_path))
     for key in [key for key in os.environ if key.startswith("AWS_")]:
         monkeypatch.delenv(key)
+    monkeypatch.setattr(measured, "KEPT", tmp_path / "times")
     # Nothing may ask the machine's own identity.
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
