@@ -16,7 +16,7 @@ PY     := $(VENV)/bin/python
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help plan new objects test test-engine deletions mutants sdk package lint check preflight policy model times preview up recover destroy serve schema shapes shapes-build flags lock bench clean
+.PHONY: help plan new objects test test-engine deletions mutants sdk package lint check preflight policy model times prices preview up recover destroy serve schema shapes shapes-build flags lock bench clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -104,6 +104,9 @@ model: $(VENV)/.installed ## print a model's facts from its own config.json, or 
 
 times: $(VENV)/.installed ## fold how long your own operations took into stacks/times.json, which the plan then prefers (STACK for its history, ARGS="--log FILE")
 	@$(PY) -m operations.times $(if $(filter file,$(origin STACK)),,--stack $(STACK)) $(ARGS)
+
+prices: $(VENV)/.installed ## ask AWS for today's prices of STACK's region and write them into the plan's tables (ARGS="--region eu-west-1 --no-write")
+	@$(PY) -m operations.prices --stack $(STACK) $(ARGS)
 
 preview: engine $(VENV)/.installed ## `pulumi preview` of STACK with the real engine, after checking CLI and credentials
 	@pulumi preview --stack $(STACK) --diff

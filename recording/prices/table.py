@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -85,10 +85,9 @@ def _rate(rate: str) -> Mapping[str, Any]:
 def price(rate: str, region: str) -> Price:
     """A rate in a region. Where the region's own was not found it is that of us-east-1, assumed. Raises NoPrice for an unknown rate."""
     row = _rate(rate)
-    own = row["usd"].get(region, row["usd"].get("everywhere"))
-    return _price(
-        "services.json", row["usd"][HOME] if own is None else own, row["unit"], row["source"], own is None, region
-    )
+    own = row["usd"].get(region) or row["usd"].get("everywhere")
+    usd, source = own or row["usd"][HOME]
+    return _price("services.json", usd, row["unit"], source, own is None, region)
 
 
 def on_demand(type_: str, region: str) -> Price | None:
@@ -117,6 +116,8 @@ def auto_mode_fee(type_: str, region: str) -> Price | None:
     if whole is None:
         return None
     fee = _file("services.json")["autoModeFee"]
+    if asked := fee["prices"].get(type_, {}).get(region):
+        return _price("services.json", asked[0], "hour", asked[1], False, region)
     family = type_.split(".")[0]
     share = fee["p"] if family.startswith(("p", "trn")) else fee["g"] if family.startswith("g") else fee["default"]
     told = _file("services.json")["sources"][fee["source"]]
@@ -131,11 +132,16 @@ def auto_mode_fee(type_: str, region: str) -> Price | None:
 
 
 def spot(type_: str, region: str) -> Price | None:
-    """What an instance costs on spot, from a share of its on-demand price; always an assumption, for the market sets it by zone and minute."""
+    """What an instance costs on spot: as it was last seen in the region, or from a share of its on-demand price; always an assumption, for the market sets it by zone and minute."""
     whole = on_demand(type_, region)
     if whole is None:
         return None
     table = _file("services.json")["spot"]
+    if seen := table["prices"].get(type_, {}).get(region):
+        found = _price("services.json", seen[0], "hour", seen[1], False, region)
+        return replace(
+            found, sort="assumed", why=f"spot as seen on {found.as_of}; the market sets it by zone and minute"
+        )
     assumed = table["assumed"]
     share, source = table["share"].get(type_), table["source"]
     if share is None:
