@@ -149,8 +149,9 @@ shapes-build: $(VENV)/.installed-dev ## derive the project's own shape tables ag
 flags: $(VENV)/.installed-dev ## read the flags of every supported release of Dynamo again, from its wheels and its engines'
 	@$(PY) -m tools.flags build $(ARGS)
 
-bench: $(VENV)/.installed-dev ## measure the plan against importing the SDK (see benchmarks/)
+bench: $(VENV)/.installed-dev ## measure the plan against importing the SDK, and zero to first token against its bound (see benchmarks/)
 	@$(PY) -m benchmarks
+	@$(PY) -m benchmarks.waits
 
 lock: ## lock the whole closure of requirements.in and requirements-dev.in again
 	uv pip compile -q --universal --no-emit-index-url --no-emit-find-links --python-version 3.11 requirements.in -o requirements.txt

@@ -1,7 +1,7 @@
 """What is known beforehand to take a graph's workers away, and for how long: the life of nodes, their image, spot, the end of a block.
 
-Pure: out of a recorded graph. How long a worker is away is one node, one image and one load of its model; the durations are published
-medians of others and are told as assumed.
+Pure: out of a recorded graph. How long a worker is away is one node, one image and one load of its model, by the same medians as the
+timeline, and is told as assumed.
 """
 
 from __future__ import annotations
@@ -15,18 +15,14 @@ from typing import Any, Literal
 from components.capacity.node_spec import drain_at
 from components.capacity.ultraservers import RACK_LABEL, RACK_MARK
 from components.capacity.window import moment
+from recording import durations
+from recording.durations import Duration
 from recording.graph import Graph
 from recording.pool_blocks import RESERVED, pools
 from recording.racks import SeenRack, racks
+from review.steps import worker
 from rules.graphs import POOL, pools_of
 from rules.models import Served, served
-
-NODE_SECONDS, IMAGE_SECONDS, START_SECONDS = 90, 60, 85
-"""From a waiting pod to a node, the pull of an engine's image of 12 GB with Auto Mode's parallel pull, and from weights to the first
-token: medians of published logs (karpenter and EKS threads, 2022 to 2026). Large mixtures of experts take several times the last."""
-
-READ_BYTES_PER_SECOND = 1.5e9
-"""Of one node from elastic EFS (measurements of AWS and others); from NVMe disks, once a model lies there, three to five times as fast."""
 
 Cause = Literal["life", "image", "spot", "block"]
 
@@ -48,11 +44,11 @@ class Interruption:
     """How long one is away; None at the end of a block, after which none comes, and where nothing is known of the model."""
 
 
-def _minutes(item: Served, nodes: int) -> int | None:
+def _minutes(item: Served, table: Mapping[str, Duration]) -> int | None:
     if item.facts is None:
         return None
-    read = item.facts.weight_bytes / max(nodes, 1) / READ_BYTES_PER_SECOND
-    return math.ceil((NODE_SECONDS + IMAGE_SECONDS + read + START_SECONDS) / 60)
+    _, stages = worker(item)
+    return math.ceil(sum(table[part.row].median_s * part.amount for _, parts in stages for part in parts) / 60)
 
 
 def _budgeted(graph: Graph, item: Served) -> bool:
@@ -70,13 +66,13 @@ def _requirement(pool: Mapping[str, Any], key: str) -> list[str]:
 
 def interruptions(graph: Graph) -> list[Interruption]:
     """Of every role with GPUs, in the order of the graphs."""
-    return [found for item in served(graph) for found in _of(graph, item)]
+    table = durations.known()
+    return [found for item in served(graph) for found in _of(graph, item, table)]
 
 
-def _of(graph: Graph, item: Served) -> Iterator[Interruption]:
+def _of(graph: Graph, item: Served, table: Mapping[str, Duration]) -> Iterator[Interruption]:
     if not item.replicas:
         return
-    nodes = item.component.get("multinode", {}).get("nodeCount", 1)
     common: dict[str, Any] = {
         "graph": f"{item.graph.namespace}/{item.graph.name}",
         "role": item.role,
@@ -93,7 +89,7 @@ def _of(graph: Graph, item: Served) -> Iterator[Interruption]:
     if pool is None:
         return
     name = pool["metadata"]["name"]
-    minutes = _minutes(item, nodes)
+    minutes = _minutes(item, table)
     drawn = pools(graph).get(name)
     drains = sorted(drain_at(block.end) for block in drawn.blocks if block.end) if drawn else []
     for at in drains:

@@ -190,7 +190,7 @@ def _serving(item: KubernetesObject, roles: Sequence[Served]) -> Iterator[Step]:
     """What a graph goes through once its object is stored: one chain for each role, and its first token when all are done."""
     key, name = item.node.key, item.name
     ends = []
-    for chain in [_engine(role) for role in roles] or [_mocker()]:
+    for chain in [worker(role) for role in roles] or [_mocker()]:
         role, before = chain[0], key
         for stage, parts in chain[1]:
             own = f"{key}/{role}/{stage}"
@@ -200,15 +200,16 @@ def _serving(item: KubernetesObject, roles: Sequence[Served]) -> Iterator[Step]:
     yield Step(key=first_token(item), of=key, after=tuple(ends), stage="engine", what=f"{name} answers")
 
 
-_Chain = tuple[str, list[tuple[str, tuple[Part, ...]]]]
+Chain = tuple[str, list[tuple[str, tuple[Part, ...]]]]
 
 
-def _mocker() -> _Chain:
+def _mocker() -> Chain:
     image = (Part("image-pull", MOCKER_IMAGE_GB), Part("image-start"))
     return "worker", [("image", image), ("engine", (Part("mocker-start"),))]
 
 
-def _engine(item: Served) -> _Chain:
+def worker(item: Served) -> Chain:
+    """What a worker goes through from its pod to its first token: its role, and the parts of each stage."""
     selector = item.component.get("podTemplate", {}).get("spec", {}).get("nodeSelector", {})
     facts, nodes = item.facts, item.component.get("multinode", {}).get("nodeCount", 1)
     chain: list[tuple[str, tuple[Part, ...]]] = []
@@ -217,7 +218,7 @@ def _engine(item: Served) -> _Chain:
         chain.append(("GPU node", (Part("gpu-node-ready"),)))
     chain.append(("image", (Part(_pull(item.machines), IMAGE_GB), Part("image-start"))))
     if facts is not None:
-        chain.append(("weights", (Part("weights-read", facts.weight_bytes / nodes / GB),)))
+        chain.append(("weights", (Part("weights-read", facts.weight_bytes / max(nodes, 1) / GB),)))
     large = facts is not None and facts.experts >= LARGE_EXPERTS and facts.weight_bytes >= LARGE_BYTES
     chain.append(("engine", (Part("engine-start-experts" if large else "engine-start"),)))
     return item.role, chain

@@ -29,10 +29,10 @@ def told(found: list[dict[str, Any]], graph: str, role: str) -> list[tuple[str, 
 @pytest.mark.parametrize(
     ("changes", "causes"),
     [
-        ({}, [("life", 1, 4), ("image", 1, 4), ("spot", 1, 4)]),
-        ({"capacity.pools.gpu.capacity": ["on-demand"]}, [("life", 1, 4), ("image", 1, 4)]),
-        ({"graphs.vllm-agg.worker.replicas": 3}, [("life", 1, 4), ("image", 1, 4), ("spot", 3, 4)]),
-        ({"graphs.vllm-agg.worker.replicas": 3, "graphs.vllm-agg.podDisruptionBudget": False}, [("life", 3, 4), ("image", 3, 4), ("spot", 3, 4)]),
+        ({}, [("life", 1, 6), ("image", 1, 6), ("spot", 1, 6)]),
+        ({"capacity.pools.gpu.capacity": ["on-demand"]}, [("life", 1, 6), ("image", 1, 6)]),
+        ({"graphs.vllm-agg.worker.replicas": 3}, [("life", 1, 6), ("image", 1, 6), ("spot", 3, 6)]),
+        ({"graphs.vllm-agg.worker.replicas": 3, "graphs.vllm-agg.podDisruptionBudget": False}, [("life", 3, 6), ("image", 3, 6), ("spot", 3, 6)]),
         ({"models.qwen3-0-6b.repository": "nobody/knows"}, [("life", 1, None), ("image", 1, None), ("spot", 1, None)]),
     ],
 )  # fmt: skip
@@ -69,7 +69,7 @@ def test_lines() -> None:
     first, *_ = lines(recorded("g6e-dev"))
     assert first == (
         "Interrupted dynamo/vllm-agg worker: each node of pool gpu is replaced 336h after its start; nodes are replaced for a new "
-        "image, about weekly; EC2 may take a spot machine with two minutes' notice; then its only worker is away for about 4 minutes "
+        "image, about weekly; EC2 may take a spot machine with two minutes' notice; then its only worker is away for about 6 minutes "
         "each time (assumed)"
     )
     assert lines(recorded("mocker-local")) == []

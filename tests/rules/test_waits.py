@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import fnmatch
+
+import pytest
+
+from benchmarks.waits import GOAL_BOUND, NEEDS, compared, shortest
 from recording.graph import Graph, Node
+from review.time import passed, timeline
+from tests.conftest import STACKS, recorded
 
 POOL = (
     "kubernetes:karpenter.sh/v1:NodePool",
@@ -70,3 +77,46 @@ def test_a_graph_waits_for_its_model_and_its_pool(every: Graph) -> None:
     downloads = {node.key for node in every.of("kubernetes:batch/v1:Job") if node.name.startswith("cache-")}
     for item in every.objects_of("DynamoGraphDeployment"):
         assert downloads & every.requires(item.node.key)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_the_first_token_comes_as_early_as_it_can(stack: str) -> None:
+    """An edge that seems harmless, and every deployment is minutes later: what cannot be left out is listed, with its reason."""
+    row = compared(recorded(stack))
+    assert row is not None
+    assert 1 <= row.over_bound <= GOAL_BOUND
+    assert row.saved > 1.1
+
+
+def test_the_bound_moves_with_what_is_needed() -> None:
+    """And stays with what is not, however long that takes."""
+    graph = recorded("gb200-prod")
+    found = timeline(graph)
+    last, seconds = found.first, {step.key: found.took(step) for step in found.steps}
+    assert last is not None
+
+    def bound(part: str, took: float) -> float:
+        changed = {key: took if part in key else own for key, own in seconds.items()}
+        return passed(shortest(graph, found.steps), changed).end[last]
+
+    usual = passed(shortest(graph, found.steps), seconds).end[last]
+    assert bound("mountTarget", 9000) > usual
+    assert bound("vpcEndpoint", 9000) == usual
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_what_cannot_be_left_out_is_waited_for(stack: str) -> None:
+    """A bound on a wait that the program does not keep would call an outage fast."""
+    graph = recorded(stack)
+    keys = [node.key for node in graph]
+    for what, before, reason in NEEDS:
+        there = set(fnmatch.filter(keys, before))
+        for key in fnmatch.filter(keys, what) if there else ():
+            assert there & graph.requires(key), f"{key} does not wait for {before} ({reason})"
+
+
+def test_every_need_is_of_something() -> None:
+    """A pattern that matches nothing any more holds nothing."""
+    keys = [node.key for stack in STACKS for node in recorded(stack)]
+    for what, before, _ in NEEDS:
+        assert fnmatch.filter(keys, what) and fnmatch.filter(keys, before), (what, before)
