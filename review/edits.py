@@ -136,7 +136,7 @@ class _Judgement:
     def _settle(self) -> None:
         """Find what is replaced, by turns: another id of one thing replaces the next."""
         while True:
-            self._names = _Names(self.there, self.wanted, self.replaced)
+            self._names = Names(self.there, self.wanted, self.replaced)
             self.after = {key: self._after(node) for key, node in self.wanted.items()}
             more = {key for key in self.there.keys() & self.wanted.keys() if self._replaces(key)} - self.replaced
             if not more:
@@ -149,7 +149,7 @@ class _Judgement:
         if before is None:
             return inputs
         for path in node.ignore_changes:
-            _copy(before, inputs, path)
+            take_over(before, inputs, path)
         for name in FILLED_IN:
             if name in before and name not in inputs:
                 inputs[name] = {**before, **self.region}[name]
@@ -320,7 +320,7 @@ def _plain(item: Any) -> Any:
     return item
 
 
-def _copy(source: Mapping[str, Any], target: dict[str, Any], path: str) -> None:
+def take_over(source: Mapping[str, Any], target: dict[str, Any], path: str) -> None:
     """Set a nested property as it is in the source; a path that leads through a list is left alone."""
     first, _, rest = path.partition(".")
     if not rest:
@@ -330,15 +330,15 @@ def _copy(source: Mapping[str, Any], target: dict[str, Any], path: str) -> None:
             target.pop(first, None)
     elif isinstance(source.get(first), Mapping) and isinstance(target.get(first), Mapping):
         below = dict(target[first])
-        _copy(source[first], below, rest)
+        take_over(source[first], below, rest)
         target[first] = below
 
 
-_LIKE_AN_ID = re.compile(r"arn:|[a-z]+-0[0-9a-f]{16}$")
+LIKE_AN_ID = re.compile(r"arn:|[a-z]+-0[0-9a-f]{16}$")
 """A text that means one thing wherever it stands."""
 
 
-class _Names:
+class Names:
     """Ids and other computed texts of a recording, and what they are where the thing exists."""
 
     def __init__(self, there: Mapping[str, Held], wanted: Mapping[str, Node], replaced: set[str]) -> None:
@@ -353,11 +353,11 @@ class _Names:
             for path, text in made.items():
                 if key in replaced:
                     self._known[text] = f"{text} (of another {node.name})"
-                elif path in exists or _LIKE_AN_ID.match(text):
+                elif path in exists or LIKE_AN_ID.match(text):
                     # What a state should tell and does not is compared with nothing.
                     self._known.setdefault(text, exists.get(path, UNKNOWN))
         # Inside a longer text, such as a policy, only what cannot be part of another word.
-        inside = sorted(filter(_LIKE_AN_ID.match, self._known), key=len, reverse=True)
+        inside = sorted(filter(LIKE_AN_ID.match, self._known), key=len, reverse=True)
         self._inside = re.compile("|".join(map(re.escape, inside))) if inside else None
 
     def put(self, item: Any) -> Any:

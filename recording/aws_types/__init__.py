@@ -13,6 +13,23 @@ CARDS: Mapping[str, Card] = {
 }
 """By type token. A type without a card is recorded by nobody."""
 
+UNTAGGED = frozenset(
+    {
+        "aws:ec2/routeTableAssociation:RouteTableAssociation",
+        "aws:ec2/route:Route",
+        "aws:ec2/vpcEndpointRouteTableAssociation:VpcEndpointRouteTableAssociation",
+        "aws:ec2/availabilityZoneGroup:AvailabilityZoneGroup",
+        "aws:autoscaling/schedule:Schedule",
+        "aws:iam/rolePolicy:RolePolicy",
+        "aws:iam/rolePolicyAttachment:RolePolicyAttachment",
+        "aws:kms/alias:Alias",
+        "aws:eks/accessPolicyAssociation:AccessPolicyAssociation",
+        "aws:efs/mountTarget:MountTarget",
+        "aws:efs/backupPolicy:BackupPolicy",
+    }
+)
+"""Types without `tagsAll`: what the provider tags by default leaves them as they are."""
+
 READS: Mapping[str, Reader] = {**network.READS, **capacity.READS, **identity.READS}
 """Answers to the program's questions, by token."""
 

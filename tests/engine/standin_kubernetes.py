@@ -5,7 +5,7 @@ provider an object is created by a POST, under the manager `pulumi-kubernetes`; 
 manager of the object's own, which applies on the server's side (`fixCSAFieldManagers` in its provider/pkg/await) and is refused
 fields that somebody else has written, unless it forces. Other than there, every write is validated strictly: a misspelt field
 fails, where the published provider has it pruned without a word.
-Plays: creation refused when the object exists, replacement by `replacements.KUBERNETES`, deletion before replacement where
+Plays: creation refused when the object exists, replacement by `recording.kinds.KUBERNETES`, deletion before replacement where
 the name is given, the waits of Job, Deployment, PersistentVolumeClaim, LoadBalancer Service and `pulumi.com/waitFor`, secrets of a
 Secret wrapped in the state.
 Helm's part is the least real: a Release installs its chart's CRDs from the contracts and leaves Helm's own record (the
@@ -32,11 +32,11 @@ from google.protobuf import struct_pb2
 
 from recording.answers import Answers
 from recording.graph import UNKNOWN
+from recording.kinds import IDENTITY, KUBERNETES, provider_fixed
 from recording.world import Child
 from tests.engine.constructs import construct
 from tests.engine.control_plane import ControlPlane
 from tests.engine.crds import _age, _without_conversion
-from tests.engine.replacements import IDENTITY, KUBERNETES
 from tests.engine.standins import (
     InitFailed,
     Refused,
@@ -89,9 +89,7 @@ class Kubernetes(StandIn):
 
     def config_fixed(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> frozenset[str]:
         """With an identity only that counts; without one, whatever may mean another cluster (provider.go, DiffConfig)."""
-        if old.get("clusterIdentifier") and new.get("clusterIdentifier"):
-            return frozenset({"clusterIdentifier"})
-        return frozenset({"kubeconfig", "context", "cluster"})
+        return provider_fixed(old, new)
 
     # --- objects ----------------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from recording import recorder
 from recording.graph import UNKNOWN
-from tests.engine.replacements import replaces
+from recording.kinds import replaces
 
 OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 

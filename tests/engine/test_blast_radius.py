@@ -19,10 +19,10 @@ import pytest
 from recording.graph import Graph
 from recording.recorder import record
 from review.edits import Fault, held, refused
+from review.restarts import restarts
 from rules.storage import STATEFUL
 from stacks.settings import schema
 from tests.conftest import AT
-from tests.engine.consequences import restarts
 from tests.engine.edits import EDITS, Edit
 from tests.engine.engine import ROOT, Outcome, Stack, edited, shipped
 from tests.engine.test_life import released

@@ -27,7 +27,23 @@ KUBERNETES: Mapping[tuple[str, str], frozenset[str]] = {
 }
 """By apiVersion and kind; for every kind also IDENTITY."""
 
+PROVIDER = frozenset({"kubeconfig", "context", "cluster"})
+"""Inputs of the Kubernetes provider that may mean another cluster: with another one everything it made is replaced. Where both sides
+have a `clusterIdentifier`, only that counts (provider.go, DiffConfig)."""
+
 IDENTITY = frozenset({"apiVersion", "kind", "metadata.name", "metadata.namespace"})
+
+
+def fixed(type_: str) -> frozenset[str]:
+    """Properties whose change replaces an object of a type (`kubernetes:batch/v1:Job`)."""
+    group, _, kind = type_.removeprefix("kubernetes:").rpartition(":")
+    return KUBERNETES.get((group.removeprefix("core/"), kind), frozenset()) | IDENTITY
+
+
+def provider_fixed(old: Mapping[str, object], new: Mapping[str, object]) -> frozenset[str]:
+    """Inputs of the Kubernetes provider whose change replaces it, and with it everything it made."""
+    identified = old.get("clusterIdentifier") and new.get("clusterIdentifier")
+    return frozenset({"clusterIdentifier"}) if identified else PROVIDER
 
 
 def replaces(path: str, properties: frozenset[str]) -> bool:
