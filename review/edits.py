@@ -341,7 +341,7 @@ LIKE_AN_ID = re.compile(r"arn:|[a-z]+-0[0-9a-f]{16}$")
 class Names:
     """Ids and other computed texts of a recording, and what they are where the thing exists."""
 
-    def __init__(self, there: Mapping[str, Held], wanted: Mapping[str, Node], replaced: set[str]) -> None:
+    def __init__(self, there: Mapping[str, Held | Node], wanted: Mapping[str, Node], replaced: set[str]) -> None:
         self._known: dict[str, str] = {}
         for key, node in wanted.items():
             item = there.get(key)
