@@ -92,7 +92,7 @@ def measure_graphs(count: int) -> dict[str, float]:
     graph.pop("smokeTest")
 
     def plan_of(graphs: int) -> float:
-        given = {**config, "dynamo-eks:graphs": {f"chat-{number}": graph for number in range(graphs)}}
+        given = {**config, "dynamo-eks:graphs": {f"chat-{number:03}": graph for number in range(graphs)}}
         started = time.perf_counter()
         make(stackfile.StackFile(file.stack, file.path, given, ()))
         return time.perf_counter() - started
