@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from components.capacity.instances import Instance
+from components.dynamo.expected_pods import expected_pods
 from components.dynamo.models import table
 from components.dynamo.models.facts import ModelFacts
 from recording.durations import Duration, row_of
 from recording.graph import Graph, KubernetesObject, Node
-from rules.graphs import POOL, graphs
+from rules.graphs import GPU, POOL, graphs
 from rules.models import Served, served
 
 GB = 1e9
@@ -181,16 +182,20 @@ def _cached(graph: Graph, node: Node) -> ModelFacts | None:
     cache = graph[node.parent].inputs
     if cache.get("facts"):
         return ModelFacts.model_validate(cache["facts"])
+    return table.known(_downloaded(node))
+
+
+def _downloaded(node: Node) -> str:
+    """Repository that a download Job is told."""
     containers = node.inputs["spec"]["template"]["spec"]["containers"]
-    told = {entry["name"]: entry.get("value") for entry in containers[0].get("env", ())}
-    return table.known(str(told.get("MODEL")))
+    return next((str(entry.get("value")) for entry in containers[0].get("env", ()) if entry["name"] == "MODEL"), "")
 
 
 def _serving(item: KubernetesObject, roles: Sequence[Served]) -> Iterator[Step]:
     """What a graph goes through once its object is stored: one chain for each role, and its first token when all are done."""
     key, name = item.node.key, item.name
     ends = []
-    for chain in [worker(role) for role in roles] or [_mocker()]:
+    for chain in [worker(role) for role in roles] or [_unread(item) or _mocker()]:
         role, before = chain[0], key
         for stage, parts in chain[1]:
             own = f"{key}/{role}/{stage}"
@@ -201,6 +206,24 @@ def _serving(item: KubernetesObject, roles: Sequence[Served]) -> Iterator[Step]:
 
 
 Chain = tuple[str, list[tuple[str, tuple[Part, ...]]]]
+
+
+def unknown(graph: Graph) -> list[str]:
+    """Models whose size is not known: neither their download nor their load is counted."""
+    names = [item.started.model for item in served(graph) if item.facts is None]
+    jobs = [node for node in graph.of("kubernetes:batch/v1:Job") if _parent(graph, node) == MODEL_CACHE]
+    names += [_downloaded(node) for node in jobs if _cached(graph, node) is None]
+    return list(dict.fromkeys(names))
+
+
+def _unread(item: KubernetesObject) -> Chain | None:
+    """Workers with GPUs whose command is nobody's engine that can be read: as any engine, without its weights."""
+    pods = [pod for pod in expected_pods(item.manifest) if pod.requests.get(GPU)]
+    if not pods:
+        return None
+    node = [("GPU node", (Part("gpu-node-ready"),))] if POOL in pods[0].node_selector else []
+    image = (Part("image-pull", IMAGE_GB), Part("image-start"))
+    return pods[0].component, [*node, ("image", image), ("engine", (Part("engine-start"),))]
 
 
 def _mocker() -> Chain:

@@ -18,7 +18,7 @@ from recording.graph import Graph, Node
 from recording.pool_blocks import pools
 from recording.racks import racks
 from review import blocks
-from review.steps import Part, Step, first_token, steps
+from review.steps import Part, Step, first_token, steps, unknown
 from rules.graphs import graphs
 
 MEDIAN, P90 = "median_s", "p90_s"
@@ -92,6 +92,8 @@ class Timeline:
     down_median: float
     down_p90: float
     windows: Sequence[Window]
+    unknown: Sequence[str]
+    """Models of unknown size, of which neither download nor load is counted."""
 
     @property
     def first(self) -> str | None:
@@ -129,6 +131,7 @@ def timeline(graph: Graph, table: Mapping[str, Duration] | None = None) -> Timel
         passed(away, _seconds(away, known, MEDIAN)).total,
         passed(away, _seconds(away, known, P90)).total,
         windows(graph, every, known),
+        unknown(graph),
     )
 
 
@@ -265,7 +268,13 @@ def headline(graph: Graph, found: Timeline | None = None) -> str:
     what, ends = ("zero to first token", found.median.end[last]) if last else ("all made", found.median.total)
     late = found.p90.end[last] if last else found.p90.total
     parts = [f"{stage} {minutes(took)}" for stage, took in stages(found).items() if took >= STAGE_SECONDS]
-    return f"{what} about {whole(ends)} min (p90 {whole(late)}): {', '.join(parts)}; {_trusted(found)}"
+    more = [_trusted(found)]
+    latest = max((found.median.end[key] for key in found.tokens.values()), default=ends)
+    if latest - ends >= 60:
+        more.append(f"all graphs about {whole(latest)} min")
+    if found.unknown:
+        more.append(f"not counted: download and load of {', '.join(found.unknown)}, whose size is not known")
+    return f"{what} about {whole(ends)} min (p90 {whole(late)}): {', '.join(parts)}; {'; '.join(more)}"
 
 
 def lines(graph: Graph, found: Timeline | None = None) -> list[str]:
@@ -328,6 +337,7 @@ def as_json(graph: Graph) -> dict[str, Any]:
         },
         "up": {"medianS": _s(found.median.total), "p90S": _s(found.p90.total), **_own(graph, found, up=True)},
         "destroy": {"medianS": _s(found.down_median), "p90S": _s(found.down_p90), **_own(graph, found, up=False)},
+        "notCounted": list(found.unknown),
         "stages": [{"stage": stage, "seconds": _s(took)} for stage, took in stages(found).items()],
         "criticalPath": [step.key for step in found.critical],
         "steps": [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -197,6 +198,32 @@ def test_an_unknown_model_is_downloaded_in_no_time_and_that_is_told_elsewhere() 
     known = time.timeline(recorded("g6e-dev"))
     assert found.first and known.first
     assert found.median.end[found.first] < known.median.end[known.first]
+    graph = edited("g6e-dev", {"models.qwen3-0-6b.repository": "nobody/knows"})
+    assert "not counted: download and load of nobody/knows" in time.headline(graph)
+    assert time.as_json(graph)["notCounted"] == ["nobody/knows"]
+    assert time.as_json(recorded("g6e-dev"))["notCounted"] == []
+
+
+def test_a_worker_whose_command_nobody_can_read_still_starts_an_engine() -> None:
+    """Taken for a mocker it would answer in half a minute."""
+    item = recorded("g6e-dev").objects_of("DynamoGraphDeployment")[0]
+    manifest = copy.deepcopy(dict(item.manifest))
+    for component in manifest["spec"]["components"]:
+        component["podTemplate"]["spec"]["containers"][0] |= {"command": ["/start.sh"], "args": []}
+    graph = recorded("g6e-dev")
+    nodes = [replace(node, inputs=manifest) if node.key == item.node.key else node for node in graph]
+    found = {step.key: step for step in steps(Graph("g6e-dev", nodes, at=AT))}
+    assert [part.row for part in found[f"{item.node.key}/worker/engine"].parts] == ["engine-start"]
+    assert f"{item.node.key}/worker/GPU node" in found
+
+
+def test_the_last_graph_is_told_where_it_comes_later() -> None:
+    changes = {
+        "models.large": {"repository": "Qwen/Qwen3-32B", "revision": "9216db5781bf21249d130ec9da846c4624c16137"},
+        "graphs.vllm-disagg-tcp.model": "large",
+    }
+    assert re.search(r"all graphs about \d+ min", time.headline(edited("g6e-dev", changes)))
+    assert "all graphs" not in time.headline(recorded("g6e-dev"))
 
 
 @pytest.mark.parametrize(
