@@ -107,7 +107,7 @@ def compare(old: Graph, new: Graph) -> Changes:
 def differences(before: Any, after: Any, at: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Path, value before and value after of every leaf that differs. Entries that have names are compared by name."""
     before, after = _parsed(before), _parsed(after)
-    if before == after or UNKNOWN in (_text(before), _text(after)):
+    if _alike(before, after):
         return
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in {**before, **after}:
@@ -133,8 +133,13 @@ def _below(at: str, key: str) -> str:
     return f"{at}.{key}" if at else key
 
 
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+def _alike(before: Any, after: Any) -> bool:
+    """Equal, as far as both are known."""
+    if UNKNOWN in (side for side in (before, after) if isinstance(side, str)):
+        return True
+    if isinstance(before, list | tuple) and isinstance(after, list | tuple) and len(before) == len(after):
+        return all(_alike(*pair) for pair in zip(before, after, strict=True))
+    return bool(before == after)
 
 
 def _parsed(value: Any) -> Any:
@@ -175,7 +180,7 @@ class _Comparison:
         self.causes: dict[str, tuple[str, ...]] = {}
         """Of what is replaced, by key."""
         self.raw: dict[str, list[Raw]] = {}
-        self._words = _Words(old, new)
+        self._words = Words(old, new)
         self._settle()
 
     @cached_property
@@ -348,7 +353,7 @@ def _first(path: str) -> str:
     return re.split(r"[.\[]", path, maxsplit=1)[0]
 
 
-class _Words:
+class Words:
     """What a recording made up, said as whose it is: nobody will ever see the id itself."""
 
     def __init__(self, *graphs: Graph) -> None:

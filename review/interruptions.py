@@ -44,7 +44,8 @@ class Interruption:
     """How long one is away; None at the end of a block, after which none comes, and where nothing is known of the model."""
 
 
-def _minutes(item: Served, table: Mapping[str, Duration]) -> int | None:
+def away_minutes(item: Served, table: Mapping[str, Duration]) -> int | None:
+    """From the end of one worker to the first token of the next; None where nothing is known of its model."""
     if item.facts is None:
         return None
     _, stages = worker(item)
@@ -89,7 +90,7 @@ def _of(graph: Graph, item: Served, table: Mapping[str, Duration]) -> Iterator[I
     if pool is None:
         return
     name = pool["metadata"]["name"]
-    minutes = _minutes(item, table)
+    minutes = away_minutes(item, table)
     drawn = pools(graph).get(name)
     drains = sorted(drain_at(block.end) for block in drawn.blocks if block.end) if drawn else []
     for at in drains:

@@ -125,7 +125,8 @@ def test_machine_contract(stack: str) -> None:
         "timeline", "toFillIn", "cost",
     }  # fmt: skip
     assert set(document["resources"][0]) == {
-        "type", "name", "parent", "provider", "dependsOn", "protect", "step", "assumed", "inputs",
+        "type", "name", "parent", "provider", "dependsOn", "protect", "retainOnDelete", "replacementTrigger", "id", "custom", "step",
+        "assumed", "inputs",
     }  # fmt: skip
     assert {item["verdict"] for item in document["rules"]} <= {"pass", "warn", "fail"}
 
