@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components import catalog
+from components.capacity.ultraservers import RACK_LABEL, RACK_MARK
 from recording import durations
 from recording.graph import Graph, Node
 from review.blocks import as_json as blocks_of
@@ -140,7 +141,8 @@ def _concerns(one: Restart, item: Served) -> bool:
     if one.key.startswith(f"{CLUSTER}::"):
         return POOL in selector
     if one.key.startswith(f"{GROUP}::"):
-        return any(str(value) in one.name for value in selector.values())
+        rack = one.name.rpartition("-")[0]
+        return selector.get(RACK_LABEL) == rack if RACK_LABEL in selector else RACK_MARK in selector
     return one.how in ("drain", "nodes", "misfit") and selector.get(POOL) == one.name
 
 

@@ -332,24 +332,37 @@ def text(items: Sequence[Told], there: Commit) -> str:
 
 
 def markdown(items: Sequence[Told], there: Commit) -> str:
-    """For a pull request: a line for each stack, what weighs below it, the rest folded away."""
-    lines = [f"## {_against(there)}", ""]
-    lines += [f"- `{item.stack}`: {_escaped(headline(item))}" for item in items]
+    """For a pull request: a line for each stack, what weighs below it, the rest folded away. Never longer than a comment may be."""
+    for whole, weighty in ((True, True), (False, True), (False, False)):
+        made = "\n".join(_page(items, there, whole=whole, weighty=weighty))
+        if len(made) <= LARGEST[0] and len(made.encode()) <= LARGEST[1]:
+            break
+    return made
+
+
+LARGEST = (60_000, 65_000)
+"""Characters and bytes of one comment: GitHub documents 65,536 characters."""
+
+
+def _page(items: Sequence[Told], there: Commit, *, whole: bool, weighty: bool) -> Iterator[str]:
+    yield from (f"## {_against(there)}", "")
+    yield from (f"- `{item.stack}`: {_escaped(headline(item))}" for item in items)
     for item in items:
         found = sections(item)
         if not found:
             continue
-        lines += ["", f"### `{item.stack}`"]
-        folded = [one for one in found if one[0] in FOLDED]
-        for title, told in (one for one in found if one not in folded):
-            lines += ["", f"**{title}**", "", *(f"- {_escaped(line)}" for line in told)]
-        for title, told in folded:
-            lines += ["", f"<details><summary>{title}: {len(told)}</summary>", ""]
-            lines += [*(f"- {_escaped(line)}" for line in told), "", "</details>"]
-    return "\n".join(lines)
+        yield from ("", f"### `{item.stack}`")
+        for title, told in found:
+            if (whole if title in FOLDED else weighty) is False:
+                yield from ("", f"{title}: {len(told)}, left out here for their length; FORMAT=json has all")
+            elif title in FOLDED:
+                yield from ("", f"<details><summary>{title}: {len(told)}</summary>", "")
+                yield from (*(f"- {_escaped(line)}" for line in told), "", "</details>")
+            else:
+                yield from ("", f"**{title}**", "", *(f"- {_escaped(line)}" for line in told))
 
 
-FOLDED = ("Updated", "Created", "Time", "Rules newly warning", "Rules that hold now", "Restarts")
+FOLDED = ("Deleted", "Replaced", "Updated", "Created", "Time", "Rules newly warning", "Rules that hold now", "Restarts")
 
 
 def _escaped(line: str) -> str:

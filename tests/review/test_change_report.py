@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +244,31 @@ def test_money_and_time_move() -> None:
     ]  # fmt: skip
     assert list(told._time(old, new)) == ["everything made, from nothing: 10 -> 20 minutes"]
     assert list(told._money({}, new)) == [] and list(told._time({}, {})) == []
+
+
+@pytest.mark.parametrize(("count", "stacks"), [(3, 1), (60, 40)])
+def test_a_page_is_never_longer_than_a_comment_may_be(count: int, stacks: int) -> None:
+    """What is cut in the middle reads as a whole."""
+    old = shipped_graph("mocker-local")
+    one = old.one("kubernetes:core/v1:Namespace", "platform-namespace")
+    new = Graph(
+        "mocker-local",
+        [
+            *old,
+            *(
+                replace(one, name=f"a-namespace-that-somebody-gave-quite-a-long-name-{number}")
+                for number in range(count)
+            ),
+        ],
+        at=AT,
+    )
+    changes = compare(old, new)
+    items = [told.Told(f"s{number}", changes, impact(changes)) for number in range(stacks)]
+    there = base.Commit("main", "0" * 40)
+    made = told.markdown(items, there)
+    assert len(made) <= 60_000 and len(made.encode()) <= 65_000
+    assert all(f"`{item.stack}`: {count} created" in made for item in items)
+    assert ("left out here" in made) == (stacks > 1) and ("<details><summary>Created" in made) == (stacks == 1)
 
 
 @pytest.mark.parametrize(("gate", "edit"), [
