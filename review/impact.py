@@ -35,6 +35,8 @@ class Interrupted:
     role: str
     why: str
     workers: int
+    of: int
+    """All workers of the role."""
     at_once: bool
     """All together; else one after another."""
     gpus: int
@@ -49,10 +51,16 @@ class Interrupted:
     """Of the longest context, which these workers hold when they are full."""
 
     def line(self) -> str:
-        many = "its only worker" if self.workers == 1 else f"{self.workers} workers"
-        order = "" if self.workers == 1 else " at once" if self.at_once else ", one after another"
+        one = self.workers == 1
+        all_ = "its only worker" if one else f"{self.workers} workers"
+        many = all_ if self.workers == self.of else f"{self.workers} of {self.of} workers"
+        order = "" if one else " at once" if self.at_once else ", one after another"
         gpus = f" with {self.gpus} GPU{'s' if self.gpus != 1 else ''}"
-        away = f"each away for about {self.minutes} minutes (assumed)" if self.minutes else "for how long is not known"
+        away = (
+            f"{'' if one else 'each '}away for about {self.minutes} minutes (assumed)"
+            if self.minutes
+            else "for how long is not known"
+        )
         risk = f"; {self.requests:,} requests fit on them" if self.requests else ""
         unsure = "perhaps " if self.perhaps else ""
         return f"{self.graph} {self.role}: {unsure}{many}{gpus}{order}, {'for good' if self.ends else away}{risk} ({self.why})"
@@ -152,6 +160,7 @@ def _of(item: Served, next_: Served, why: Restart, workers: int, ends: bool) -> 
         role=item.role,
         why=why.words,
         workers=workers,
+        of=item.replicas,
         at_once=why.how in ("end", "again", "drain"),
         gpus=workers * item.gpus,
         minutes=None if ends else away_minutes(next_, durations.known()),

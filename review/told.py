@@ -410,6 +410,7 @@ def _entry(item: Told) -> dict[str, Any]:
                 "graph": one.graph,
                 "role": one.role,
                 "workers": one.workers,
+                "of": one.of,
                 "gpus": one.gpus,
                 "atOnce": one.at_once,
                 "minutes": one.minutes,

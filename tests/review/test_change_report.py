@@ -58,10 +58,10 @@ def test_a_plan_read_back_is_compared_alike(edit: Edit, older: bool) -> None:
 
 FOLLOWS: dict[str, dict[str, str]] = {
     "gb200-pair-graphs.*.decode.replicas-one-less,-on-a-rack": {
-        "interrupted": "dynamo/glm-5 decode: its only worker with 16 GPUs, for good; 112 requests fit on them (scales from 2 to 1)",
+        "interrupted": "dynamo/glm-5 decode: 1 of 2 workers with 16 GPUs, for good; 112 requests fit on them (scales from 2 to 1)",
     },
     "g6e-dev-graphs.*.backend-another": {
-        "interrupted": "dynamo/vllm-agg worker: its only worker with 1 GPU, each away for about 6 minutes (assumed); 8 requests fit on "
+        "interrupted": "dynamo/vllm-agg worker: its only worker with 1 GPU, away for about 6 minutes (assumed); 8 requests fit on "
         "them (all pods of vllm-agg end, and start again when the new graph is made)",
     },
     "g6e-dev-capacity.pools.*.capacity-on-demand-only": {"interrupted": "dynamo/vllm-agg worker: perhaps its only worker"},
