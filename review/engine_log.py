@@ -6,6 +6,7 @@ One JSON object a line, `apitype.EngineEvent` of pulumi's Go SDK: `resourcePreEv
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,10 @@ from recording.graph import Graph
 from review.changes import Change, Changes, Difference, Op
 
 REPLACING = ("replace", "create-replacement", "delete-replaced", "discard-replaced", "import-replacement")
+
+
+COLOUR = re.compile(r"<\{%.*?%\}>")
+"""Marks that the engine leaves to whoever shows its messages (sdk/go/common/diag/colors)."""
 
 
 class NoLog(Exception):
@@ -61,7 +66,7 @@ def read(lines: Iterable[str]) -> Preview:
 def _take(event: Mapping[str, Any], stacks: dict[str, _Stack], errors: list[str]) -> None:
     said = event.get("diagnosticEvent") or {}
     if said.get("severity") == "error":
-        errors.append(str(said.get("message", "")).strip())
+        errors.append(COLOUR.sub("", str(said.get("message", ""))).strip())
     metadata = (event.get("resourcePreEvent") or {}).get("metadata")
     if not metadata:
         return

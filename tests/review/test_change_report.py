@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pulumi.automation.events import EngineEvent
 
 from recording.graph import Graph
 from review import base, engine_log, told
@@ -160,7 +161,7 @@ def events(stack: str, *steps: tuple[str, str, dict[str, Any]], error: str = "")
         urn = f"urn:pulumi:{stack}::dynamo-eks::dynamo-eks:index:X${type_}::{name}"
         made.append({"resourcePreEvent": {"metadata": {"op": op, "urn": urn, "type": type_, **more}, "planning": True}})
     if error:
-        made.append({"diagnosticEvent": {"severity": "error", "message": error}})
+        made.append({"diagnosticEvent": {"severity": "error", "message": error, "color": "never"}})
     return [json.dumps(event) for event in made]
 
 
@@ -185,7 +186,9 @@ def test_an_engine_that_knows_better() -> None:
     estimate = compare(shipped_graph("g6e-dev"), new)
     cluster, files = "aws:eks/cluster:Cluster::main-eksCluster", "aws:efs/fileSystem:FileSystem::files-efs"
     detailed = {"detailedDiff": {"encrypted": {"diffKind": "update-replace", "inputDiff": True}}}
-    preview = engine_log.read(events("g6e-dev", ("replace", files, detailed), error="it is protected\n"))
+    preview = engine_log.read(
+        events("g6e-dev", ("replace", files, detailed), error="<{%reset%}>it is protected<{%reset%}>\n")
+    )
     changes, differ = engine_log.instead(preview, estimate)
     assert sorted(differ) == [
         "Cluster main-eksCluster: estimated update, the engine says nothing",
@@ -196,6 +199,20 @@ def test_an_engine_that_knows_better() -> None:
     assert found.data and found.stateful and found.refused
     item = told.compared("g6e-dev", side(shipped_graph("g6e-dev")), side(new), preview)
     assert item.code([]) == 1 and dict(told.sections(item))["The engine refuses"] == ("it is protected",)
+
+
+def test_the_log_is_read_as_the_sdk_reads_it() -> None:
+    """Names of the events' keys are the engine's; the SDK has the same."""
+    detailed = {"detailedDiff": {"encrypted": {"diffKind": "update-replace", "inputDiff": True}}, "keys": ["encrypted"]}
+    content = events("s", ("create-replacement", "aws:efs/fileSystem:FileSystem::files", detailed), error="no")
+    theirs = [EngineEvent.from_json({"sequence": 1, "timestamp": 0, **json.loads(line)}) for line in content]
+    ours = engine_log.read(content)
+    (step,) = [event.resource_pre_event.metadata for event in theirs if event.resource_pre_event]
+    assert ours.verdict == {f"{step.type}::{step.urn.rsplit('::', 1)[1]}": "replace"}
+    kinds = {path: "replace" in item.diff_kind.value for path, item in (step.detailed_diff or {}).items()}
+    assert ours.paths == {next(iter(ours.verdict)): tuple(kinds.items())}
+    said = [event.diagnostic_event for event in theirs if event.diagnostic_event]
+    assert ours.errors == tuple(item.message for item in said if item.severity == "error")
 
 
 @pytest.mark.parametrize(("content", "words"), [
