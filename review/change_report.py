@@ -75,9 +75,9 @@ def main(
             raise NoBase(f"there is no gate {', '.join(unknown)}; there are {', '.join(Gate)}")
         there = commit(base)
         engine = _log(preview)
-        names = _names(stack, there, engine)
+        every = names(stack, there, engine)
         with tempfile.TemporaryDirectory() as folder:
-            found = [_one(name, there, Path(folder), engine, at.replace(tzinfo=UTC) if at else None) for name in names]
+            found = [one(name, there, Path(folder), engine, at.replace(tzinfo=UTC) if at else None) for name in every]
     except (NoBase, NoLog, BadTimes) as error:
         print(error, file=sys.stderr)
         raise typer.Exit(2) from None
@@ -100,7 +100,8 @@ def _log(path: Path | None) -> Preview | None:
         raise engine_log.NoLog(f"PREVIEW={path}: {error}") from None
 
 
-def _names(stack: str, there: Commit, engine: Preview | None) -> list[str]:
+def names(stack: str, there: Commit, engine: Preview | None) -> list[str]:
+    """Stacks to look at, of both sides. Raises NoBase for one that there is on neither."""
     from review.base import NoBase
     from stacks import stackfile
 
@@ -114,8 +115,8 @@ def _names(stack: str, there: Commit, engine: Preview | None) -> list[str]:
     return [stack]
 
 
-def _one(name: str, there: Commit, folder: Path, engine: Preview | None, at: datetime | None) -> Told:
-    """One stack, compared."""
+def one(name: str, there: Commit, folder: Path, engine: Preview | None, at: datetime | None) -> Told:
+    """One stack, compared; `folder` is where another commit is laid out for its plan. Raises BadTimes."""
     from review import base, told
     from stacks import stackfile
 

@@ -169,7 +169,7 @@ def test_review_ends_as_the_review_does(tree: Tree, code: int, tmp_path: Path) -
     assert done.returncode == code and summary.read_text() == "the comment\n"
     assert tree.calls == [
         "make -s .venv/.installed",
-        "python -m operations.pull_request --out out --artifact https://x",
+        "python -m operations.pull_request --base origin/main --out out --artifact https://x",
     ]
 
 
