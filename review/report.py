@@ -15,7 +15,7 @@ from components.capacity.window import Phase, moment
 from recording.graph import UNKNOWN, Graph, Node
 from recording.pool_blocks import pools
 from recording.racks import layout, rack_pods, racks
-from review import blocks, cost_told, interruptions, models, summary, time
+from review import blocks, cost_told, interruptions, mermaid, models, summary, time
 from review.plan import Plan
 from rules.model import Verdict
 from stacks.placeholders import ToFillIn
@@ -400,6 +400,27 @@ def markdown(plan: Plan) -> str:
         lines += [f"| {item.verdict} | {item.id} | {_cell(item.subject)} | {_cell(item.told)} |" for item in wrong]
         lines.append("")
     held = [item for item in plan.verdicts if item.verdict == "pass"]
+    lines += [
+        "<details><summary>What stands where</summary>",
+        "",
+        "```mermaid",
+        mermaid.topology(graph),
+        "```",
+        "",
+        "</details>",
+        "",
+    ]
+    if chart := mermaid.gantt(graph):
+        lines += [
+            "<details><summary>What takes how long</summary>",
+            "",
+            "```mermaid",
+            chart,
+            "```",
+            "",
+            "</details>",
+            "",
+        ]
     if told := cost_told.lines(plan.cost):
         lines += [
             f"<details><summary>Cost: {cost_told.headline(plan.cost)}</summary>",
