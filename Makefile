@@ -19,7 +19,7 @@ PY     := $(VENV)/bin/python
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help plan review new objects test test-engine deletions mutants sdk package lint check preflight policy model times prices preview up recover destroy serve schema shapes shapes-build flags lock bench clean
+.PHONY: help plan watch review new objects test test-engine deletions mutants sdk package lint check preflight policy model times prices preview up recover destroy serve schema shapes shapes-build flags lock bench clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ plan: $(VENV)/.installed ## show what the program would do, offline (STACK=all f
 # Every stack unless one was named: the default one is not meant.
 review: $(VENV)/.installed ## show what the working tree does to what BASE has made (BASE=origin/main, STACK=, PREVIEW=events.jsonl, GATE=stateful,data, FORMAT=markdown|json)
 	@$(PY) -m review.change_report --stack $(if $(filter file,$(origin STACK)),all,$(STACK)) --base '$(BASE)' --format $(FORMAT) $(if $(PREVIEW),--preview '$(PREVIEW)') $(if $(GATE),--gate '$(GATE)') $(ARGS)
+
+watch: $(VENV)/.installed ## plan STACK anew after every save of its file; ends with Ctrl-C
+	@$(PY) -m review.watch --stack $(STACK) $(ARGS)
 
 # `make new STACK=prod FROM=g6e-dev ARGS="--region eu-west-1 --admin none --reach 52.95.4.7/32"`
 new: $(VENV)/.installed ## write a stack file of your own from a shipped one (STACK=<new name>, FROM=g6e-dev, ARGS="--region ...")

@@ -4,6 +4,7 @@ Ratios, each of things measured in turn in one run, so that a slow or busy machi
 
 - whole process of `make plan` for each stack, over a process that only imports the same SDK modules, and how much later a
   preview is ready that makes its plan beside these imports;
+- from a save of the largest stack's file to the verdict of `make watch`;
 - marginal time and memory of 1, 10, 100, 200 graphs, over registering as many mocked resources with the bare SDK.
 """
 
@@ -166,6 +167,34 @@ def graph_costs() -> dict[str, dict[str, float]]:
     return found
 
 
+_WATCH = """
+import os, shutil, statistics, sys, tempfile, time
+from datetime import UTC, datetime
+from pathlib import Path
+from review.watch import Watch
+stack = sys.argv[1]
+folder = Path(tempfile.mkdtemp())
+path = folder / f"Pulumi.{stack}.yaml"
+shutil.copy(f"stacks/{path.name}", path)
+watch, took = Watch(stack, path, datetime(2026, 12, 2, 12, tzinfo=UTC)), []
+watch.look(140)
+for number in range(5):
+    path.write_text(path.read_text() + f"# {number}\\n")
+    os.utime(path, ns=(number, number))
+    started = time.perf_counter()
+    assert watch.look(140)
+    took.append(time.perf_counter() - started)
+shutil.rmtree(folder)
+print(statistics.median(took))
+"""
+
+
+def after_a_save(stack: str) -> float:
+    """Seconds from a save to the verdict in a process that watches."""
+    done = subprocess.run([sys.executable, "-c", _WATCH, stack], cwd=ROOT, check=True, capture_output=True, text=True)
+    return float(done.stdout)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
@@ -180,6 +209,9 @@ def main() -> None:
     print(f"{'stack':14} {'plan s':>8} {'imports s':>10} {'ratio':>6} {'judging s':>10}   (goals 1.15 and 2)")
     for stack, row in plan_ratios(stackfile.available(), given.rounds).items():
         print(f"{stack:14} {row['plan_s']:8.3f} {row['imports_s']:10.3f} {row['ratio']:6.2f} {row['judged_s']:10.2f}")
+    print(
+        f"\nfrom a save to the verdict, in a process that watches: {after_a_save('gb200-prod'):.2f} s for gb200-prod (goal 0.5)"
+    )
     print(f"\n{'graphs':>6} {'ms each':>8} {'bare ms':>8} {'ratio':>6} {'peak MiB':>9}   (goal 2)")
     for count, row in graph_costs().items():
         print(
