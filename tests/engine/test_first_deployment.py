@@ -182,7 +182,8 @@ def test_the_page_from_top_to_bottom(shell: Shell) -> None:
 
     new = next(text for line, text in said.items() if line.startswith("make new "))
     assert f"Written: stacks/Pulumi.{STACK}.yaml" in new and "Still to fill in" not in new
-    assert "rules: " in said[f"make plan STACK={STACK}"] and "To fill in" not in said[f"make plan STACK={STACK}"]
+    planned = said[f"make plan STACK={STACK}"]
+    assert "rules fails" in planned and "ill in" not in planned
     table = said[f"make preflight STACK={STACK}"]
     assert ACCOUNT in table and "could not ask" in table and "fails" not in table, table
     assert f"Plan of {STACK}: " in said[f"make preview STACK={STACK}"]
