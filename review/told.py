@@ -233,6 +233,8 @@ def headline(item: Told) -> str:
     if item.impact.gpus:
         perhaps = "up to " if any(one.perhaps for one in item.impact.interrupted) else ""
         parts.append(f"{perhaps}{_many(item.impact.gpus, 'GPU')} interrupted")
+    # What is paid while the stack runs as it is written.
+    parts += [line.split(" (")[0] for line in item.money if line.startswith("configured: ")]
     for found, word in (
         (item.impact.data, "data at risk"),
         (item.impact.prepaid, "prepaid hours affected"),

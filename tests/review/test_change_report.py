@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -261,6 +262,14 @@ def test_money_and_time_move() -> None:
     ]  # fmt: skip
     assert list(told._time(old, new)) == ["everything made, from nothing: 10 -> 20 minutes"]
     assert list(told._money({}, new)) == [] and list(told._time({}, {})) == []
+
+
+def test_the_first_line_has_the_money() -> None:
+    edit = BY_ID["g7e-staging-network.nat-one-in-all"]
+    new = after(edit)
+    assert new is not None
+    line = told.headline(told.compared(edit.stack, side(shipped_graph(edit.stack)), side(new)))
+    assert re.fullmatch(r"2 updated, 4 deleted; configured: \$[\d.]+ -> \$[\d.]+ an hour", line), line
 
 
 @pytest.mark.parametrize(("count", "stacks"), [(3, 1), (60, 40)])
