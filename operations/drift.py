@@ -49,7 +49,6 @@ NOISE: tuple[Noise, ...] = (
     ),
     Noise("kubernetes:*", r'metadata\.annotations(\["|\.)(deployment\.kubernetes\.io/|kubectl\.kubernetes\.io/|nvidia\.com/|karpenter\.sh/|eks\.amazonaws\.com/).*', "annotations of controllers"),
     Noise("kubernetes:karpenter.sh/*", r"metadata\.annotations.*", "Karpenter's own hashes"),
-    Noise("kubernetes:nvidia.com/*:DynamoGraphDeployment", r"spec\.components\[\d+\]\.replicas", "a scaler's, where the stack says `scaledBy: others`"),
     Noise("kubernetes:helm.sh/v3:Release", r"(status|resourceNames|manifest)(\W.*)?", "what Helm tells of it"),
 )  # fmt: skip
 """What differs without anybody's doing."""

@@ -7,6 +7,8 @@ make -s .venv/.installed
 # The log's path has to be absolute: with another one no file was found afterwards.
 log="$(cd "$OUT" && pwd)/events.jsonl"
 code=0
+# The CLI has the flag for the log only where it is told to show what it has for debugging.
+export PULUMI_DEBUG_COMMANDS=true
 pulumi preview --stack "$STACK" --non-interactive --event-log "$log" > "$OUT/preview.txt" 2>&1 || code=$?
 tail -n 40 "$OUT/preview.txt"
 make -s review STACK="$STACK" BASE="$BASE" PREVIEW="$log" FORMAT=markdown > "$OUT/review.md" || code=$?
